@@ -1,0 +1,1 @@
+//! A segment log with group commit.

@@ -1,0 +1,1 @@
+//! What the tests share: targets, raw peers, processes.
