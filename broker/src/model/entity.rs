@@ -1,0 +1,252 @@
+//! Definitions: what disk, live declarations and exports share.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::QueueId;
+use super::name::{ExchangeName, QueueName, VirtualHostName};
+
+/// Arguments of a declaration: the field table, bit for bit as the client sent it.
+///
+/// Two tables are equal when their decoded values are; see spec 3.4.1 and 4.1.5 for where that
+/// matters.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Arguments(Vec<u8>);
+
+impl Arguments {
+    /// Wraps the table's content (without its length), which the wire layer has validated.
+    #[must_use]
+    pub fn from_wire(content: &[u8]) -> Self {
+        Self(content.to_vec())
+    }
+
+    /// The table's content, without its length.
+    #[must_use]
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether there are no arguments.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Arguments({} bytes)", self.0.len())
+    }
+}
+
+/// How an exchange chooses among its bindings (spec 3.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExchangeKind {
+    /// The binding key equals the routing key.
+    Direct,
+    /// Every binding.
+    Fanout,
+    /// Words with `*` and `#`.
+    Topic,
+    /// Values of the message's headers.
+    Headers,
+}
+
+impl ExchangeKind {
+    /// The kind that a client's `type` names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "direct" => Some(Self::Direct),
+            "fanout" => Some(Self::Fanout),
+            "topic" => Some(Self::Topic),
+            "headers" => Some(Self::Headers),
+            _ => None,
+        }
+    }
+
+    /// The name that clients use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+/// An exchange as declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeDefinition {
+    /// Its name.
+    pub name: ExchangeName,
+    /// How it routes.
+    pub kind: ExchangeKind,
+    /// Whether it survives a restart.
+    pub durable: bool,
+    /// Whether it goes when its last binding goes.
+    pub auto_delete: bool,
+    /// Whether clients may not publish to it.
+    pub internal: bool,
+    /// Where messages go that it cannot route.
+    pub alternate: Option<ExchangeName>,
+    /// All arguments, as declared.
+    pub arguments: Arguments,
+}
+
+/// A queue as declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueDefinition {
+    /// Its name.
+    pub name: QueueName,
+    /// Whether it survives a restart. Exclusive queues never do.
+    pub durable: bool,
+    /// Whether it goes when its last consumer goes.
+    pub auto_delete: bool,
+    /// Whether it belongs to the connection that declared it.
+    pub exclusive: bool,
+    /// All arguments, as declared.
+    pub arguments: Arguments,
+}
+
+/// What a binding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DestinationKind {
+    /// A queue.
+    Queue,
+    /// Another exchange.
+    Exchange,
+}
+
+/// A binding. Two bindings with the same fields are the same binding (spec 3.4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BindingDefinition {
+    /// The exchange that messages come from.
+    pub source: ExchangeName,
+    /// Whether `destination` names a queue or an exchange.
+    pub destination_kind: DestinationKind,
+    /// The queue's or exchange's name.
+    pub destination: String,
+    /// The binding key.
+    pub routing_key: String,
+    /// The binding's arguments.
+    pub arguments: Arguments,
+}
+
+/// Anything that is defined once and survives restarts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entity", rename_all = "snake_case")]
+pub enum Entity {
+    /// A virtual host.
+    VirtualHost {
+        /// Its name.
+        name: VirtualHostName,
+    },
+    /// A durable exchange.
+    Exchange {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// What it is.
+        definition: ExchangeDefinition,
+    },
+    /// A durable queue.
+    Queue {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// Its number in the log.
+        id: u32,
+        /// What it is.
+        definition: QueueDefinition,
+    },
+    /// A binding between durable ends.
+    Binding {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// What it is.
+        definition: BindingDefinition,
+    },
+}
+
+/// What names an entity: the same key means the same entity, whatever its other fields.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "entity", rename_all = "snake_case")]
+pub enum EntityKey {
+    /// A virtual host.
+    VirtualHost {
+        /// Its name.
+        name: VirtualHostName,
+    },
+    /// An exchange.
+    Exchange {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// Its name.
+        name: ExchangeName,
+    },
+    /// A queue, by number: a queue of the same name that is declared later is another queue.
+    Queue {
+        /// Its number.
+        id: u32,
+    },
+    /// A binding; all its fields are its identity.
+    Binding {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// What it is.
+        definition: BindingDefinition,
+    },
+}
+
+impl Entity {
+    /// The key that names this entity.
+    #[must_use]
+    pub fn key(&self) -> EntityKey {
+        match self {
+            Self::VirtualHost { name } => EntityKey::VirtualHost { name: name.clone() },
+            Self::Exchange {
+                virtual_host,
+                definition,
+            } => EntityKey::Exchange {
+                virtual_host: virtual_host.clone(),
+                name: definition.name.clone(),
+            },
+            Self::Queue { id, .. } => EntityKey::Queue { id: *id },
+            Self::Binding {
+                virtual_host,
+                definition,
+            } => EntityKey::Binding {
+                virtual_host: virtual_host.clone(),
+                definition: definition.clone(),
+            },
+        }
+    }
+}
+
+/// A change of the definitions, as it is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntityChange {
+    /// The entity is as given from now on.
+    Put(Entity),
+    /// The entity is gone. A queue takes its messages with it.
+    Remove(EntityKey),
+}
+
+impl EntityChange {
+    /// The queue that this change creates or removes, if it is about a queue.
+    #[must_use]
+    pub const fn queue(&self) -> Option<QueueId> {
+        match self {
+            Self::Put(Entity::Queue { id, .. }) | Self::Remove(EntityKey::Queue { id }) => {
+                Some(QueueId(*id))
+            }
+            Self::Put(_) | Self::Remove(_) => None,
+        }
+    }
+}

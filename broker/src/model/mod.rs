@@ -1,0 +1,22 @@
+//! The broker's vocabulary: names, messages, definitions, errors.
+//!
+//! Everything above the wire speaks in these types. They hold no locks and do no input or output.
+
+mod clock;
+mod entity;
+mod error;
+mod identity;
+mod message;
+mod name;
+mod record;
+
+pub use clock::Now;
+pub use entity::{
+    Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
+    ExchangeDefinition, ExchangeKind, QueueDefinition,
+};
+pub use error::{AmqpError, MethodId, ReplyCode, Scope};
+pub use identity::{ConsumerKey, QueueId, Seq};
+pub use message::{Message, MessageParts, Stored};
+pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
+pub use record::{Operation, SeqRange, Settlement};
