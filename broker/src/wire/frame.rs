@@ -251,3 +251,6 @@ impl ProtocolGuess {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,3 +29,6 @@ pub(super) use validate::validate_keyed_by_text;
 pub use validate::{TableLimits, validate};
 pub use value::Value;
 pub use writer::{ArrayWriter, TableWriter};
+
+#[cfg(test)]
+mod tests;

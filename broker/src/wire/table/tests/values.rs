@@ -1,0 +1,212 @@
+//! What values mean, read and written.
+
+use amq_protocol::types::{AMQPValue, DecimalValue};
+
+use super::*;
+
+/// Type octet, value on the wire, the value borrowed and decoded.
+fn samples() -> Vec<(u8, Vec<u8>, Value<'static>, AMQPValue)> {
+    vec![
+        (
+            b't',
+            vec![1],
+            Value::Boolean(true),
+            AMQPValue::Boolean(true),
+        ),
+        (
+            b't',
+            vec![0],
+            Value::Boolean(false),
+            AMQPValue::Boolean(false),
+        ),
+        (
+            b'b',
+            vec![0xFF],
+            Value::ShortShortInt(-1),
+            AMQPValue::ShortShortInt(-1),
+        ),
+        (
+            b'B',
+            vec![0xFF],
+            Value::ShortShortUint(255),
+            AMQPValue::ShortShortUInt(255),
+        ),
+        (
+            b's',
+            vec![0xFF, 0xFE],
+            Value::ShortInt(-2),
+            AMQPValue::ShortInt(-2),
+        ),
+        (
+            b'u',
+            vec![0xFF, 0xFE],
+            Value::ShortUint(65_534),
+            AMQPValue::ShortUInt(65_534),
+        ),
+        (
+            b'I',
+            vec![0xFF; 4],
+            Value::LongInt(-1),
+            AMQPValue::LongInt(-1),
+        ),
+        (
+            b'i',
+            vec![0xFF; 4],
+            Value::LongUint(u32::MAX),
+            AMQPValue::LongUInt(u32::MAX),
+        ),
+        (
+            b'l',
+            vec![0xFF; 8],
+            Value::LongLongInt(-1),
+            AMQPValue::LongLongInt(-1),
+        ),
+        (
+            b'f',
+            vec![0x3F, 0x80, 0, 0],
+            Value::Float(1.0),
+            AMQPValue::Float(1.0),
+        ),
+        (
+            b'd',
+            vec![0x3F, 0xF0, 0, 0, 0, 0, 0, 0],
+            Value::Double(1.0),
+            AMQPValue::Double(1.0),
+        ),
+        (
+            b'D',
+            vec![2, 0, 0, 0, 5],
+            Value::Decimal { scale: 2, value: 5 },
+            AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 5 }),
+        ),
+        (
+            b'S',
+            vec![0, 0, 0, 2, b'h', 0xFF],
+            Value::LongString(b"h\xFF"),
+            AMQPValue::LongString(b"h\xFF".to_vec().into()),
+        ),
+        (
+            b'T',
+            vec![0xFF; 8],
+            Value::Timestamp(u64::MAX),
+            AMQPValue::Timestamp(u64::MAX),
+        ),
+        (
+            b'x',
+            vec![0, 0, 0, 1, 7],
+            Value::ByteArray(&[7]),
+            AMQPValue::ByteArray(vec![7].into()),
+        ),
+        (b'V', vec![], Value::Void, AMQPValue::Void),
+        (
+            b'F',
+            vec![0, 0, 0, 3, 1, b'k', b'V'],
+            Value::Table(TableReader::new(b"\x01kV")),
+            AMQPValue::FieldTable(
+                std::collections::BTreeMap::from([("k".into(), AMQPValue::Void)]).into(),
+            ),
+        ),
+        (
+            b'A',
+            vec![0, 0, 0, 2, b'V', b'V'],
+            Value::Array(ArrayReader::new(b"VV")),
+            AMQPValue::FieldArray(vec![AMQPValue::Void, AMQPValue::Void].into()),
+        ),
+    ]
+}
+
+#[test]
+fn every_type_is_read_with_its_meaning() {
+    for (octet, bytes, value, decoded) in samples() {
+        let table = entry("key", octet, &bytes);
+        let reader = TableReader::new(&table);
+        assert_eq!(reader.get("key"), Some(value));
+        let table = reader.to_field_table().unwrap();
+        assert_eq!(table.inner().get("key"), Some(&decoded));
+    }
+}
+
+#[test]
+fn every_type_is_written_as_it_was_read() {
+    for (octet, bytes, value, decoded) in samples() {
+        let expected = entry("key", octet, &bytes);
+        let mut writer = TableWriter::new();
+        writer.entry("key", value).unwrap();
+        assert_eq!(writer.finish(), expected);
+        let mut array = ArrayWriter::new();
+        array.push(value).unwrap();
+        assert_eq!(array.finish(), expected[4..]);
+        let mut table = amq_protocol::types::FieldTable::default();
+        table.insert("key".into(), decoded);
+        assert_eq!(encode_table(&table).unwrap(), expected);
+    }
+}
+
+#[test]
+fn both_letters_of_the_widest_integer_are_signed() {
+    for octet in *b"lL" {
+        let table = entry("k", octet, &[0xFF; 8]);
+        assert_eq!(
+            TableReader::new(&table).get("k"),
+            Some(Value::LongLongInt(-1))
+        );
+    }
+}
+
+#[test]
+fn any_octet_but_zero_is_true() {
+    for (octet, value) in [(0, false), (1, true), (2, true), (255, true)] {
+        let table = entry("k", b't', &[octet]);
+        assert_eq!(
+            TableReader::new(&table).get("k"),
+            Some(Value::Boolean(value))
+        );
+    }
+}
+
+#[test]
+fn integers_of_all_widths_compare_as_numbers_and_timestamps_do_not() {
+    let cases = [
+        (Value::ShortShortInt(-5), Some(-5)),
+        (Value::ShortShortUint(5), Some(5)),
+        (Value::ShortInt(-5), Some(-5)),
+        (Value::ShortUint(5), Some(5)),
+        (Value::LongInt(-5), Some(-5)),
+        (Value::LongUint(u32::MAX), Some(4_294_967_295)),
+        (Value::LongLongInt(i64::MIN), Some(i64::MIN)),
+        (Value::Timestamp(5), None),
+        (Value::Double(5.0), None),
+        (Value::Boolean(true), None),
+        (Value::LongString(b"5"), None),
+    ];
+    for (value, integer) in cases {
+        assert_eq!(value.as_integer(), integer, "{value:?}");
+    }
+}
+
+#[test]
+fn only_valid_utf8_in_a_long_string_is_text() {
+    let cases = [
+        (Value::LongString(b"text"), Some("text"), Some(&b"text"[..])),
+        (Value::LongString(b"\xFF"), None, Some(b"\xFF")),
+        (Value::ByteArray(b"text"), None, Some(b"text")),
+        (Value::Void, None, None),
+    ];
+    for (value, text, octets) in cases {
+        assert_eq!(value.as_text(), text);
+        assert_eq!(value.as_octets(), octets);
+    }
+}
+
+#[test]
+fn a_key_that_is_too_long_is_refused_and_leaves_the_table_as_it_was() {
+    let mut writer = TableWriter::new();
+    writer.entry("k".repeat(255), Value::Void).unwrap();
+    let before = writer.as_reader().as_bytes().to_vec();
+    let refused = writer.entry("k".repeat(256), Value::Void).err();
+    assert_eq!(
+        refused,
+        Some(crate::wire::EncodeError::ShortStringTooLong { octets: 256 })
+    );
+    assert_eq!(writer.finish(), before);
+}
