@@ -331,3 +331,6 @@ fn all_or_nothing(
     let start = buffer.len();
     write(buffer).inspect_err(|_| buffer.truncate(start))
 }
+
+#[cfg(test)]
+mod tests;

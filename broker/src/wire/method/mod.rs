@@ -239,3 +239,6 @@ fn undecodable(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -376,3 +376,6 @@ impl<'a> Fields<'a> {
         Some(Field { bytes, value })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,19 @@
 //! What values mean, read and written.
 
+use std::collections::BTreeMap;
+
 use amq_protocol::types::{AMQPValue, DecimalValue};
 
 use super::*;
 
 /// Type octet, value on the wire, the value borrowed and decoded.
-fn samples() -> Vec<(u8, Vec<u8>, Value<'static>, AMQPValue)> {
+type Sample = (u8, Vec<u8>, Value<'static>, AMQPValue);
+
+fn samples() -> Vec<Sample> {
+    [integers(), numbers(), sized_values()].concat()
+}
+
+fn integers() -> Vec<Sample> {
     vec![
         (
             b't',
@@ -61,6 +69,11 @@ fn samples() -> Vec<(u8, Vec<u8>, Value<'static>, AMQPValue)> {
             Value::LongLongInt(-1),
             AMQPValue::LongLongInt(-1),
         ),
+    ]
+}
+
+fn numbers() -> Vec<Sample> {
+    vec![
         (
             b'f',
             vec![0x3F, 0x80, 0, 0],
@@ -80,16 +93,23 @@ fn samples() -> Vec<(u8, Vec<u8>, Value<'static>, AMQPValue)> {
             AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 5 }),
         ),
         (
-            b'S',
-            vec![0, 0, 0, 2, b'h', 0xFF],
-            Value::LongString(b"h\xFF"),
-            AMQPValue::LongString(b"h\xFF".to_vec().into()),
-        ),
-        (
             b'T',
             vec![0xFF; 8],
             Value::Timestamp(u64::MAX),
             AMQPValue::Timestamp(u64::MAX),
+        ),
+        (b'V', vec![], Value::Void, AMQPValue::Void),
+    ]
+}
+
+fn sized_values() -> Vec<Sample> {
+    let void = || BTreeMap::from([("k".into(), AMQPValue::Void)]).into();
+    vec![
+        (
+            b'S',
+            vec![0, 0, 0, 2, b'h', 0xFF],
+            Value::LongString(b"h\xFF"),
+            AMQPValue::LongString(b"h\xFF".to_vec().into()),
         ),
         (
             b'x',
@@ -97,14 +117,11 @@ fn samples() -> Vec<(u8, Vec<u8>, Value<'static>, AMQPValue)> {
             Value::ByteArray(&[7]),
             AMQPValue::ByteArray(vec![7].into()),
         ),
-        (b'V', vec![], Value::Void, AMQPValue::Void),
         (
             b'F',
             vec![0, 0, 0, 3, 1, b'k', b'V'],
             Value::Table(TableReader::new(b"\x01kV")),
-            AMQPValue::FieldTable(
-                std::collections::BTreeMap::from([("k".into(), AMQPValue::Void)]).into(),
-            ),
+            AMQPValue::FieldTable(void()),
         ),
         (
             b'A',
