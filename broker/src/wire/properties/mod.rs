@@ -160,6 +160,9 @@ impl<'a> Properties<'a> {
     /// Octets of the flags.
     pub(super) const FLAGS_LENGTH: usize = 2;
 
+    /// The flags that stand for a property.
+    const MEANINGFUL: u16 = !0b11;
+
     /// Reads `bytes`, flags first, which should have been validated.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
@@ -203,7 +206,7 @@ impl<'a> Properties<'a> {
     /// passed on, because bit 0 promises more flags to clients that follow the specification.
     #[must_use]
     pub fn has_clean_flags(self) -> bool {
-        self.flags() & 0b11 == 0
+        self.flags() & !Self::MEANINGFUL == 0
     }
 
     /// Whether the property is there.
@@ -355,6 +358,21 @@ struct Field<'a> {
     value: &'a [u8],
 }
 
+/// The properties whose flags are set, in the order of the wire.
+struct Present {
+    flags: u16,
+}
+
+impl Iterator for Present {
+    type Item = Property;
+
+    fn next(&mut self) -> Option<Property> {
+        let property = *Property::ALL.get(self.flags.leading_zeros() as usize)?;
+        self.flags &= !property.flag();
+        Some(property)
+    }
+}
+
 /// A walk over the fields.
 struct Fields<'a> {
     flags: u16,
@@ -362,11 +380,10 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn present(&self) -> impl Iterator<Item = Property> + use<> {
-        let flags = self.flags;
-        Property::ALL
-            .into_iter()
-            .filter(move |property| flags & property.flag() != 0)
+    fn present(&self) -> Present {
+        Present {
+            flags: self.flags & Properties::MEANINGFUL,
+        }
     }
 
     fn read(&mut self, property: Property) -> Option<Field<'a>> {

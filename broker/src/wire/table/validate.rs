@@ -32,7 +32,7 @@ impl TableLimits {
 ///
 /// See [`TableError`].
 pub fn validate(bytes: &[u8], limits: TableLimits) -> Result<(), TableError> {
-    Validator::new(bytes, limits, Keys::Octets).run()
+    check(bytes, limits, Keys::Octets)
 }
 
 /// As [`validate`], and the keys must be UTF-8.
@@ -40,7 +40,34 @@ pub(in super::super) fn validate_keyed_by_text(
     bytes: &[u8],
     limits: TableLimits,
 ) -> Result<(), TableError> {
-    Validator::new(bytes, limits, Keys::Text).run()
+    check(bytes, limits, Keys::Text)
+}
+
+/// Most tables are flat and need no stack; preparing one would cost more than the check itself.
+fn check(bytes: &[u8], limits: TableLimits, keys: Keys) -> Result<(), TableError> {
+    let flat = Validator::new(bytes, limits, keys, &mut []).run();
+    if let Err(TableError::TooDeep { .. }) = flat {
+        check_nested(bytes, limits, keys)
+    } else {
+        flat
+    }
+}
+
+#[inline(never)]
+fn check_nested(bytes: &[u8], limits: TableLimits, keys: Keys) -> Result<(), TableError> {
+    let depth_max = limits.depth_max.min(DEPTH_CEILING);
+    let unused = Level {
+        container: Container::Table,
+        end: 0,
+    };
+    let mut outer = [unused; DEPTH_CEILING];
+    Validator::new(
+        bytes,
+        limits,
+        keys,
+        &mut outer[..depth_max.saturating_sub(1)],
+    )
+    .run()
 }
 
 /// What keys may be made of.
@@ -63,45 +90,46 @@ struct Level {
     end: usize,
 }
 
-struct Validator<'a> {
+struct Validator<'a, 's> {
     bytes: &'a [u8],
     position: usize,
-    limits: TableLimits,
+    entries_max: usize,
     keys: Keys,
     entries: usize,
     current: Level,
-    /// The levels around the current one.
-    outer: [Level; DEPTH_CEILING],
+    /// Room for the levels around the current one; its length is what limits the depth.
+    outer: &'s mut [Level],
+    /// How many levels are around the current one.
     depth: usize,
 }
 
-impl<'a> Validator<'a> {
-    fn new(bytes: &'a [u8], limits: TableLimits, keys: Keys) -> Self {
+impl<'a, 's> Validator<'a, 's> {
+    fn new(bytes: &'a [u8], limits: TableLimits, keys: Keys, outer: &'s mut [Level]) -> Self {
         let current = Level {
             container: Container::Table,
             end: bytes.len(),
         };
-        let outer = [current; DEPTH_CEILING];
+        let entries_max = limits.entries_max;
         Self {
             bytes,
             position: 0,
-            limits,
+            entries_max,
             keys,
             entries: 0,
             current,
             outer,
-            depth: 1,
+            depth: 0,
         }
     }
 
     fn run(mut self) -> Result<(), TableError> {
         loop {
             while self.position == self.current.end {
-                if self.depth == 1 {
+                if self.depth == 0 {
                     return Ok(());
                 }
                 self.depth -= 1;
-                self.current = self.outer[self.depth - 1];
+                self.current = self.outer[self.depth];
             }
             self.entry()?;
         }
@@ -112,9 +140,9 @@ impl<'a> Validator<'a> {
         let offset = self.position;
         let truncated = TableError::Truncated { offset };
         self.entries += 1;
-        if self.entries > self.limits.entries_max {
+        if self.entries > self.entries_max {
             return Err(TableError::TooManyEntries {
-                limit: self.limits.entries_max,
+                limit: self.entries_max,
             });
         }
         if self.current.container == Container::Table {
@@ -151,11 +179,12 @@ impl<'a> Validator<'a> {
         if length > self.current.end - self.position {
             return Err(truncated);
         }
-        let limit = self.limits.depth_max.min(DEPTH_CEILING);
-        if self.depth >= limit {
-            return Err(TableError::TooDeep { limit });
-        }
-        self.outer[self.depth - 1] = self.current;
+        let limit = self.outer.len() + 1;
+        let room = self
+            .outer
+            .get_mut(self.depth)
+            .ok_or(TableError::TooDeep { limit })?;
+        *room = self.current;
         self.current = Level {
             container,
             end: self.position + length,

@@ -6,8 +6,23 @@ use amq_protocol::types::{AMQPValue, DecimalValue};
 
 use super::*;
 
-/// Type octet, value on the wire, the value borrowed and decoded.
-type Sample = (u8, Vec<u8>, Value<'static>, AMQPValue);
+/// A value in its three forms.
+#[derive(Clone)]
+struct Sample {
+    octet: u8,
+    bytes: Vec<u8>,
+    value: Value<'static>,
+    decoded: AMQPValue,
+}
+
+fn sample(octet: u8, bytes: &[u8], value: Value<'static>, decoded: AMQPValue) -> Sample {
+    Sample {
+        octet,
+        bytes: bytes.to_vec(),
+        value,
+        decoded,
+    }
+}
 
 fn samples() -> Vec<Sample> {
     [integers(), numbers(), sized_values()].concat()
@@ -15,57 +30,42 @@ fn samples() -> Vec<Sample> {
 
 fn integers() -> Vec<Sample> {
     vec![
-        (
-            b't',
-            vec![1],
-            Value::Boolean(true),
-            AMQPValue::Boolean(true),
-        ),
-        (
-            b't',
-            vec![0],
-            Value::Boolean(false),
-            AMQPValue::Boolean(false),
-        ),
-        (
+        sample(b't', &[1], Value::Boolean(true), AMQPValue::Boolean(true)),
+        sample(b't', &[0], Value::Boolean(false), AMQPValue::Boolean(false)),
+        sample(
             b'b',
-            vec![0xFF],
+            &[0xFF],
             Value::ShortShortInt(-1),
             AMQPValue::ShortShortInt(-1),
         ),
-        (
+        sample(
             b'B',
-            vec![0xFF],
+            &[0xFF],
             Value::ShortShortUint(255),
             AMQPValue::ShortShortUInt(255),
         ),
-        (
+        sample(
             b's',
-            vec![0xFF, 0xFE],
+            &[0xFF, 0xFE],
             Value::ShortInt(-2),
             AMQPValue::ShortInt(-2),
         ),
-        (
+        sample(
             b'u',
-            vec![0xFF, 0xFE],
+            &[0xFF, 0xFE],
             Value::ShortUint(65_534),
             AMQPValue::ShortUInt(65_534),
         ),
-        (
-            b'I',
-            vec![0xFF; 4],
-            Value::LongInt(-1),
-            AMQPValue::LongInt(-1),
-        ),
-        (
+        sample(b'I', &[0xFF; 4], Value::LongInt(-1), AMQPValue::LongInt(-1)),
+        sample(
             b'i',
-            vec![0xFF; 4],
+            &[0xFF; 4],
             Value::LongUint(u32::MAX),
             AMQPValue::LongUInt(u32::MAX),
         ),
-        (
+        sample(
             b'l',
-            vec![0xFF; 8],
+            &[0xFF; 8],
             Value::LongLongInt(-1),
             AMQPValue::LongLongInt(-1),
         ),
@@ -74,58 +74,58 @@ fn integers() -> Vec<Sample> {
 
 fn numbers() -> Vec<Sample> {
     vec![
-        (
+        sample(
             b'f',
-            vec![0x3F, 0x80, 0, 0],
+            &[0x3F, 0x80, 0, 0],
             Value::Float(1.0),
             AMQPValue::Float(1.0),
         ),
-        (
+        sample(
             b'd',
-            vec![0x3F, 0xF0, 0, 0, 0, 0, 0, 0],
+            &[0x3F, 0xF0, 0, 0, 0, 0, 0, 0],
             Value::Double(1.0),
             AMQPValue::Double(1.0),
         ),
-        (
+        sample(
             b'D',
-            vec![2, 0, 0, 0, 5],
+            &[2, 0, 0, 0, 5],
             Value::Decimal { scale: 2, value: 5 },
             AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 5 }),
         ),
-        (
+        sample(
             b'T',
-            vec![0xFF; 8],
+            &[0xFF; 8],
             Value::Timestamp(u64::MAX),
             AMQPValue::Timestamp(u64::MAX),
         ),
-        (b'V', vec![], Value::Void, AMQPValue::Void),
+        sample(b'V', &[], Value::Void, AMQPValue::Void),
     ]
 }
 
 fn sized_values() -> Vec<Sample> {
     let void = || BTreeMap::from([("k".into(), AMQPValue::Void)]).into();
     vec![
-        (
+        sample(
             b'S',
-            vec![0, 0, 0, 2, b'h', 0xFF],
+            &[0, 0, 0, 2, b'h', 0xFF],
             Value::LongString(b"h\xFF"),
             AMQPValue::LongString(b"h\xFF".to_vec().into()),
         ),
-        (
+        sample(
             b'x',
-            vec![0, 0, 0, 1, 7],
+            &[0, 0, 0, 1, 7],
             Value::ByteArray(&[7]),
             AMQPValue::ByteArray(vec![7].into()),
         ),
-        (
+        sample(
             b'F',
-            vec![0, 0, 0, 3, 1, b'k', b'V'],
+            &[0, 0, 0, 3, 1, b'k', b'V'],
             Value::Table(TableReader::new(b"\x01kV")),
             AMQPValue::FieldTable(void()),
         ),
-        (
+        sample(
             b'A',
-            vec![0, 0, 0, 2, b'V', b'V'],
+            &[0, 0, 0, 2, b'V', b'V'],
             Value::Array(ArrayReader::new(b"VV")),
             AMQPValue::FieldArray(vec![AMQPValue::Void, AMQPValue::Void].into()),
         ),
@@ -134,7 +134,13 @@ fn sized_values() -> Vec<Sample> {
 
 #[test]
 fn every_type_is_read_with_its_meaning() {
-    for (octet, bytes, value, decoded) in samples() {
+    for Sample {
+        octet,
+        bytes,
+        value,
+        decoded,
+    } in samples()
+    {
         let table = entry("key", octet, &bytes);
         let reader = TableReader::new(&table);
         assert_eq!(reader.get("key"), Some(value));
@@ -145,7 +151,13 @@ fn every_type_is_read_with_its_meaning() {
 
 #[test]
 fn every_type_is_written_as_it_was_read() {
-    for (octet, bytes, value, decoded) in samples() {
+    for Sample {
+        octet,
+        bytes,
+        value,
+        decoded,
+    } in samples()
+    {
         let expected = entry("key", octet, &bytes);
         let mut writer = TableWriter::new();
         writer.entry("key", value).unwrap();
