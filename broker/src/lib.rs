@@ -5,3 +5,9 @@
 pub mod model;
 #[cfg(not(feature = "unstable"))]
 mod model;
+
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod queue;
+#[cfg(not(feature = "unstable"))]
+mod queue;
