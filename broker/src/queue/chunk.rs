@@ -159,6 +159,14 @@ impl Places {
             .is_some_and(Hold::is_ready)
     }
 
+    /// Whether a body was asked for and did not come yet.
+    pub(super) fn waits_for_a_body(&self) -> bool {
+        self.slots
+            .iter()
+            .filter_map(Slot::hold)
+            .any(Hold::is_asked)
+    }
+
     /// Lets go of the place. Counters of ready and unacked places are the caller's.
     pub(super) fn clear(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else {

@@ -99,8 +99,10 @@ pub enum Effect {
     /// Bodies are wanted, the most urgent first. Answered by
     /// [`bodies_loaded`](super::QueueState::bodies_loaded), in one piece or several.
     LoadBodies(Vec<(Seq, Stored)>),
-    /// Messages at these places were lost to damage on disk and are dropped. Where a whole index
-    /// block was lost, its range may include places that held nothing.
+    /// Messages at these places were lost to damage on disk and are dropped. The queue does not
+    /// ask to record that; without a record they are met, and reported, again after a restart.
+    /// Where a whole index block was lost, its range may include places that held nothing, and
+    /// places that the log still knew and the queue therefore still has.
     Damaged {
         /// The places.
         ranges: Vec<SeqRange>,

@@ -42,6 +42,8 @@ pub(super) struct Level {
     pub(super) look_ahead_in: u32,
     /// Bodies from the cursor up to here were released.
     pub(super) released_to: u64,
+    /// Bodies were loaded up to here, the cursor or not far beyond it.
+    pub(super) loaded_to: u64,
     /// Bodies before the cursor and up to here were released.
     pub(super) released_behind_to: u64,
 }
@@ -90,6 +92,7 @@ impl Level {
             unread: 0,
             look_ahead_in: 0,
             released_to: 0,
+            loaded_to: 0,
             released_behind_to: 0,
         }
     }

@@ -357,6 +357,11 @@ impl Level {
         tally.ready_bytes = tally.ready_bytes.saturating_sub(promised) + actual;
         tally.resident_bytes += memory_bytes;
         self.stored -= 1;
+        if position < self.cursor {
+            self.released_behind_to = self.released_behind_to.min(position);
+        } else {
+            self.loaded_to = self.loaded_to.max(position + 1);
+        }
     }
 
     fn unask(&mut self, position: u64) {

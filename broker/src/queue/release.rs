@@ -58,9 +58,22 @@ impl<C> QueueState<C> {
 impl Level {
     /// Releases bodies that were not delivered yet, `keep` places at the head excepted.
     fn release_waiting(&mut self, keep: u64, wanted: usize) -> usize {
-        let start = self.released_to.max(self.cursor + keep);
-        let (reached, freed) = self.release_between(start, self.next, 0, wanted);
-        self.released_to = reached;
+        let head = self.cursor + keep;
+        let mut freed = 0;
+        // What was loaded since the last time lies near the head, before what was released.
+        if self.loaded_to > head {
+            let (reached, some) = self.release_between(head, self.loaded_to, 0, wanted);
+            if reached >= self.loaded_to {
+                self.loaded_to = 0;
+            }
+            freed += some;
+        }
+        if freed < wanted {
+            let start = self.released_to.max(head);
+            let (reached, some) = self.release_between(start, self.next, 0, wanted - freed);
+            self.released_to = reached;
+            freed += some;
+        }
         freed
     }
 
@@ -167,6 +180,7 @@ impl Level {
                 || near(block, waiting)
                 || near(block, requeued)
                 || near(block, last)
+                || places.waits_for_a_body()
                 || !covered(block)
             {
                 continue;
