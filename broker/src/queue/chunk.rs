@@ -161,10 +161,7 @@ impl Places {
 
     /// Whether a body was asked for and did not come yet.
     pub(super) fn waits_for_a_body(&self) -> bool {
-        self.slots
-            .iter()
-            .filter_map(Slot::hold)
-            .any(Hold::is_asked)
+        self.slots.iter().filter_map(Slot::hold).any(Hold::is_asked)
     }
 
     /// Lets go of the place. Counters of ready and unacked places are the caller's.

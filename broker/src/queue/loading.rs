@@ -308,7 +308,6 @@ impl Level {
     fn install(&mut self, index: usize, places: Places) {
         self.stored += u64::from(places.stored);
         self.absent -= 1;
-        self.look_ahead_in = 0;
         self.chunks[index].content = Content::Places(Box::new(places));
         self.forget_if_empty(index);
     }

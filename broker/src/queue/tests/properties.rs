@@ -39,9 +39,10 @@ enum Step {
     ServeBodies(usize, Option<LoadFailure>),
     ServeBlocks(bool),
     Release(usize),
-    PageOut(usize),
+    PageOut(usize, u8),
     Tick(u64),
     Crash(u8, u8),
+    Stop(u8, u8, u8),
 }
 
 fn settlement() -> impl Strategy<Value = Settlement> {
@@ -86,9 +87,10 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (1..80_usize, failure()).prop_map(|(n, failure)| Step::ServeBodies(n, failure)),
         10 => prop::bool::weighted(0.8).prop_map(Step::ServeBlocks),
         8 => prop_oneof![0..500_usize, Just(usize::MAX)].prop_map(Step::Release),
-        6 => (0..3_usize).prop_map(Step::PageOut),
+        6 => (0..3_usize, any::<u8>()).prop_map(|(keep, part)| Step::PageOut(keep, part)),
         6 => (0..200_u64).prop_map(Step::Tick),
         3 => (any::<u8>(), any::<u8>()).prop_map(|(kept, at)| Step::Crash(kept, at)),
+        1 => any::<(u8, u8, u8)>().prop_map(|(written, kept, at)| Step::Stop(written, kept, at)),
     ]
 }
 
@@ -166,9 +168,10 @@ fn take(world: &mut World, step: &Step) {
         Step::ServeBodies(count, failure) => world.serve_bodies(count, failure),
         Step::ServeBlocks(available) => world.serve_blocks(available),
         Step::Release(bytes) => world.release(bytes),
-        Step::PageOut(keep_blocks) => world.page_out(keep_blocks),
+        Step::PageOut(keep_blocks, part) => world.page_out(keep_blocks, part),
         Step::Tick(milliseconds) => world.tick(milliseconds),
         Step::Crash(kept, checkpoint) => world.crash(kept, checkpoint),
+        Step::Stop(written, kept, checkpoint) => world.stop(written, kept, checkpoint),
     }
 }
 

@@ -81,6 +81,7 @@ pub(super) struct World {
     blocks: Vec<Seq>,
     next_id: u32,
     next_key: u64,
+    stopping: bool,
     pub(super) now: Now,
 }
 
@@ -93,7 +94,10 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// The delivery must be exactly what the reference says comes next.
     fn accept(&mut self, key: Option<ConsumerKey>, no_ack: bool, delivery: &Delivery) {
-        let expected = self.reference.deliver(key, no_ack).expect("nothing is ready");
+        let expected = self
+            .reference
+            .deliver(key, no_ack)
+            .expect("nothing is ready");
         let actual = Entry {
             seq: delivery.seq,
             id: id(&delivery.message),
@@ -144,6 +148,7 @@ impl World {
             blocks: Vec::new(),
             next_id: 0,
             next_key: 0,
+            stopping: false,
             now: at(1_000),
         }
     }
@@ -230,10 +235,25 @@ impl World {
         };
         self.queue.dispatch(self.now, &mut checker, &mut effects);
         self.carry_out(effects);
-        if self.reference.candidate().is_some() && self.reference.head().is_some() {
+        let could_deliver = self.reference.candidate().is_some() && self.reference.head().is_some();
+        if could_deliver && !self.stopping {
             assert!(self.waits_for_something(), "stuck");
         }
         self.assert_a_crash_would_flag_what_was_delivered();
+    }
+
+    /// A clean stop that may be interrupted: see [`Self::crash`].
+    pub(super) fn stop(&mut self, written: u8, kept: u8, checkpoint: u8) {
+        self.stopping = true;
+        let mut effects = Vec::new();
+        self.queue.tighten(&mut effects);
+        self.carry_out(effects);
+        self.assert_a_crash_would_flag_what_was_delivered();
+        self.dispatch();
+        self.write(written);
+        self.dispatch();
+        self.crash(kept, checkpoint);
+        self.stopping = false;
     }
 
     pub(super) fn get(&mut self, no_ack: bool) {
@@ -370,8 +390,10 @@ impl World {
         assert_eq!(self.queue.counts().resident_bytes, before - freed);
     }
 
-    pub(super) fn page_out(&mut self, keep_blocks: usize) {
-        self.advance_checkpoint(self.written);
+    /// Takes a checkpoint of a part of what was written, in 256ths, and gives up what it has.
+    pub(super) fn page_out(&mut self, keep_blocks: usize, part: u8) {
+        let newer = self.written - self.checkpoint;
+        self.advance_checkpoint(self.checkpoint + newer * usize::from(part) / 255);
         let bits = self.block_bits;
         for level in 0..=u8::try_from(self.settings.levels - 1).expect("few levels") {
             let unwritten: BTreeSet<u64> = self.log[self.checkpoint..]
@@ -404,8 +426,8 @@ impl World {
         let newer = self.written - self.checkpoint;
         self.advance_checkpoint(self.checkpoint + newer * usize::from(checkpoint) / 255);
         let recovered = self.recovered();
-        self.queue = QueueState::with_block_bits(self.settings, self.block_bits)
-            .with_recovered(recovered);
+        self.queue =
+            QueueState::with_block_bits(self.settings, self.block_bits).with_recovered(recovered);
         self.bodies.clear();
         self.blocks.clear();
         self.reference = Reference::default();
@@ -450,7 +472,12 @@ impl World {
         self.settle(&seqs, Settlement::Acknowledge);
         self.check();
         let counts = self.queue.counts();
-        let left = (counts.ready, counts.ready_bytes, counts.unacked, counts.unacked_bytes);
+        let left = (
+            counts.ready,
+            counts.ready_bytes,
+            counts.unacked,
+            counts.unacked_bytes,
+        );
         assert_eq!((left, counts.resident_bytes), ((0, 0, 0, 0), 0));
     }
 
@@ -573,7 +600,12 @@ impl World {
     fn recovered(&self) -> Recovered {
         let mut recovered = Recovered {
             ready_count: self.disk.live.len() as u64,
-            ready_bytes: self.disk.live.values().map(|id| 4 + u64::from(id % 5)).sum(),
+            ready_bytes: self
+                .disk
+                .live
+                .values()
+                .map(|id| 4 + u64::from(id % 5))
+                .sum(),
             ..Recovered::default()
         };
         for (seq, count) in &self.disk.returns {
@@ -610,7 +642,10 @@ impl World {
                 Record::Settle(range) if of_level(&range.first) => {
                     found.settled_since.push(*range);
                 }
-                Record::Enqueue(..) | Record::Settle(_) | Record::Requeue(..) | Record::Lease(_) => {}
+                Record::Enqueue(..)
+                | Record::Settle(_)
+                | Record::Requeue(..)
+                | Record::Lease(_) => {}
             }
         }
         found
