@@ -341,3 +341,11 @@ impl<C> Consumers<C> {
         }
     }
 }
+
+#[cfg(test)]
+impl<C> Consumers<C> {
+    /// How many consumers there is memory for.
+    pub(super) fn capacity(&self) -> usize {
+        self.members.len()
+    }
+}

@@ -65,11 +65,6 @@ impl Lease {
         position < self.submitted
     }
 
-    /// Whether a record is under way.
-    pub(super) const fn is_pending(&self) -> bool {
-        self.pending.is_some()
-    }
-
     /// Notes a delivery.
     pub(super) fn delivered(&mut self, position: u64) {
         self.delivered = self.delivered.max(position + 1);
@@ -108,7 +103,8 @@ impl Lease {
         if self.sealed {
             return None;
         }
-        if self.pending.is_some() || now_ms.saturating_sub(self.extended_ms) < BUSY_MS {
+        let extension_under_way = self.written < self.submitted;
+        if extension_under_way || now_ms.saturating_sub(self.extended_ms) < BUSY_MS {
             self.window = (self.window * 2).min(WINDOW_MAX);
         } else {
             self.window = (self.window / 2).max(WINDOW_MIN);
@@ -136,9 +132,14 @@ impl Lease {
         self.written = self.written.max(bound.min(self.submitted));
     }
 
-    /// Whether it reaches further than deliveries did.
-    pub(super) const fn is_loose(&self) -> bool {
-        self.submitted > self.delivered && !self.sealed
+    /// Whether it could be tightened.
+    pub(super) fn is_loose(&self) -> bool {
+        self.submitted > self.tight() && !self.sealed
+    }
+
+    /// What was delivered; a record names the last place covered, so it always covers one.
+    fn tight(&self) -> u64 {
+        self.delivered.max(1)
     }
 
     /// Lowers the lease to what was delivered and gives what to record. It binds from now on,
@@ -162,11 +163,7 @@ impl Lease {
         if !self.is_loose() {
             return None;
         }
-        // A record names the last place covered, so it always covers one.
-        let bound = self.delivered.max(1);
-        if bound >= self.submitted {
-            return None;
-        }
+        let bound = self.tight();
         self.submitted = bound;
         self.written = self.written.min(bound);
         self.free_from = self.free_from.min(bound);

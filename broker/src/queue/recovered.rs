@@ -10,6 +10,9 @@ use super::state::{QueueState, Settings};
 use super::tally::Tally;
 use crate::model::{Seq, SeqRange, Stored};
 
+/// No queue lives to see this position; what lies beyond is nonsense, with room to count on.
+const POSITIONS_END: u64 = 1 << 55;
+
 /// One message of an index block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockEntry {
@@ -77,7 +80,12 @@ impl<C> QueueState<C> {
 impl Level {
     fn recover(&mut self, found: RecoveredLevel, all_redelivered: bool, tally: &mut Tally) {
         let block_bits = self.block_bits;
-        let mut blocks: Vec<u64> = found.blocks.into_iter().flatten().collect();
+        let blocks_end = POSITIONS_END >> block_bits;
+        let mut blocks: Vec<u64> = found
+            .blocks
+            .into_iter()
+            .flat_map(|range| *range.start()..=(*range.end()).min(blocks_end - 1))
+            .collect();
         blocks.sort_unstable();
         blocks.dedup();
         self.unread = blocks.len();
@@ -93,7 +101,7 @@ impl Level {
         }
         let mut entries = found.entries;
         entries.sort_by_key(|entry| entry.seq);
-        self.next = found.next_position;
+        self.next = found.next_position.min(POSITIONS_END);
         for entry in &entries {
             self.recover_entry(entry, tally);
             self.next = self.next.max(entry.seq.position() + 1);

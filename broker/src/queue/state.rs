@@ -168,7 +168,7 @@ impl<C> QueueState<C> {
             if let Some(bound) = level.lease.tighten() {
                 effects.push(level.lease_record(bound));
             }
-            waits |= level.lease.is_pending();
+            waits |= level.lease.is_loose();
             level.shrink();
         }
         self.deadline_ms = waits.then(|| now.monotonic_ms + lease::PAUSE_MS);

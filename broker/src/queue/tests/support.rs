@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use leveret_log::{Location, Lsn, SegmentId};
 
 use crate::model::{ConsumerKey, Message, MessageParts, Now, Seq, Settlement, Stored};
-use crate::queue::{Admission, Consumer, Delivery, Effect, QueueState, Settings, Sink};
+use crate::queue::{
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sink,
+};
 
 /// A message that knows its number.
 pub(super) fn message(id: u32, persistent: bool, priority: u8) -> Message {
@@ -173,22 +175,74 @@ impl Bench {
         }
     }
 
-    /// Answers every body that is wanted, and gives the numbers asked for.
-    pub(super) fn serve_bodies(&mut self) -> Vec<u32> {
-        let mut asked = Vec::new();
+    /// Answers everything that is wanted; index blocks hold all their places.
+    pub(super) fn serve(&mut self) -> Served {
+        let mut served = Served::default();
         for effect in self.take_effects() {
-            let Effect::LoadBodies(wanted) = effect else {
-                continue;
-            };
-            let loaded = wanted
-                .into_iter()
-                .map(|(seq, stored)| {
-                    asked.push(stored.location.offset);
-                    (seq, Ok(message(stored.location.offset, true, 0)))
-                })
-                .collect();
-            self.queue.bodies_loaded(loaded, &mut self.effects);
+            match effect {
+                Effect::ExtendLease { up_to } => {
+                    self.queue.lease_written(up_to.level(), up_to);
+                }
+                Effect::LoadBodies(wanted) => {
+                    let ids = wanted.iter().map(|(_, stored)| stored.location.offset);
+                    served.bodies.extend(ids);
+                    let loaded = wanted.into_iter().map(|(seq, stored)| {
+                        let body = message(stored.location.offset, true, 0);
+                        (seq, Ok(body))
+                    });
+                    self.queue
+                        .bodies_loaded(loaded.collect(), &mut self.effects);
+                }
+                Effect::LoadBlock { level, first } => {
+                    served.blocks.push(first.position() / BLOCK_PLACES);
+                    let block = entries(first.position()..first.position() + BLOCK_PLACES);
+                    self.queue
+                        .block_loaded(level, first, &block, &mut self.effects);
+                }
+                other @ (Effect::Settled(_)
+                | Effect::SettledBlocks(_)
+                | Effect::Requeued { .. }
+                | Effect::Damaged { .. }
+                | Effect::Missing { .. }) => served.other.push(other),
+            }
         }
-        asked
+        served
     }
+
+    /// Dispatches and serves until nothing more comes out.
+    pub(super) fn drain(&mut self) -> Vec<u32> {
+        let mut drained = Vec::new();
+        loop {
+            let some = self.dispatched_ids();
+            if some.is_empty() && self.effects.is_empty() {
+                return drained;
+            }
+            drained.extend(some);
+            self.serve();
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) bodies: Vec<u32>,
+    pub(super) blocks: Vec<u64>,
+    pub(super) other: Vec<Effect>,
+}
+
+/// Index entries for these places of level 0, where message `n` is at position `n`.
+pub(super) fn entries(positions: impl IntoIterator<Item = u64>) -> Vec<BlockEntry> {
+    positions
+        .into_iter()
+        .map(|position| {
+            let id = u32::try_from(position).expect("small");
+            BlockEntry {
+                seq: Seq::new(0, position),
+                location: stored(id),
+                bytes: 4 + id % 5,
+                deadline_ms: 0,
+            }
+        })
+        .collect()
 }
