@@ -27,6 +27,7 @@ pub mod simulated;
 mod spares;
 mod survey;
 mod table;
+mod visit;
 mod writer;
 
 pub use self::{
@@ -46,4 +47,5 @@ pub use self::{
     report::{Cut, Damage, DamageKind, Report},
     segment::FORMAT_VERSION,
     table::SegmentInfo,
+    visit::VisitedRecord,
 };

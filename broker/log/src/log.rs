@@ -15,7 +15,7 @@ use crate::{
     commit::{Committer, Shared},
     disk::Disk,
     error::{CommitError, OpenError, ReadError, WaitError},
-    id::{Location, Lsn, Ticket},
+    id::{Location, Lsn, SegmentId, Ticket},
     options::{Durability, Options},
     progress::{Board, Progress},
     queue::{Queue, Request},
@@ -25,6 +25,7 @@ use crate::{
     replay::Replay,
     report::Report,
     table::{SegmentInfo, Table},
+    visit::{self, VisitedRecord},
 };
 
 /// An open log. Clones are handles to the same one; when the last is dropped, what was submitted is
@@ -212,6 +213,16 @@ impl<A: Author> Log<A> {
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::new(self.table.clone())
+    }
+
+    /// Visits all records of a segment in the order of writing, those of groups that were salvaged
+    /// from damage excepted. The segment is pinned meanwhile.
+    pub fn visit(
+        &self,
+        segment: SegmentId,
+        visitor: impl FnMut(VisitedRecord<'_>),
+    ) -> Result<(), ReadError> {
+        visit::visit(&self.table, segment, visitor)
     }
 
     /// The segments, oldest first.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use leveret_log::{
-    Checkpoint, Durability, Location, Log, Lsn, Options, SegmentId, inspect,
+    Checkpoint, Durability, Log, Lsn, Options, SegmentId, inspect,
     simulated::{Fault, FaultEffect, FaultPoint, LossPolicy, Operation, PowerLoss, SimulatedDisk},
 };
 use parking_lot::Mutex;
@@ -325,7 +325,7 @@ fn nothing_promised_is_lost_in_any_crash_of_a_random_schedule() {
     for seed in seeds {
         images += crash(&World::new(), seed, 2).unwrap();
     }
-    println!("{images} images");
+    eprintln!("{images} images");
     assert!(images > wanted, "only {images} images");
 }
 
