@@ -2,6 +2,7 @@
 //!
 //! Everything above the wire speaks in these types. They hold no locks and do no input or output.
 
+mod access;
 mod clock;
 mod entity;
 mod error;
@@ -10,6 +11,7 @@ mod message;
 mod name;
 mod record;
 
+pub use access::{Credentials, LoginRequest, Secret};
 pub use clock::Now;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
@@ -19,4 +21,4 @@ pub use error::{AmqpError, MethodId, ReplyCode, Scope};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
-pub use record::{Operation, SeqRange, Settlement};
+pub use record::{Operation, SeqRange, Settlement, Ticket};
