@@ -5,3 +5,8 @@
 pub mod model;
 #[cfg(not(feature = "unstable"))]
 mod model;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod topology;
+#[cfg(not(feature = "unstable"))]
+mod topology;

@@ -2,20 +2,24 @@
 //!
 //! Everything above the wire speaks in these types. They hold no locks and do no input or output.
 
+mod arguments;
 mod clock;
 mod entity;
 mod error;
+mod fields;
 mod identity;
 mod message;
 mod name;
 mod record;
 
+pub use arguments::ArgumentError;
 pub use clock::Now;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition,
 };
 pub use error::{AmqpError, MethodId, ReplyCode, Scope};
+pub use fields::{FieldValue, Fields, NoFields};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
