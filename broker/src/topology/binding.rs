@@ -263,3 +263,210 @@ impl<D: Clone + Eq + Hash> BindingTable<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{FieldValue, NoFields};
+
+    const KINDS: [ExchangeKind; 4] = [
+        ExchangeKind::Direct,
+        ExchangeKind::Fanout,
+        ExchangeKind::Topic,
+        ExchangeKind::Headers,
+    ];
+    const KEYS: [&str; 4] = ["", "a", "a.*", "#"];
+
+    /// Arguments by number: the header `h` must be that number; none for 0.
+    fn arguments(kind: ExchangeKind, number: u8) -> BindingArguments {
+        let field = (number > 0).then_some([("h", FieldValue::UnsignedByte(number))]);
+        BindingArguments::parse(kind, raw(number), &field).expect("acceptable")
+    }
+
+    fn raw(number: u8) -> Arguments {
+        Arguments::from_wire(&vec![number; usize::from(number.min(1))])
+    }
+
+    fn routed(table: &BindingTable<u8>, key: &str, header: u8) -> BTreeSet<u8> {
+        let mut found = BTreeSet::new();
+        let headers = [("h", FieldValue::Long(header.into()))];
+        table.route(key.as_bytes(), &headers, &mut |destination| {
+            found.insert(*destination);
+        });
+        found
+    }
+
+    /// Destination, key and arguments of every binding.
+    #[derive(Default)]
+    struct Naive(BTreeSet<(u8, &'static str, u8)>);
+
+    fn naively_routed(kind: ExchangeKind, bindings: &Naive, key: &str, header: u8) -> BTreeSet<u8> {
+        let matches = |pattern: &str, number: u8| match kind {
+            ExchangeKind::Direct => pattern == key,
+            ExchangeKind::Fanout => true,
+            ExchangeKind::Topic => match pattern {
+                "#" => true,
+                "a.*" => key.len() > 1 && key.starts_with("a.") && !key[2..].contains('.'),
+                literal => literal == key,
+            },
+            ExchangeKind::Headers => number == 0 || number == header,
+        };
+        let chosen = bindings
+            .keys()
+            .filter(|(_, key, number)| matches(key, *number));
+        chosen.map(|(destination, _, _)| *destination).collect()
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Change {
+        Bind(u8, &'static str, u8),
+        Unbind(u8, &'static str, u8),
+        Remove(u8),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let binding = || (0u8..24, prop::sample::select(&KEYS), 0u8..3);
+        prop_oneof![
+            6 => binding().prop_map(|(to, key, arguments)| Change::Bind(to, key, arguments)),
+            3 => binding().prop_map(|(to, key, arguments)| Change::Unbind(to, key, arguments)),
+            1 => (0u8..24).prop_map(Change::Remove),
+        ]
+    }
+
+    fn apply(table: &mut BindingTable<u8>, naive: &mut Naive, change: Change) {
+        match change {
+            Change::Bind(to, key, number) => {
+                let is_new = table.bind(&to, key, arguments(table.kind(), number));
+                assert_eq!(is_new, naive.0.insert((to, key, number)));
+            }
+            Change::Unbind(to, key, number) => {
+                let was_there = table.unbind(&to, key, &raw(number));
+                assert_eq!(was_there, naive.0.remove(&(to, key, number)));
+            }
+            Change::Remove(to) => {
+                let mut removed = table.remove_destination(&to);
+                removed.sort_unstable_by(|one, other| {
+                    (&one.0, one.1.as_wire()).cmp(&(&other.0, other.1.as_wire()))
+                });
+                let expected = naive.0.extract_if((to, "", 0)..(to + 1, "", 0), |_| true);
+                let expected: Vec<_> = expected
+                    .map(|(_, key, number)| (key.to_owned(), raw(number)))
+                    .collect();
+                assert_eq!(removed, expected);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_agrees_with_a_list_of_bindings_whatever_is_done_to_it(
+            kind in prop::sample::select(&KINDS),
+            changes in prop::collection::vec(change(), 1..150),
+        ) {
+            let mut table = BindingTable::new(kind);
+            let mut naive = Naive::default();
+            for change in changes {
+                apply(&mut table, &mut naive, change);
+                prop_assert_eq!(table.len(), naive.0.len());
+                prop_assert_eq!(table.is_empty(), naive.0.is_empty());
+                for key in ["", "a", "b", "a.b", "a.b.c", "#", "a.*"] {
+                    for header in 0..3 {
+                        let expected = naively_routed(kind, &naive, key, header);
+                        prop_assert_eq!(routed(&table, key, header), expected);
+                    }
+                }
+            }
+            let listed: BTreeSet<_> = table
+                .iter()
+                .map(|binding| (*binding.destination, binding.routing_key, binding.arguments.as_wire()))
+                .collect();
+            let raws: [Arguments; 3] = [raw(0), raw(1), raw(2)];
+            let expected = naive.0
+                .iter()
+                .map(|(to, key, number)| (*to, *key, raws[usize::from(*number)].as_wire()))
+                .collect();
+            prop_assert_eq!(listed, expected);
+            prop_assert_eq!(table.iter().count(), naive.0.len());
+        }
+    }
+
+    /// Spec 3.4.1: each of the three makes another binding.
+    #[test]
+    fn destination_key_and_arguments_tell_bindings_apart() {
+        for kind in KINDS {
+            let mut table = BindingTable::new(kind);
+            assert!(table.bind(&1, "k", arguments(kind, 0)));
+            assert!(!table.bind(&1, "k", arguments(kind, 0)));
+            assert!(table.bind(&2, "k", arguments(kind, 0)));
+            assert!(table.bind(&1, "l", arguments(kind, 0)));
+            assert!(table.bind(&1, "k", arguments(kind, 1)));
+            assert_eq!(table.len(), 4);
+            assert!(table.contains(&1, "k", &raw(1)) && !table.contains(&1, "l", &raw(1)));
+        }
+    }
+
+    /// Spec 3.4.1, 3.4.2.
+    #[test]
+    fn one_of_two_bindings_with_the_same_key_keeps_the_messages_coming() {
+        for kind in KINDS {
+            let mut table = BindingTable::new(kind);
+            table.bind(&1, "k", arguments(kind, 0));
+            table.bind(&1, "k", arguments(kind, 2));
+            assert!(table.unbind(&1, "k", &raw(0)) && !table.unbind(&1, "k", &raw(0)));
+            assert_eq!(routed(&table, "k", 2), BTreeSet::from([1]));
+            assert!(table.unbind(&1, "k", &raw(2)));
+            assert!(routed(&table, "k", 2).is_empty());
+        }
+    }
+
+    /// Only topic exchanges may repeat themselves; the others promise not to.
+    #[test]
+    fn a_destination_is_named_once_however_it_is_bound() {
+        for kind in [
+            ExchangeKind::Direct,
+            ExchangeKind::Fanout,
+            ExchangeKind::Headers,
+        ] {
+            let mut table = BindingTable::new(kind);
+            for number in 0..3 {
+                table.bind(&1, "k", arguments(kind, number));
+            }
+            let mut named = 0;
+            let headers = [("h", FieldValue::SignedInt(2))];
+            table.route(b"k", &headers, &mut |_| named += 1);
+            assert_eq!(named, 1, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn only_headers_exchanges_look_into_the_arguments_of_a_binding() {
+        let nonsense = [("x-match", FieldValue::Boolean(true))];
+        for kind in KINDS {
+            let parsed = BindingArguments::parse(kind, raw(1), &nonsense);
+            assert_eq!(parsed.is_err(), kind == ExchangeKind::Headers);
+        }
+    }
+
+    /// A direct exchange compares bytes; what is a pattern elsewhere is a plain key there.
+    #[test]
+    fn a_direct_exchange_knows_no_patterns() {
+        let mut table = BindingTable::new(ExchangeKind::Direct);
+        table.bind(&1, "a.*", BindingArguments::default());
+        let mut found = Vec::new();
+        table.route(b"a.b", &NoFields, &mut |destination| {
+            found.push(*destination)
+        });
+        table.route(b"a.\xff", &NoFields, &mut |destination| {
+            found.push(*destination)
+        });
+        assert!(found.is_empty());
+        table.route(b"a.*", &NoFields, &mut |destination| {
+            found.push(*destination)
+        });
+        assert_eq!(found, [1]);
+    }
+}

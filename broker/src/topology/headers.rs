@@ -333,9 +333,8 @@ mod tests {
         const A: (&str, FieldValue<'_>) = ("a", SignedInt(1));
         const B: (&str, FieldValue<'_>) = ("b", SignedInt(2));
         const X: (&str, FieldValue<'_>) = ("x-c", SignedInt(3));
-        type Case<'c> = (&'c [(&'c str, FieldValue<'c>)], [bool; 4]);
         // Conditions are a, b and x-c; expected for all, any, all-with-x, any-with-x.
-        let cases: [Case<'_>; 8] = [
+        let cases: [(&[(&str, FieldValue<'_>)], [bool; 4]); 8] = [
             (&[], [false, false, false, false]),
             (&[A], [false, true, false, true]),
             (&[A, B], [true, true, false, true]),

@@ -9,6 +9,9 @@ use smallvec::SmallVec;
 /// Up to this many items a scan is as fast as a hash.
 const SCANNED_MAX: usize = 16;
 
+/// What a message with a great many targets took is given back after it, not kept for the next.
+const KEPT_MAX: usize = 1024;
+
 /// What a binding leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination<Q, E> {
@@ -70,8 +73,12 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
     }
 
     fn clear(&mut self) {
-        self.items.clear();
-        self.seen.clear();
+        if self.items.len() > KEPT_MAX {
+            *self = Self::default();
+        } else {
+            self.items.clear();
+            self.seen.clear();
+        }
     }
 }
 
@@ -133,6 +140,173 @@ impl<Q: Clone + Eq + Hash, E: Clone + Eq + Hash> Router<Q, E> {
         });
         if !has_destination && let Some(alternate) = graph.alternate(exchange) {
             exchanges.push(&alternate);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Exchanges by number: what each routes to, and its alternate.
+    #[derive(Debug, Default)]
+    struct Exchanges {
+        routes: Vec<Vec<Destination<u32, usize>>>,
+        alternates: Vec<Option<usize>>,
+        visited: RefCell<Vec<usize>>,
+    }
+
+    impl Graph for Exchanges {
+        type Exchange = usize;
+        type Queue = u32;
+
+        fn route_from(&self, exchange: &usize, sink: &mut dyn FnMut(&Destination<u32, usize>)) {
+            self.visited.borrow_mut().push(*exchange);
+            self.routes[*exchange].iter().for_each(sink);
+        }
+
+        fn alternate(&self, exchange: &usize) -> Option<usize> {
+            self.alternates[*exchange]
+        }
+    }
+
+    fn check(
+        routes: &[&[Destination<u32, usize>]],
+        alternates: &[Option<usize>],
+        expected_queues: &[u32],
+        expected_visits: &[usize],
+    ) {
+        let exchanges = Exchanges {
+            routes: routes.iter().map(|routes| routes.to_vec()).collect(),
+            alternates: alternates.to_vec(),
+            visited: RefCell::default(),
+        };
+        let mut router = Router::default();
+        assert_eq!(router.route(&exchanges, &0), expected_queues);
+        assert_eq!(*exchanges.visited.borrow(), expected_visits);
+    }
+
+    use Destination::{Exchange, Queue};
+
+    /// Spec 3.4.1.
+    #[test]
+    fn a_queue_is_reached_once_however_many_ways_lead_to_it() {
+        let both = [Queue(1), Exchange(1), Queue(2), Queue(1)];
+        check(
+            &[&both, &[Queue(2), Queue(3)]],
+            &[None, None],
+            &[1, 2, 3],
+            &[0, 1],
+        );
+    }
+
+    /// Spec 3.4.8.
+    #[test]
+    fn exchanges_are_visited_breadth_first_and_once() {
+        let routes: [&[_]; 4] = [
+            &[Exchange(0), Exchange(1), Exchange(2)],
+            &[Exchange(3), Queue(1)],
+            &[Exchange(0), Queue(2)],
+            &[Exchange(1), Queue(3)],
+        ];
+        check(&routes, &[None; 4], &[1, 2, 3], &[0, 1, 2, 3]);
+    }
+
+    /// Spec 3.3.3.
+    #[test]
+    fn an_alternate_takes_what_its_exchange_gives_nobody() {
+        check(&[&[], &[Queue(7)]], &[Some(1), None], &[7], &[0, 1]);
+        check(&[&[Queue(1)], &[Queue(7)]], &[Some(1), None], &[1], &[0]);
+    }
+
+    /// Spec 3.3.3: a destination counts even if it is an exchange that routes nowhere, or one that
+    /// was visited before.
+    #[test]
+    fn an_exchange_that_routes_to_exchanges_needs_no_alternate() {
+        check(
+            &[&[Exchange(1)], &[], &[Queue(7)]],
+            &[Some(2), None, None],
+            &[],
+            &[0, 1],
+        );
+        check(&[&[Exchange(0)], &[Queue(7)]], &[Some(1), None], &[], &[0]);
+    }
+
+    /// Spec 3.3.3.
+    #[test]
+    fn alternates_chain_and_their_cycles_end() {
+        check(
+            &[&[], &[], &[Queue(7)]],
+            &[Some(1), Some(2), None],
+            &[7],
+            &[0, 1, 2],
+        );
+        check(&[&[], &[]], &[Some(1), Some(0)], &[], &[0, 1]);
+        check(&[&[]], &[Some(0)], &[], &[0]);
+    }
+
+    /// Spec 3.3.3: behind a binding too, the alternate is asked for that exchange alone.
+    #[test]
+    fn a_bound_exchange_uses_its_own_alternate() {
+        let routes: [&[_]; 3] = [&[Queue(1), Exchange(1)], &[], &[Queue(7)]];
+        check(&routes, &[None, Some(2), None], &[1, 7], &[0, 1, 2]);
+    }
+
+    fn destination() -> impl Strategy<Value = Destination<u32, usize>> {
+        prop_oneof![
+            (0u32..60).prop_map(Queue),
+            (0u32..60).prop_map(Queue),
+            (0usize..30).prop_map(Exchange)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_reachable_queue_is_found_once_and_every_exchange_asked_once(
+            graphs in prop::collection::vec(
+                prop::collection::vec(
+                    (prop::collection::vec(destination(), 0..8), prop::option::of(0usize..30)),
+                    30,
+                ),
+                1..3,
+            ),
+        ) {
+            let mut router = Router::default();
+            for graph in graphs {
+                let (routes, alternates) = graph.into_iter().unzip();
+                let exchanges = Exchanges { routes, alternates, visited: RefCell::default() };
+                let mut found = router.route(&exchanges, &0).to_vec();
+                found.sort_unstable();
+                let mut reachable = vec![false; 30];
+                let mut expected = std::collections::BTreeSet::new();
+                let mut open = vec![0];
+                while let Some(exchange) = open.pop() {
+                    if std::mem::replace(&mut reachable[exchange], true) {
+                        continue;
+                    }
+                    let routes = &exchanges.routes[exchange];
+                    for destination in routes {
+                        match destination {
+                            Queue(queue) => {
+                                expected.insert(*queue);
+                            }
+                            Exchange(next) => open.push(*next),
+                        }
+                    }
+                    if routes.is_empty() {
+                        open.extend(exchanges.alternates[exchange]);
+                    }
+                }
+                prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+                let mut visited = exchanges.visited.into_inner();
+                visited.sort_unstable();
+                let expected: Vec<_> = (0..30).filter(|exchange| reachable[*exchange]).collect();
+                prop_assert_eq!(visited, expected);
+            }
         }
     }
 }
