@@ -316,7 +316,8 @@ mod tests {
             ExchangeKind::Headers => number == 0 || number == header,
         };
         let chosen = bindings
-            .keys()
+            .0
+            .iter()
             .filter(|(_, key, number)| matches(key, *number));
         chosen.map(|(destination, _, _)| *destination).collect()
     }

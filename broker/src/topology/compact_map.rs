@@ -9,13 +9,17 @@ use smallvec::SmallVec;
 /// Up to this many entries a scan is as fast as a hash and needs no second structure.
 const SCANNED_MAX: usize = 16;
 
+/// Where each key lies.
+#[derive(Clone, Debug)]
+struct Positions<K>(HashMap<K, usize, RandomState>);
+
 /// A map for places where one entry is the rule and ten thousand are the exception: it iterates
 /// like a slice, costs no allocation for one entry, and finds by hash when it is long.
 #[derive(Clone, Debug)]
 pub(super) struct CompactMap<K, V> {
     entries: SmallVec<[(K, V); 1]>,
-    /// Where each key lies; kept only while a scan would be slow.
-    positions: Option<Box<HashMap<K, usize, RandomState>>>,
+    /// Kept only while a scan would be slow; in a box, because most maps never have it.
+    positions: Option<Box<Positions<K>>>,
 }
 
 impl<K, V> Default for CompactMap<K, V> {
@@ -91,7 +95,7 @@ impl<K: Clone + Eq + Hash, V> CompactMap<K, V> {
             self.positions = None;
             self.entries.shrink_to_fit();
         }
-        if let Some(positions) = &mut self.positions {
+        if let Some(Positions(positions)) = self.positions.as_deref_mut() {
             positions.remove(key);
             if let Some((moved, _)) = self.entries.get(position) {
                 positions.insert(moved.clone(), position);
@@ -101,22 +105,22 @@ impl<K: Clone + Eq + Hash, V> CompactMap<K, V> {
     }
 
     fn position(&self, key: &K) -> Option<usize> {
-        match &self.positions {
-            Some(positions) => positions.get(key).copied(),
+        match self.positions.as_deref() {
+            Some(Positions(positions)) => positions.get(key).copied(),
             None => self.entries.iter().position(|(entry, _)| entry == key),
         }
     }
 
     fn push(&mut self, key: K, value: V) {
         self.entries.push((key, value));
-        match &mut self.positions {
-            Some(positions) => {
+        match self.positions.as_deref_mut() {
+            Some(Positions(positions)) => {
                 let position = self.entries.len() - 1;
                 positions.insert(self.entries[position].0.clone(), position);
             }
             None if self.entries.len() > SCANNED_MAX => {
                 let keys = self.entries.iter().map(|(key, _)| key.clone());
-                self.positions = Some(Box::new(keys.zip(0..).collect()));
+                self.positions = Some(Box::new(Positions(keys.zip(0..).collect())));
             }
             None => {}
         }

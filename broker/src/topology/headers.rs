@@ -85,26 +85,38 @@ impl Comparable<Box<[u8]>> {
     }
 }
 
+/// A name and its value, in a message or in a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field<B> {
+    name: B,
+    value: Comparable<B>,
+}
+
 /// A message's headers, read once for all bindings of an exchange.
 #[derive(Debug)]
 pub(super) struct Headers<'t> {
     /// Sorted by name; equal names stay in the table's order.
-    fields: SmallVec<[(&'t [u8], Comparable<&'t [u8]>); 16]>,
+    fields: SmallVec<[Field<&'t [u8]>; 16]>,
 }
 
 impl<'t> Headers<'t> {
     pub(super) fn read(table: &'t dyn Fields) -> Self {
-        let mut fields = SmallVec::new();
-        table.visit(&mut |name, value| fields.push((name, Comparable::new(value))));
-        fields.sort_by_key(|(name, _)| *name);
+        let mut fields: SmallVec<[Field<&[u8]>; 16]> = SmallVec::new();
+        table.visit(&mut |name, value| {
+            fields.push(Field {
+                name,
+                value: Comparable::new(value),
+            })
+        });
+        fields.sort_by_key(|field| field.name);
         Self { fields }
     }
 
     /// The header of that name; the last one, where the publisher sent several.
     fn value(&self, name: &[u8]) -> Option<&Comparable<&'t [u8]>> {
-        let end = self.fields.partition_point(|(other, _)| *other <= name);
-        let (found, value) = self.fields.get(end.checked_sub(1)?)?;
-        (*found == name).then_some(value)
+        let end = self.fields.partition_point(|field| field.name <= name);
+        let field = self.fields.get(end.checked_sub(1)?)?;
+        (field.name == name).then_some(&field.value)
     }
 }
 
@@ -114,7 +126,7 @@ impl<'t> Headers<'t> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderMatch {
     quantity: Quantity,
-    conditions: Box<[(Box<[u8]>, Comparable<Box<[u8]>>)]>,
+    conditions: Box<[Field<Box<[u8]>>]>,
 }
 
 impl HeaderMatch {
@@ -135,7 +147,10 @@ impl HeaderMatch {
                 prefix => name.starts_with(prefix.as_bytes()),
             };
             if !ignored {
-                conditions.push((name.into(), Comparable::new(value).to_owned()));
+                conditions.push(Field {
+                    name: name.into(),
+                    value: Comparable::new(value).to_owned(),
+                });
             }
         });
         Ok(Self {
@@ -147,9 +162,9 @@ impl HeaderMatch {
     /// Whether a message with these headers matches (spec 3.6.3, 3.6.4).
     pub(super) fn matches(&self, headers: &Headers<'_>) -> bool {
         let mut conditions = self.conditions.iter();
-        let holds = |(name, wanted): &(Box<[u8]>, Comparable<Box<[u8]>>)| {
-            let value = headers.value(name);
-            value.is_some_and(|value| wanted.accepts(value))
+        let holds = |wanted: &Field<Box<[u8]>>| {
+            let value = headers.value(&wanted.name);
+            value.is_some_and(|value| wanted.value.accepts(value))
         };
         match self.quantity {
             Quantity::All => conditions.all(holds),
@@ -334,8 +349,8 @@ mod tests {
         const B: (&str, FieldValue<'_>) = ("b", SignedInt(2));
         const X: (&str, FieldValue<'_>) = ("x-c", SignedInt(3));
         // Conditions are a, b and x-c; expected for all, any, all-with-x, any-with-x.
-        let cases: [(&[(&str, FieldValue<'_>)], [bool; 4]); 8] = [
-            (&[], [false, false, false, false]),
+        let cases = [
+            (&[][..], [false, false, false, false]),
             (&[A], [false, true, false, true]),
             (&[A, B], [true, true, false, true]),
             (&[B, A], [true, true, false, true]),

@@ -12,4 +12,4 @@ mod traversal;
 
 pub use binding::{Binding, BindingArguments, BindingTable};
 pub use headers::HeaderMatch;
-pub use traversal::{Destination, Graph, Router};
+pub use traversal::{Destination, Graph, Router, Targets};

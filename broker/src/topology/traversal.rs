@@ -28,12 +28,12 @@ pub trait Graph {
     /// A handle of a queue.
     type Queue: Clone + Eq + Hash;
 
-    /// Names the destinations that the exchange's own bindings give the message, for all of its
-    /// routing keys. It may name one more than once.
+    /// Adds the destinations that the exchange's own bindings give the message, for all of its
+    /// routing keys. It may add one more than once.
     fn route_from(
         &self,
         exchange: &Self::Exchange,
-        sink: &mut dyn FnMut(&Destination<Self::Queue, Self::Exchange>),
+        targets: &mut Targets<'_, Self::Queue, Self::Exchange>,
     );
 
     /// The exchange's alternate, if it has one and that one exists.
@@ -78,6 +78,25 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
         } else {
             self.items.clear();
             self.seen.clear();
+        }
+    }
+}
+
+/// Where one exchange puts the destinations it finds.
+#[derive(Debug)]
+pub struct Targets<'r, Q, E> {
+    queues: &'r mut Distinct<Q>,
+    exchanges: &'r mut Distinct<E>,
+    is_empty: bool,
+}
+
+impl<Q: Clone + Eq + Hash, E: Clone + Eq + Hash> Targets<'_, Q, E> {
+    /// Adds a destination.
+    pub fn add(&mut self, destination: &Destination<Q, E>) {
+        self.is_empty = false;
+        match destination {
+            Destination::Queue(queue) => self.queues.push(queue),
+            Destination::Exchange(exchange) => self.exchanges.push(exchange),
         }
     }
 }
@@ -129,17 +148,16 @@ impl<Q: Clone + Eq + Hash, E: Clone + Eq + Hash> Router<Q, E> {
     }
 
     fn visit(&mut self, graph: &impl Graph<Queue = Q, Exchange = E>, exchange: &E) {
-        let Self { queues, exchanges } = self;
-        let mut has_destination = false;
-        graph.route_from(exchange, &mut |destination| {
-            has_destination = true;
-            match destination {
-                Destination::Queue(queue) => queues.push(queue),
-                Destination::Exchange(next) => exchanges.push(next),
-            }
-        });
-        if !has_destination && let Some(alternate) = graph.alternate(exchange) {
-            exchanges.push(&alternate);
+        let mut targets = Targets {
+            queues: &mut self.queues,
+            exchanges: &mut self.exchanges,
+            is_empty: true,
+        };
+        graph.route_from(exchange, &mut targets);
+        if targets.is_empty
+            && let Some(alternate) = graph.alternate(exchange)
+        {
+            self.exchanges.push(&alternate);
         }
     }
 }
@@ -164,9 +182,9 @@ mod tests {
         type Exchange = usize;
         type Queue = u32;
 
-        fn route_from(&self, exchange: &usize, sink: &mut dyn FnMut(&Destination<u32, usize>)) {
+        fn route_from(&self, exchange: &usize, targets: &mut Targets<'_, u32, usize>) {
             self.visited.borrow_mut().push(*exchange);
-            self.routes[*exchange].iter().for_each(sink);
+            self.routes[*exchange].iter().for_each(|to| targets.add(to));
         }
 
         fn alternate(&self, exchange: &usize) -> Option<usize> {
@@ -281,7 +299,7 @@ mod tests {
                 let exchanges = Exchanges { routes, alternates, visited: RefCell::default() };
                 let mut found = router.route(&exchanges, &0).to_vec();
                 found.sort_unstable();
-                let mut reachable = vec![false; 30];
+                let mut reachable = [false; 30];
                 let mut expected = std::collections::BTreeSet::new();
                 let mut open = vec![0];
                 while let Some(exchange) = open.pop() {
