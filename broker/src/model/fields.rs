@@ -94,16 +94,90 @@ impl FieldValue<'_> {
     }
 }
 
+/// A value as routing and redeclaration compare it: integers by value, whatever their width, texts
+/// and byte arrays by their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparable<B> {
+    /// True or false; equal to no number.
+    Boolean(bool),
+    /// Any integer type or a timestamp.
+    Integer(i128),
+    /// The bits, so that two zeros of different sign differ, as they do for RabbitMQ.
+    Float(u64),
+    /// Scale and digits.
+    Decimal(u8, u32),
+    /// A text or a byte array.
+    Bytes(B),
+    /// Arrays and tables, compared by their encoding.
+    Nested(B),
+    /// No value.
+    Void,
+}
+
+impl<'t> Comparable<&'t [u8]> {
+    /// What `value` is compared by.
+    #[must_use]
+    pub fn new(value: FieldValue<'t>) -> Self {
+        match value {
+            FieldValue::Boolean(value) => Self::Boolean(value),
+            FieldValue::Byte(value) => Self::Integer(value.into()),
+            FieldValue::UnsignedByte(value) => Self::Integer(value.into()),
+            FieldValue::Short(value) => Self::Integer(value.into()),
+            FieldValue::UnsignedShort(value) => Self::Integer(value.into()),
+            FieldValue::SignedInt(value) => Self::Integer(value.into()),
+            FieldValue::UnsignedInt(value) => Self::Integer(value.into()),
+            FieldValue::Long(value) => Self::Integer(value.into()),
+            FieldValue::Timestamp(value) => Self::Integer(value.into()),
+            FieldValue::Float(value) => Self::Float(f64::from(value).to_bits()),
+            FieldValue::Double(value) => Self::Float(value.to_bits()),
+            FieldValue::Decimal { scale, value } => Self::Decimal(scale, value),
+            FieldValue::LongString(bytes) | FieldValue::Binary(bytes) => Self::Bytes(bytes),
+            FieldValue::Table(content) | FieldValue::Array(content) => Self::Nested(content),
+            FieldValue::Void => Self::Void,
+        }
+    }
+
+    /// The same, independent of the table.
+    #[must_use]
+    pub fn to_owned(self) -> Comparable<Box<[u8]>> {
+        match self {
+            Self::Boolean(value) => Comparable::Boolean(value),
+            Self::Integer(value) => Comparable::Integer(value),
+            Self::Float(bits) => Comparable::Float(bits),
+            Self::Decimal(scale, value) => Comparable::Decimal(scale, value),
+            Self::Bytes(bytes) => Comparable::Bytes(bytes.into()),
+            Self::Nested(content) => Comparable::Nested(content.into()),
+            Self::Void => Comparable::Void,
+        }
+    }
+}
+
+impl Comparable<Box<[u8]>> {
+    /// The same, to compare with a value that is borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Comparable<&[u8]> {
+        match self {
+            Self::Boolean(value) => Comparable::Boolean(*value),
+            Self::Integer(value) => Comparable::Integer(*value),
+            Self::Float(bits) => Comparable::Float(*bits),
+            Self::Decimal(scale, value) => Comparable::Decimal(*scale, *value),
+            Self::Bytes(bytes) => Comparable::Bytes(bytes),
+            Self::Nested(content) => Comparable::Nested(content),
+            Self::Void => Comparable::Void,
+        }
+    }
+}
+
 /// A field table that can be read from the start; the table's encoding stays the wire's secret.
 pub trait Fields {
     /// Shows every field in the order of the table. A name may occur more than once.
     fn visit<'t>(&'t self, visitor: &mut dyn FnMut(&'t [u8], FieldValue<'t>));
 
-    /// The field of that name; the last one, where a peer sent several.
+    /// The field of that name; the first one, where a peer sent several.
     fn field<'t>(&'t self, name: &str) -> Option<FieldValue<'t>> {
         let mut found = None;
         self.visit(&mut |field, value| {
-            if field == name.as_bytes() {
+            if found.is_none() && field == name.as_bytes() {
                 found = Some(value);
             }
         });

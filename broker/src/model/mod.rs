@@ -11,16 +11,22 @@ mod identity;
 mod message;
 mod name;
 mod record;
+mod terms;
 
-pub use arguments::ArgumentError;
+pub use arguments::{
+    ArgumentDifference, ArgumentError, ConsumerArguments, DeadLetterStrategy, DeadLetterTarget,
+    DelayedRetry, DeliveryLimit, ExchangeArguments, Overflow, QueueArguments, QueueProperties,
+    QueueType, QueueVariant, QuorumArguments, RetryKind,
+};
 pub use clock::Now;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition,
 };
 pub use error::{AmqpError, MethodId, ReplyCode, Scope};
-pub use fields::{FieldValue, Fields, NoFields};
+pub use fields::{Comparable, FieldValue, Fields, NoFields};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
 pub use record::{Operation, SeqRange, Settlement};
+pub use terms::value_term;

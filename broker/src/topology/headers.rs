@@ -1,10 +1,8 @@
 //! Headers bindings: `x-match` and the equality of header values (spec 3.6).
 
-use std::fmt::Write as _;
-
 use smallvec::SmallVec;
 
-use crate::model::{ArgumentError, FieldValue, Fields};
+use crate::model::{ArgumentError, Comparable, FieldValue, Fields, value_term};
 
 /// The argument that chooses how many of the others must match.
 const MATCH_ARGUMENT: &str = "x-match";
@@ -17,72 +15,9 @@ enum Quantity {
     Any,
 }
 
-/// A value as routing compares it: integers by value, whatever their width, texts and byte arrays
-/// by their bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparable<B> {
-    Boolean(bool),
-    /// Wide enough for every integer type and for timestamps.
-    Integer(i128),
-    /// The bits, so that two zeros of different sign differ, as they do for RabbitMQ.
-    Float(u64),
-    Decimal(u8, u32),
-    Bytes(B),
-    /// Arrays and tables, compared by their encoding.
-    Nested(B),
-    Void,
-}
-
-impl<'t> Comparable<&'t [u8]> {
-    fn new(value: FieldValue<'t>) -> Self {
-        match value {
-            FieldValue::Boolean(value) => Self::Boolean(value),
-            FieldValue::Byte(value) => Self::Integer(value.into()),
-            FieldValue::UnsignedByte(value) => Self::Integer(value.into()),
-            FieldValue::Short(value) => Self::Integer(value.into()),
-            FieldValue::UnsignedShort(value) => Self::Integer(value.into()),
-            FieldValue::SignedInt(value) => Self::Integer(value.into()),
-            FieldValue::UnsignedInt(value) => Self::Integer(value.into()),
-            FieldValue::Long(value) => Self::Integer(value.into()),
-            FieldValue::Timestamp(value) => Self::Integer(value.into()),
-            FieldValue::Float(value) => Self::Float(f64::from(value).to_bits()),
-            FieldValue::Double(value) => Self::Float(value.to_bits()),
-            FieldValue::Decimal { scale, value } => Self::Decimal(scale, value),
-            FieldValue::LongString(bytes) | FieldValue::Binary(bytes) => Self::Bytes(bytes),
-            FieldValue::Table(content) | FieldValue::Array(content) => Self::Nested(content),
-            FieldValue::Void => Self::Void,
-        }
-    }
-
-    fn to_owned(self) -> Comparable<Box<[u8]>> {
-        match self {
-            Self::Boolean(value) => Comparable::Boolean(value),
-            Self::Integer(value) => Comparable::Integer(value),
-            Self::Float(bits) => Comparable::Float(bits),
-            Self::Decimal(scale, value) => Comparable::Decimal(scale, value),
-            Self::Bytes(bytes) => Comparable::Bytes(bytes.into()),
-            Self::Nested(content) => Comparable::Nested(content.into()),
-            Self::Void => Comparable::Void,
-        }
-    }
-}
-
-impl Comparable<Box<[u8]>> {
-    /// Whether a message's value satisfies this value of a binding.
-    fn accepts(&self, header: &Comparable<&[u8]>) -> bool {
-        match (self, header) {
-            (Self::Void, _) => true,
-            (Self::Boolean(own), Comparable::Boolean(other)) => own == other,
-            (Self::Integer(own), Comparable::Integer(other)) => own == other,
-            (Self::Float(own), Comparable::Float(other)) => own == other,
-            (Self::Decimal(scale, value), Comparable::Decimal(other_scale, other_value)) => {
-                scale == other_scale && value == other_value
-            }
-            (Self::Bytes(own), Comparable::Bytes(other))
-            | (Self::Nested(own), Comparable::Nested(other)) => **own == **other,
-            (_, _) => false,
-        }
-    }
+/// Whether a message's value satisfies a binding's.
+fn accepts(wanted: &Comparable<Box<[u8]>>, header: &Comparable<&[u8]>) -> bool {
+    *wanted == Comparable::Void || wanted.borrowed() == *header
 }
 
 /// A name and its value, in a message or in a binding.
@@ -164,7 +99,7 @@ impl HeaderMatch {
         let mut conditions = self.conditions.iter();
         let holds = |wanted: &Field<Box<[u8]>>| {
             let value = headers.value(&wanted.name);
-            value.is_some_and(|value| wanted.value.accepts(value))
+            value.is_some_and(|value| accepts(&wanted.value, value))
         };
         match self.quantity {
             Quantity::All => conditions.all(holds),
@@ -176,75 +111,16 @@ impl HeaderMatch {
 fn unknown_match(text: &[u8]) -> ArgumentError {
     ArgumentError::HeaderMatch(format!(
         "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
-        binary_term(text)
+        value_term(FieldValue::LongString(text))
     ))
 }
 
 fn match_of_wrong_type(value: FieldValue<'_>) -> ArgumentError {
-    let term = match value {
-        FieldValue::Boolean(value) => value.to_string(),
-        FieldValue::Float(value) => format!("{value:?}"),
-        FieldValue::Double(value) => format!("{value:?}"),
-        FieldValue::Decimal { scale, value } => format!("{{{scale},{value}}}"),
-        FieldValue::Timestamp(value) => value.to_string(),
-        FieldValue::LongString(bytes) | FieldValue::Binary(bytes) => binary_term(bytes),
-        FieldValue::Table([]) | FieldValue::Array([]) => "[]".to_owned(),
-        FieldValue::Table(_) | FieldValue::Array(_) => "[...]".to_owned(),
-        FieldValue::Void => "undefined".to_owned(),
-        FieldValue::Byte(_)
-        | FieldValue::UnsignedByte(_)
-        | FieldValue::Short(_)
-        | FieldValue::UnsignedShort(_)
-        | FieldValue::SignedInt(_)
-        | FieldValue::UnsignedInt(_)
-        | FieldValue::Long(_) => value.as_integer().unwrap_or_default().to_string(),
-    };
     ArgumentError::HeaderMatch(format!(
-        "Invalid x-match field type {} (value {term}); expected longstr",
-        value.type_name()
+        "Invalid x-match field type {} (value {}); expected longstr",
+        value.type_name(),
+        value_term(value)
     ))
-}
-
-/// Bytes as the texts of RabbitMQ show them: quoted where they are printable, numbers elsewhere.
-fn binary_term(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok("") => "<<>>".to_owned(),
-        Ok(text) if text.chars().all(is_printable) => {
-            let quoted = text.chars().fold(String::new(), push_escaped);
-            let suffix = if text.is_ascii() { "" } else { "/utf8" };
-            format!("<<\"{quoted}\"{suffix}>>")
-        }
-        Ok(_) | Err(_) => {
-            let numbers: Vec<_> = bytes.iter().map(u8::to_string).collect();
-            format!("<<{}>>", numbers.join(","))
-        }
-    }
-}
-
-const fn is_printable(character: char) -> bool {
-    matches!(
-        character,
-        '\u{8}'..='\r' | '\u{1b}' | ' '..='~' | '\u{a0}'..='\u{ff}'
-    )
-}
-
-fn push_escaped(mut text: String, character: char) -> String {
-    match character {
-        '"' => text.push_str("\\\""),
-        '\\' => text.push_str("\\\\"),
-        '\u{8}' => text.push_str("\\b"),
-        '\t' => text.push_str("\\t"),
-        '\n' => text.push_str("\\n"),
-        '\u{b}' => text.push_str("\\v"),
-        '\u{c}' => text.push_str("\\f"),
-        '\r' => text.push_str("\\r"),
-        '\u{1b}' => text.push_str("\\e"),
-        other => {
-            // Writing to a string cannot fail.
-            let _ = text.write_char(other);
-        }
-    }
-    text
 }
 
 #[cfg(test)]
