@@ -7,8 +7,6 @@ pub mod model;
 #[doc(hidden)]
 pub mod queue;
 #[doc(hidden)]
-pub mod store;
-#[doc(hidden)]
 pub mod topology;
 #[doc(hidden)]
 pub mod wire;
