@@ -5,3 +5,8 @@
 pub mod model;
 #[cfg(not(feature = "unstable"))]
 mod model;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod store;
+#[cfg(not(feature = "unstable"))]
+mod store;
