@@ -22,9 +22,13 @@
 //! - Damage is reported, never served, and never keeps the store from opening.
 //! - After the first failed sync nothing is durable any more until the store is reopened.
 
+mod block;
+mod codec;
 mod error;
 mod memory;
 mod options;
+mod ranges;
+mod record;
 mod recovered;
 mod report;
 mod ticket;
