@@ -1,7 +1,41 @@
 //! How a store is opened.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use leveret_log::{Disk, RealDisk};
+
+/// Makes the state's file durable. Replaced only by tests, which watch it or let it fail.
+#[derive(Clone)]
+pub struct StateSync(Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>);
+
+impl StateSync {
+    /// Calls `sync` with the file.
+    pub fn new(sync: impl Fn(&Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sync))
+    }
+
+    /// Makes `file` durable.
+    pub(crate) fn sync(&self, file: &Path) -> io::Result<()> {
+        (self.0)(file)
+    }
+}
+
+impl Default for StateSync {
+    fn default() -> Self {
+        Self::new(|file| File::open(file)?.sync_data())
+    }
+}
+
+impl fmt::Debug for StateSync {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("StateSync")
+    }
+}
 
 /// What an operation must have reached before it is called durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +67,10 @@ pub struct StoreOptions {
     /// Less free space than this is too little. `None`: 256 MiB or four of the largest segments,
     /// whichever is more.
     pub disk_free_limit: Option<u64>,
+    /// Where everything but the state lies: the machine's file system, or a simulated one.
+    pub disk: Arc<dyn Disk>,
+    /// How the state's file is made durable.
+    pub state_sync: StateSync,
 }
 
 impl StoreOptions {
@@ -47,6 +85,8 @@ impl StoreOptions {
             segment_bytes_min: 1 << 20,
             segment_bytes_max: 64 << 20,
             disk_free_limit: None,
+            disk: Arc::new(RealDisk),
+            state_sync: StateSync::default(),
         }
     }
 
