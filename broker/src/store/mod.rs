@@ -25,12 +25,16 @@
 mod block;
 mod codec;
 mod error;
+mod key;
 mod memory;
 mod options;
+mod piece;
 mod ranges;
 mod record;
 mod recovered;
 mod report;
+mod sled_state;
+mod state;
 mod ticket;
 
 use std::fmt;
@@ -42,7 +46,7 @@ use crate::model::{Message, Operation, QueueId, Seq, Stored};
 
 pub use error::{LoadError, StoreError};
 pub use memory::MemoryStore;
-pub use options::{Durability, StoreOptions};
+pub use options::{Durability, StateSync, StoreOptions};
 pub use recovered::{
     BlockEntry, BlockRange, DeliveryCount, Recovered, RecoveredLevel, RecoveredQueue,
 };

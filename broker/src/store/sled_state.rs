@@ -222,7 +222,9 @@ mod tests {
         let state = open(&directory);
         for number in 0..200_u32 {
             let key = number.to_be_bytes().to_vec();
-            state.apply(&[(key, Some(vec![number as u8; 500]))]).expect("applies");
+            state
+                .apply(&[(key, Some(vec![number as u8; 500]))])
+                .expect("applies");
         }
         state.0.sync().expect("syncs");
         drop(state);

@@ -158,9 +158,8 @@ impl Joining {
     }
 
     fn add(&mut self, number: u16, opened: Option<(u16, &[u8])>) {
-        let fits = opened.filter(|(count, _)| {
-            number == self.next && (number == 0 || *count == self.count)
-        });
+        let fits = opened
+            .filter(|(count, _)| number == self.next && (number == 0 || *count == self.count));
         match (fits, &mut self.value) {
             (Some((count, part)), Some(value)) => {
                 value.extend_from_slice(part);
@@ -236,7 +235,9 @@ pub(crate) mod tests {
         let state = State(engine.clone());
         for length in [10, 20_000, 7_000, 0, 13_000] {
             let value = long(7, length);
-            state.apply(&[(b"qa".to_vec(), Some(value.clone()))]).expect("applies");
+            state
+                .apply(&[(b"qa".to_vec(), Some(value.clone()))])
+                .expect("applies");
             assert_eq!(state.get(b"qa"), Ok(Some(value)));
         }
         state.apply(&[(b"qa".to_vec(), None)]).expect("applies");
@@ -249,14 +250,18 @@ pub(crate) mod tests {
         let state = State(engine.clone());
         let values = [(b"qa", 13_000), (b"qb", 3), (b"qc", 13_000)];
         for (key, length) in values {
-            state.apply(&[(key.to_vec(), Some(long(1, length)))]).expect("applies");
+            state
+                .apply(&[(key.to_vec(), Some(long(1, length)))])
+                .expect("applies");
         }
         if let Some(piece) = engine.0.lock().get_mut(&piece::key_of(b"qc", 1)) {
             piece[9] ^= 1;
         }
         let mut seen = Vec::new();
         state
-            .scan(b"q", |key, value| seen.push((key.to_vec(), value.map(|value| value.len()))))
+            .scan(b"q", |key, value| {
+                seen.push((key.to_vec(), value.map(|value| value.len())))
+            })
             .expect("scans");
         let expected = [
             (b"qa".to_vec(), Some(13_000)),
@@ -271,11 +276,15 @@ pub(crate) mod tests {
     fn a_missing_piece_is_damage() {
         let engine = Arc::new(MapStore::default());
         let state = State(engine.clone());
-        state.apply(&[(b"qa".to_vec(), Some(long(1, 13_000)))]).expect("applies");
+        state
+            .apply(&[(b"qa".to_vec(), Some(long(1, 13_000)))])
+            .expect("applies");
         engine.0.lock().remove(&piece::key_of(b"qa", 2));
         assert!(matches!(state.get(b"qa"), Err(StateError::Damaged(_))));
         let mut damaged = 0;
-        state.scan(b"q", |_, value| damaged += u32::from(value.is_none())).expect("scans");
+        state
+            .scan(b"q", |_, value| damaged += u32::from(value.is_none()))
+            .expect("scans");
         assert_eq!(damaged, 1);
     }
 }

@@ -1,0 +1,4 @@
+//! The log from outside, on a disk that loses power, fails and runs full.
+
+mod basics;
+mod common;
