@@ -23,10 +23,14 @@
 //! - After the first failed sync nothing is durable any more until the store is reopened.
 
 mod block;
+mod catalog;
 mod codec;
+mod delta;
 mod error;
+mod index;
 mod key;
 mod memory;
+mod merge;
 mod options;
 mod piece;
 mod ranges;
@@ -35,6 +39,7 @@ mod recovered;
 mod report;
 mod sled_state;
 mod state;
+mod summary;
 mod ticket;
 
 use std::fmt;
