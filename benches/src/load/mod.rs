@@ -1,0 +1,29 @@
+//! `leveret-bench load`: producers and consumers against one broker.
+//!
+//! ```text
+//! options -> topology -> run -+-> producer (ring, window, pace)   one thread each
+//!                             +-> consumers (tally, latency)      one thread per connection
+//!                             +-> verdict -> outcome
+//! ```
+
+mod consumer;
+mod latency;
+mod options;
+mod outcome;
+mod pace;
+mod producer;
+mod ring;
+mod run;
+mod shared;
+mod stamp;
+mod tally;
+mod topology;
+mod verdict;
+mod window;
+mod workers;
+
+pub(crate) use consumer::Acknowledge;
+pub(crate) use latency::{Latency, Percentiles};
+pub(crate) use options::{LoadCommand, LoadOptions};
+pub(crate) use outcome::LoadOutcome;
+pub(crate) use run::{run, run_name};
