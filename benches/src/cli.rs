@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::churn::ChurnCommand;
+use crate::compare::CompareCommand;
 use crate::load::LoadCommand;
 
 /// Load, comparison and crash benchmarks for any AMQP 0-9-1 broker.
@@ -19,4 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Publish and consume; report rates, latencies and faults.
     Load(LoadCommand),
+    /// Open and close connections and queues; report cycles per second.
+    Churn(ChurnCommand),
+    /// Run the same workloads on two brokers in turn; report medians and ratios.
+    Compare(CompareCommand),
 }

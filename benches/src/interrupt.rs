@@ -14,7 +14,9 @@ pub(crate) fn requested() -> bool {
 /// signal ends the program at once.
 pub(crate) fn listen() {
     let listener = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
@@ -25,5 +27,9 @@ pub(crate) fn listen() {
         });
     };
     // Without the thread the signal simply kills the program.
-    drop(thread::Builder::new().name("interrupt".to_owned()).spawn(listener));
+    drop(
+        thread::Builder::new()
+            .name("interrupt".to_owned())
+            .spawn(listener),
+    );
 }

@@ -1,6 +1,8 @@
 //! The load generator.
 
+mod churn;
 mod cli;
+mod compare;
 mod interrupt;
 mod load;
 mod process;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+use crate::churn::ChurnCommand;
 use crate::cli::{Cli, Command};
 use crate::load::LoadCommand;
 use crate::progress::Progress;
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
     interrupt::listen();
     let result = match cli.command {
         Command::Load(command) => load(&command),
+        Command::Churn(command) => churn(&command),
+        Command::Compare(command) => compare::run(&command),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -47,4 +52,12 @@ fn load(command: &LoadCommand) -> Result<bool> {
     report.lines(&outcome.results.lines())?;
     report.json(&outcome)?;
     Ok(outcome.results.is_sound())
+}
+
+fn churn(command: &ChurnCommand) -> Result<bool> {
+    let outcome = churn::run(&command.uri, &command.options)?;
+    let report = Report::new(command.json);
+    report.lines(&outcome.lines())?;
+    report.json(&outcome)?;
+    Ok(true)
 }

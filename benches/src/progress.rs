@@ -14,6 +14,7 @@ const STEPS: u64 = 1000;
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     name: String,
+    hidden: bool,
     last_line: Cell<Instant>,
 }
 
@@ -29,7 +30,24 @@ impl Progress {
             }
             Ok(_) | Err(_) => None,
         };
-        Self { bar, name: name.to_owned(), last_line: Cell::new(Instant::now()) }
+        let last_line = Cell::new(Instant::now());
+        Self {
+            bar,
+            name: name.to_owned(),
+            hidden: false,
+            last_line,
+        }
+    }
+
+    /// Progress that nobody sees, for the steps of something that shows its own.
+    pub(crate) fn hidden() -> Self {
+        let last_line = Cell::new(Instant::now());
+        Self {
+            bar: None,
+            name: String::new(),
+            hidden: true,
+            last_line,
+        }
     }
 
     /// Shows that `share` (0 to 1) is done, and what is going on.
@@ -38,9 +56,13 @@ impl Progress {
             // A share outside 0 to 1 saturates.
             bar.set_position(((share * STEPS as f64) as u64).min(STEPS));
             bar.set_message(text.to_owned());
-        } else if self.last_line.get().elapsed() >= LINE_INTERVAL {
+        } else if !self.hidden && self.last_line.get().elapsed() >= LINE_INTERVAL {
             self.last_line.set(Instant::now());
-            eprintln!("{} {:>3.0} %  {text}", self.name, 100.0 * share.clamp(0.0, 1.0));
+            eprintln!(
+                "{} {:>3.0} %  {text}",
+                self.name,
+                100.0 * share.clamp(0.0, 1.0)
+            );
         }
     }
 }

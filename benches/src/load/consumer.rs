@@ -9,12 +9,8 @@ use crate::load::shared::Shared;
 use crate::load::stamp::Stamp;
 use crate::load::tally::Tally;
 use crate::wire::{
-    Arguments, ClientError, Connection, Frame, FrameKind, MethodFrame, control,
-    header_body_bytes, method,
+    ClientError, Connection, Delivery, DeliveryAssembler, MethodFrame, control, method,
 };
-
-/// What a stamp takes of a body.
-const STAMP_BYTES: usize = 16;
 
 /// When deliveries are acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,28 +53,17 @@ pub(crate) struct Consumers {
     shared: Arc<Shared>,
 }
 
-/// One consumer: the message it is in the middle of, and what it owes.
+/// One consumer, and what it owes.
 #[derive(Debug)]
 struct Lane {
     queue: usize,
+    assembler: DeliveryAssembler,
     tally: Tally,
-    content: Content,
-    redelivered: bool,
-    delivery_tag: u64,
     /// Delivered since the last ack.
     unacknowledged: u64,
-    head: [u8; STAMP_BYTES],
-    head_bytes: usize,
+    delivery_tag: u64,
     /// The ack frame, ready but for its tag.
     ack: Box<[u8]>,
-}
-
-/// Which frame of a message comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    Method,
-    Header,
-    Body { missing: u64 },
 }
 
 impl Consumers {
@@ -89,8 +74,16 @@ impl Consumers {
     ) -> Result<Self, ClientError> {
         let producers = shared.producers.len();
         let lane = |(channel, queue): (u16, &usize)| Lane::new(channel, *queue, producers, &plan);
-        let lanes = (1..).zip(&plan.queues).map(lane).collect::<Result<_, _>>()?;
-        Ok(Self { plan, connection, lanes, shared })
+        let lanes = (1..)
+            .zip(&plan.queues)
+            .map(lane)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            plan,
+            connection,
+            lanes,
+            shared,
+        })
     }
 
     /// Consumes until the run is finished.
@@ -112,9 +105,12 @@ impl Consumers {
                     self.connection.note(&control)?;
                     continue;
                 };
-                if let Some(sent_at) = lane.take(&frame, &self.plan, &self.shared, &mut acks)?
-                    && self.plan.measured.contains(&sent_at)
-                {
+                let Some(delivery) = lane.assembler.take(&frame)? else {
+                    continue;
+                };
+                lane.acknowledge(&delivery, &self.plan, &mut acks);
+                let sent_at = lane.count(&delivery, &self.shared)?;
+                if let Some(sent_at) = sent_at.filter(|at| self.plan.measured.contains(at)) {
                     latency.record(now.saturating_sub(sent_at));
                 }
             }
@@ -128,10 +124,16 @@ impl Consumers {
         if self.shared.failed() {
             return Err(ClientError::Stopped);
         }
-        self.lanes.iter_mut().for_each(|lane| lane.acknowledge_rest(&self.plan, &mut acks));
+        self.lanes
+            .iter_mut()
+            .for_each(|lane| lane.acknowledge_rest(&self.plan, &mut acks));
         self.connection.write(&acks)?;
         self.connection.close()?;
-        let tallies = self.lanes.into_iter().map(|lane| (lane.queue, lane.tally)).collect();
+        let tallies = self
+            .lanes
+            .into_iter()
+            .map(|lane| (lane.queue, lane.tally))
+            .collect();
         Ok(Consumed { tallies, latency })
     }
 
@@ -157,122 +159,24 @@ impl Lane {
         plan: &ConsumerPlan,
     ) -> Result<Self, ClientError> {
         let multiple = matches!(plan.acknowledge, Acknowledge::Every(_));
-        let ack = MethodFrame::new(channel, method::BASIC_ACK).u64(0).u8(u8::from(multiple));
+        let ack = MethodFrame::new(channel, method::BASIC_ACK)
+            .u64(0)
+            .u8(u8::from(multiple));
         Ok(Self {
             queue,
+            assembler: DeliveryAssembler::new(plan.body_bytes),
             tally: Tally::new(producers),
-            content: Content::Method,
-            redelivered: false,
-            delivery_tag: 0,
             unacknowledged: 0,
-            head: [0; STAMP_BYTES],
-            head_bytes: 0,
+            delivery_tag: 0,
             ack: ack.finish()?.into_boxed_slice(),
         })
     }
 
-    /// Takes one frame; gives the send time of the message that it completes, if it has one.
+    /// Counts a delivery; gives the time its message was sent at, if it carries one.
     #[inline]
-    fn take(
-        &mut self,
-        frame: &Frame<'_>,
-        plan: &ConsumerPlan,
-        shared: &Shared,
-        acks: &mut Vec<u8>,
-    ) -> Result<Option<u64>, ClientError> {
-        match (self.content, frame.kind) {
-            (Content::Method, FrameKind::Method) => {
-                self.take_method(frame)?;
-                return Ok(None);
-            }
-            (Content::Header, FrameKind::Header) => {
-                let missing = header_body_bytes(frame.payload)?;
-                if missing != plan.body_bytes as u64 {
-                    let wrong = format!("{missing} body bytes instead of {}", plan.body_bytes);
-                    return Err(ClientError::WrongMessage(wrong));
-                }
-                self.content = Content::Body { missing };
-            }
-            (Content::Body { missing }, FrameKind::Body) => {
-                let size = frame.payload.len() as u64;
-                let Some(missing) = missing.checked_sub(size) else {
-                    let wrong = "more body than its header announced".to_owned();
-                    return Err(ClientError::WrongMessage(wrong));
-                };
-                self.keep_head(frame.payload);
-                self.content = Content::Body { missing };
-            }
-            (_, FrameKind::Method) => {
-                control(frame)?;
-                return Err(self.out_of_turn(frame));
-            }
-            (_, FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat) => {
-                return Err(self.out_of_turn(frame));
-            }
-        }
-        if self.content == (Content::Body { missing: 0 }) {
-            return self.complete(plan, shared, acks);
-        }
-        Ok(None)
-    }
-
-    #[inline]
-    fn take_method(&mut self, frame: &Frame<'_>) -> Result<(), ClientError> {
-        let (id, arguments) = method::split(frame.payload)?;
-        match id {
-            method::BASIC_DELIVER => {
-                let mut arguments = Arguments::new(arguments);
-                arguments.short_string()?;
-                self.delivery_tag = arguments.u64()?;
-                self.redelivered = arguments.u8()? & 1 != 0;
-                self.content = Content::Header;
-                self.head_bytes = 0;
-                Ok(())
-            }
-            method::BASIC_CONSUME_OK => Ok(()),
-            method::BASIC_CANCEL => {
-                let got = "basic.cancel: the queue is gone".to_owned();
-                Err(ClientError::Unexpected { got, waiting_for: "a delivery" })
-            }
-            _ => {
-                control(frame)?;
-                Err(self.out_of_turn(frame))
-            }
-        }
-    }
-
-    fn out_of_turn(&self, frame: &Frame<'_>) -> ClientError {
-        let got = match (frame.kind, method::split(frame.payload)) {
-            (FrameKind::Method, Ok((id, _))) => method::name(id),
-            (kind, _) => format!("{kind:?} frame"),
-        };
-        let waiting_for = match self.content {
-            Content::Method => "a delivery",
-            Content::Header => "a content header",
-            Content::Body { .. } => "a body",
-        };
-        ClientError::Unexpected { got, waiting_for }
-    }
-
-    #[inline]
-    fn keep_head(&mut self, payload: &[u8]) {
-        let count = payload.len().min(STAMP_BYTES - self.head_bytes);
-        self.head[self.head_bytes..self.head_bytes + count].copy_from_slice(&payload[..count]);
-        self.head_bytes += count;
-    }
-
-    /// Counts and acknowledges the message that is now whole.
-    #[inline]
-    fn complete(
-        &mut self,
-        plan: &ConsumerPlan,
-        shared: &Shared,
-        acks: &mut Vec<u8>,
-    ) -> Result<Option<u64>, ClientError> {
-        self.content = Content::Method;
-        self.acknowledge(plan, acks);
-        let Some(stamp) = Stamp::read(&self.head[..self.head_bytes]) else {
-            self.tally.mark_unnumbered(self.redelivered);
+    fn count(&mut self, delivery: &Delivery, shared: &Shared) -> Result<Option<u64>, ClientError> {
+        let Some(stamp) = Stamp::read(delivery.head()) else {
+            self.tally.mark_unnumbered(delivery.redelivered);
             return Ok(None);
         };
         let producer = usize::from(stamp.producer);
@@ -284,12 +188,14 @@ impl Lane {
             let wrong = format!("message {sequence} of producer {producer}, which sent {known}");
             return Err(ClientError::WrongMessage(wrong));
         }
-        self.tally.mark(producer, stamp.sequence, self.redelivered);
+        self.tally
+            .mark(producer, stamp.sequence, delivery.redelivered);
         Ok(Some(stamp.sent_at))
     }
 
     #[inline]
-    fn acknowledge(&mut self, plan: &ConsumerPlan, acks: &mut Vec<u8>) {
+    fn acknowledge(&mut self, delivery: &Delivery, plan: &ConsumerPlan, acks: &mut Vec<u8>) {
+        self.delivery_tag = delivery.tag;
         self.unacknowledged += 1;
         let due = match plan.acknowledge {
             Acknowledge::Automatic => false,

@@ -18,7 +18,10 @@ pub(crate) struct Latency {
 
 impl fmt::Debug for Latency {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Latency").field("count", &self.histogram.len()).finish()
+        formatter
+            .debug_struct("Latency")
+            .field("count", &self.histogram.len())
+            .finish()
     }
 }
 
@@ -27,7 +30,10 @@ impl Default for Latency {
         let histogram = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3);
         // The bounds are constants that the histogram accepts.
         let histogram = histogram.expect("1 <= 3.6e12 / 2 and 3 <= 5 digits");
-        Self { histogram, row: (0, 0) }
+        Self {
+            histogram,
+            row: (0, 0),
+        }
     }
 }
 
@@ -122,7 +128,10 @@ mod tests {
         }
         let percentiles = all.percentiles().unwrap();
         assert_eq!(percentiles.count, 4);
-        assert!(close(percentiles.p50, 5.0) && close(percentiles.max, 9.0), "{percentiles:?}");
+        assert!(
+            close(percentiles.p50, 5.0) && close(percentiles.max, 9.0),
+            "{percentiles:?}"
+        );
     }
 
     #[test]

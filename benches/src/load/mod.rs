@@ -22,8 +22,7 @@ mod verdict;
 mod window;
 mod workers;
 
-pub(crate) use consumer::Acknowledge;
 pub(crate) use latency::{Latency, Percentiles};
 pub(crate) use options::{LoadCommand, LoadOptions};
-pub(crate) use outcome::LoadOutcome;
+pub(crate) use outcome::LoadResults;
 pub(crate) use run::{run, run_name};

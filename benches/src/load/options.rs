@@ -28,10 +28,20 @@ pub(crate) struct LoadOptions {
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "Shape")]
     pub(crate) exchange: Option<ExchangeKind>,
     /// Binding key, once per binding; `{queue}` becomes the queue's number. Every queue gets all.
-    #[arg(long, value_name = "KEY", default_value = "{queue}", help_heading = "Shape")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        default_value = "{queue}",
+        help_heading = "Shape"
+    )]
     pub(crate) binding: Vec<String>,
     /// Routing key; `{n}` runs from 0 to --keys minus 1, message by message.
-    #[arg(long, value_name = "KEY", default_value = "{n}", help_heading = "Shape")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        default_value = "{n}",
+        help_heading = "Shape"
+    )]
     pub(crate) routing_key: String,
     /// How many routing keys there are [default: one per queue].
     #[arg(long, value_name = "N", help_heading = "Shape")]
@@ -44,7 +54,12 @@ pub(crate) struct LoadOptions {
     pub(crate) transient_queue: bool,
 
     /// Body bytes. From 16 on a body carries sequence and time, so loss and latency are seen.
-    #[arg(long, default_value_t = 1024, value_name = "BYTES", help_heading = "Messages")]
+    #[arg(
+        long,
+        default_value_t = 1024,
+        value_name = "BYTES",
+        help_heading = "Messages"
+    )]
     pub(crate) size: usize,
     /// Publish with delivery mode 2.
     #[arg(long, help_heading = "Messages")]
@@ -61,13 +76,23 @@ pub(crate) struct LoadOptions {
     pub(crate) in_flight_max: u64,
 
     /// Messages a consumer may hold unacknowledged; 0 = no limit.
-    #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Consuming")]
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_name = "N",
+        help_heading = "Consuming"
+    )]
     pub(crate) prefetch: u16,
     /// Consume without acknowledgements.
     #[arg(long, help_heading = "Consuming")]
     pub(crate) auto_ack: bool,
     /// Acknowledge every N messages with one ack (multiple); 1 acks each message by itself.
-    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Consuming")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        help_heading = "Consuming"
+    )]
     pub(crate) ack_multiple: u64,
     /// Do not consume at all.
     #[arg(long, help_heading = "Consuming")]
@@ -96,8 +121,12 @@ pub(crate) struct LoadOptions {
 #[derive(Debug, Args)]
 pub(crate) struct LoadCommand {
     /// The broker.
-    #[arg(long, env = "AMQP_URI", value_name = "URI",
-        default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
+    #[arg(
+        long,
+        env = "AMQP_URI",
+        value_name = "URI",
+        default_value = "amqp://guest:guest@127.0.0.1:5672/%2f"
+    )]
     pub(crate) uri: Uri,
     #[command(flatten)]
     pub(crate) options: LoadOptions,
@@ -131,24 +160,49 @@ impl LoadOptions {
     }
 
     pub(crate) fn consumer_count(&self) -> usize {
-        if self.publish_only { 0 } else { self.consumers.unwrap_or(self.queue_count()) }
+        if self.publish_only {
+            0
+        } else {
+            self.consumers.unwrap_or(self.queue_count())
+        }
     }
 
     /// Says which parameters cannot go together, before anything is connected.
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(self.producers > 0, "--producers has to be at least 1");
-        ensure!(self.producers <= 65_536, "--producers: a body has room for 65536");
+        ensure!(
+            self.producers <= 65_536,
+            "--producers: a body has room for 65536"
+        );
         ensure!(self.queue_count() > 0, "--queues has to be at least 1");
         ensure!(self.ack_multiple > 0, "--ack-multiple has to be at least 1");
-        ensure!(self.confirm_window <= 1 << 24, "--confirm-window: at most 16777216");
-        ensure!(self.seconds.is_finite() && self.seconds > 0.0, "--seconds has to be above 0");
-        ensure!(self.warmup.is_finite() && self.warmup >= 0.0, "--warmup cannot be negative");
-        ensure!(self.seconds + self.warmup < 1e7, "--seconds and --warmup are too long");
-        ensure!(self.drain_seconds.is_finite() && self.drain_seconds >= 0.0, "--drain-seconds");
+        ensure!(
+            self.confirm_window <= 1 << 24,
+            "--confirm-window: at most 16777216"
+        );
+        ensure!(
+            self.seconds.is_finite() && self.seconds > 0.0,
+            "--seconds has to be above 0"
+        );
+        ensure!(
+            self.warmup.is_finite() && self.warmup >= 0.0,
+            "--warmup cannot be negative"
+        );
+        ensure!(
+            self.seconds + self.warmup < 1e7,
+            "--seconds and --warmup are too long"
+        );
+        ensure!(
+            self.drain_seconds.is_finite() && self.drain_seconds >= 0.0,
+            "--drain-seconds"
+        );
         ensure!(self.size <= 1 << 27, "--size: at most 134217728");
         ensure!(self.rate != Some(0), "--rate has to be at least 1");
         ensure!(self.keys != Some(0), "--keys has to be at least 1");
-        ensure!(self.fan_out.is_none() || self.exchange.is_none(), "--fan-out has its exchange");
+        ensure!(
+            self.fan_out.is_none() || self.exchange.is_none(),
+            "--fan-out has its exchange"
+        );
         let (consumers, queues) = (self.consumer_count(), self.queue_count());
         if !self.publish_only && consumers < queues {
             bail!("{consumers} consumers leave some of {queues} queues unread");

@@ -50,6 +50,24 @@ impl LoadResults {
             && self.unconfirmed == 0
     }
 
+    /// What the broker did wrong, if anything.
+    pub(crate) fn faults(&self) -> String {
+        let lost = self
+            .lost
+            .map_or("unknown".to_owned(), |lost| lost.to_string());
+        let Self {
+            duplicates,
+            out_of_order,
+            nacked,
+            unconfirmed,
+            ..
+        } = self;
+        format!(
+            "lost {lost}  duplicates {duplicates}  out of order {out_of_order}  \
+             nacked {nacked}  unconfirmed {unconfirmed}"
+        )
+    }
+
     /// The table's lines.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -68,33 +86,47 @@ impl LoadResults {
             ("confirm latency", &self.confirm_latency_microseconds),
         ];
         for (name, percentiles) in latencies {
-            if let Some(Percentiles { p50, p95, p99, p999, max, .. }) = percentiles {
+            if let Some(Percentiles {
+                p50,
+                p95,
+                p99,
+                p999,
+                max,
+                ..
+            }) = percentiles
+            {
                 lines.push(format!(
                     "{name:<18}p50 {p50:.0}  p95 {p95:.0}  p99 {p99:.0}  p99.9 {p999:.0}  \
                      max {max:.0} us"
                 ));
             }
         }
-        let lost = self.lost.map_or("unknown".to_owned(), |lost| lost.to_string());
         lines.push(format!(
             "{:<18}published {}  received {}  remaining {}  redelivered {}",
             "messages", self.published, self.received, self.remaining, self.redelivered
         ));
-        lines.push(format!(
-            "{:<18}lost {lost}  duplicates {}  out of order {}  nacked {}  unconfirmed {}",
-            "faults", self.duplicates, self.out_of_order, self.nacked, self.unconfirmed
-        ));
+        lines.push(format!("{:<18}{}", "faults", self.faults()));
         if self.blocked > 0 {
-            lines.push(format!("{:<18}{} times by the broker", "blocked", self.blocked));
+            lines.push(format!(
+                "{:<18}{} times by the broker",
+                "blocked", self.blocked
+            ));
         }
         let share = |seconds: f64| 100.0 * seconds / self.measured_seconds;
         if let Some(seconds) = self.generator_cpu_seconds {
-            lines.push(format!("{:<18}{:.0} % of a core", "generator", share(seconds)));
+            lines.push(format!(
+                "{:<18}{:.0} % of a core",
+                "generator",
+                share(seconds)
+            ));
         }
         if let Some(seconds) = self.broker_cpu_seconds {
             let resident = self.broker_resident_bytes.unwrap_or(0) >> 20;
             let share = share(seconds);
-            lines.push(format!("{:<18}{share:.0} % of a core, {resident} MiB", "broker"));
+            lines.push(format!(
+                "{:<18}{share:.0} % of a core, {resident} MiB",
+                "broker"
+            ));
         }
         lines
     }

@@ -23,8 +23,17 @@ impl Pace {
     pub(crate) fn new(rate: u64, producers: usize, index: usize) -> Self {
         let (producers, rate) = (producers.max(1) as u128, u128::from(rate.max(1)));
         let interval = SECOND_NANOSECONDS * producers / rate;
-        let tick = if interval < u128::from(TICK_NANOSECONDS) { TICK_NANOSECONDS } else { 1 };
-        Self { producers, index: index as u128, rate, tick }
+        let tick = if interval < u128::from(TICK_NANOSECONDS) {
+            TICK_NANOSECONDS
+        } else {
+            1
+        };
+        Self {
+            producers,
+            index: index as u128,
+            rate,
+            tick,
+        }
     }
 
     /// When message `number` is due, in nanoseconds after the start.
@@ -32,7 +41,9 @@ impl Pace {
         let place = u128::from(number) * self.producers + self.index;
         let exact = (place * SECOND_NANOSECONDS).div_ceil(self.rate);
         let exact = u64::try_from(exact).unwrap_or(u64::MAX);
-        exact.checked_next_multiple_of(self.tick).unwrap_or(u64::MAX)
+        exact
+            .checked_next_multiple_of(self.tick)
+            .unwrap_or(u64::MAX)
     }
 
     /// How many messages are due by `elapsed` nanoseconds after the start.
@@ -72,7 +83,10 @@ mod tests {
         for (rate, producers) in [(1000, 1), (1000, 7), (123_456, 4)] {
             let due = |index| Pace::new(rate, producers, index).due_by(9_999_999_999);
             let sent: u64 = (0..producers).map(due).sum();
-            assert!(sent.abs_diff(rate * 10) <= rate / 1000 + 1, "{sent} of {rate} each second");
+            assert!(
+                sent.abs_diff(rate * 10) <= rate / 1000 + 1,
+                "{sent} of {rate} each second"
+            );
         }
     }
 

@@ -139,7 +139,15 @@ impl Producer {
     }
 
     fn publish(&mut self, count: u64, now: u64) -> Result<(), ClientError> {
-        let Self { plan, connection, ring, window, shared, sent, .. } = self;
+        let Self {
+            plan,
+            connection,
+            ring,
+            window,
+            shared,
+            sent,
+            ..
+        } = self;
         let counters = &shared.producers[usize::from(plan.index)];
         let first = *sent;
         let time_of = |index: u64| match &plan.pace {
@@ -160,7 +168,9 @@ impl Producer {
         counters.stamped.store(*sent, Ordering::Release);
         connection.write_unless(bytes, || shared.failed())?;
         counters.published.store(*sent, Ordering::Relaxed);
-        counters.due.store(deliveries(&plan.copies, *sent), Ordering::Relaxed);
+        counters
+            .due
+            .store(deliveries(&plan.copies, *sent), Ordering::Relaxed);
         Ok(())
     }
 
@@ -190,7 +200,8 @@ impl Producer {
         let arrived = if self.plan.pace.is_none() && self.plan.in_flight_max == 0 {
             self.connection.read()?
         } else {
-            self.connection.read_within(Duration::from_nanos(nanoseconds))?
+            self.connection
+                .read_within(Duration::from_nanos(nanoseconds))?
         };
         if arrived {
             self.take_in()?;
@@ -201,7 +212,15 @@ impl Producer {
     /// Takes in all frames that were read.
     fn take_in(&mut self) -> Result<(), ClientError> {
         let now = self.shared.now();
-        let Self { plan, connection, window, nacked, confirm_latency, confirmed, .. } = self;
+        let Self {
+            plan,
+            connection,
+            window,
+            nacked,
+            confirm_latency,
+            confirmed,
+            ..
+        } = self;
         while let Some(frame) = connection.next_frame()? {
             let (id, arguments) = match frame.kind {
                 FrameKind::Method => method::split(frame.payload)?,
@@ -235,7 +254,11 @@ impl Producer {
     fn settle_rest(&mut self) -> Result<(), ClientError> {
         let wait = u64::try_from(self.plan.confirm_wait.as_nanos()).unwrap_or(u64::MAX);
         let deadline = self.shared.now().saturating_add(wait);
-        while self.window.as_ref().is_some_and(|window| window.outstanding() > 0) {
+        while self
+            .window
+            .as_ref()
+            .is_some_and(|window| window.outstanding() > 0)
+        {
             if self.shared.failed() {
                 return Err(ClientError::Stopped);
             }

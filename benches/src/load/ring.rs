@@ -1,9 +1,7 @@
 //! Publish frames built once and sent again and again; only sequence and time change.
 
 use crate::load::stamp::Stamp;
-use crate::wire::{
-    FRAME_OVERHEAD_BYTES, FrameError, FrameKind, MethodFrame, append_frame, method,
-};
+use crate::wire::{FRAME_OVERHEAD_BYTES, FrameError, FrameKind, MethodFrame, append_frame, method};
 
 /// About what one write to the socket should carry.
 const WRITE_BYTES: usize = 128 * 1024;
@@ -55,7 +53,12 @@ impl PublishRing {
             return Err(RingError::TooLarge { body_bytes, keys });
         }
         let rounds = WRITE_BYTES.div_ceil(message_bytes * keys.max(1));
-        let mut ring = Self { bytes: Vec::new(), slots: Vec::new(), next: 0, body_bytes };
+        let mut ring = Self {
+            bytes: Vec::new(),
+            slots: Vec::new(),
+            next: 0,
+            body_bytes,
+        };
         let body = filling(body_bytes);
         for _ in 0..rounds {
             for key in &shape.keys {
@@ -84,7 +87,10 @@ impl PublishRing {
         for part in body.chunks(payload_bytes) {
             append_frame(&mut self.bytes, FrameKind::Body, CHANNEL, part);
         }
-        self.slots.push(Slot { end: self.bytes.len(), body: body_start });
+        self.slots.push(Slot {
+            end: self.bytes.len(),
+            body: body_start,
+        });
         Ok(())
     }
 
@@ -97,11 +103,19 @@ impl PublishRing {
     ) -> (&[u8], usize) {
         let first = self.next;
         let last = self.slots.len().min(first.saturating_add(count));
-        let start = if first == 0 { 0 } else { self.slots[first - 1].end };
+        let start = if first == 0 {
+            0
+        } else {
+            self.slots[first - 1].end
+        };
         for (index, slot) in (0..).zip(&self.slots[first..last]) {
             stamp(index).write(&mut self.bytes[slot.body..], self.body_bytes);
         }
-        let end = if last == 0 { 0 } else { self.slots[last - 1].end };
+        let end = if last == 0 {
+            0
+        } else {
+            self.slots[last - 1].end
+        };
         self.next = if last == self.slots.len() { 0 } else { last };
         (&self.bytes[start..end], last - first)
     }
@@ -136,7 +150,13 @@ mod tests {
     use crate::wire::{Arguments, FrameBuffer};
 
     fn shape(keys: Vec<&str>, body_bytes: usize, frame_bytes_max: usize) -> MessageShape<'_> {
-        MessageShape { exchange: "e", keys, body_bytes, persistent: true, frame_bytes_max }
+        MessageShape {
+            exchange: "e",
+            keys,
+            body_bytes,
+            persistent: true,
+            frame_bytes_max,
+        }
     }
 
     /// What a broker would read: routing key, announced body size, body.
@@ -160,7 +180,11 @@ mod tests {
                         assert_eq!((arguments.u16(), arguments.u8()), (Ok(0x1000), Ok(2)));
                     }
                     FrameKind::Body => {
-                        messages.last_mut().unwrap().2.extend_from_slice(frame.payload);
+                        messages
+                            .last_mut()
+                            .unwrap()
+                            .2
+                            .extend_from_slice(frame.payload);
                     }
                     FrameKind::Heartbeat => panic!("no heartbeat was asked for"),
                 }
@@ -175,7 +199,11 @@ mod tests {
         let mut ring = PublishRing::build(&shape(keys.clone(), 100, 4096)).unwrap();
         let mut sent = 0_u64;
         for count in [1, 5, 700, 700, 2, 700] {
-            let at = |index| Stamp { producer: 3, sequence: sent + index, sent_at: index * 7 };
+            let at = |index| Stamp {
+                producer: 3,
+                sequence: sent + index,
+                sent_at: index * 7,
+            };
             let (bytes, taken) = ring.take(count, at);
             let messages = read_back(bytes);
             assert_eq!(messages.len(), taken);
@@ -183,7 +211,11 @@ mod tests {
                 let sequence = sent + index;
                 assert_eq!(key, keys[usize::try_from(sequence).unwrap() % 3]);
                 assert_eq!((body_bytes, body.len()), (100, 100));
-                let stamp = Stamp { producer: 3, sequence, sent_at: index * 7 };
+                let stamp = Stamp {
+                    producer: 3,
+                    sequence,
+                    sent_at: index * 7,
+                };
                 assert_eq!(Stamp::read(&body), Some(stamp));
             }
             sent += taken as u64;
@@ -194,7 +226,11 @@ mod tests {
     #[test]
     fn a_body_larger_than_a_frame_is_cut_and_whole() {
         let mut ring = PublishRing::build(&shape(vec!["k"], 10_000, 4096)).unwrap();
-        let stamp = |_| Stamp { producer: 0, sequence: 0, sent_at: 0 };
+        let stamp = |_| Stamp {
+            producer: 0,
+            sequence: 0,
+            sent_at: 0,
+        };
         let messages = read_back(ring.take(1, stamp).0);
         assert_eq!(messages[0].1, 10_000);
         assert_eq!(messages[0].2[16..], filling(10_000)[16..]);
@@ -204,7 +240,11 @@ mod tests {
     fn a_body_too_small_for_a_stamp_is_left_as_it_is() {
         for body_bytes in [0, 1, 7] {
             let mut ring = PublishRing::build(&shape(vec!["k"], body_bytes, 4096)).unwrap();
-            let stamp = |_| Stamp { producer: 1, sequence: u64::MAX, sent_at: u64::MAX };
+            let stamp = |_| Stamp {
+                producer: 1,
+                sequence: u64::MAX,
+                sent_at: u64::MAX,
+            };
             let messages = read_back(ring.take(2, stamp).0);
             assert_eq!(messages[1].2, filling(body_bytes));
         }
@@ -214,6 +254,9 @@ mod tests {
     fn too_many_large_keys_are_refused() {
         let keys = vec!["k"; 1000];
         let refused = PublishRing::build(&shape(keys, 1024 * 1024, 4096));
-        assert!(matches!(refused, Err(RingError::TooLarge { keys: 1000, .. })));
+        assert!(matches!(
+            refused,
+            Err(RingError::TooLarge { keys: 1000, .. })
+        ));
     }
 }

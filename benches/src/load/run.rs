@@ -32,7 +32,12 @@ pub(crate) fn run(uri: &Uri, options: &LoadOptions, progress: &Progress) -> Resu
     let mut admin = Connection::open(uri)?;
     admin.open_channel(1)?;
     let declared = topology.declare(&mut admin).context("declaring the queues");
-    let run = Run { uri, options, topology: &topology, progress };
+    let run = Run {
+        uri,
+        options,
+        topology: &topology,
+        progress,
+    };
     let results = declared.and_then(|()| run.drive(&mut admin));
     // The connection may have died with the run; the names must go all the same.
     let deleted = Connection::open(uri).and_then(|mut connection| {
@@ -42,13 +47,24 @@ pub(crate) fn run(uri: &Uri, options: &LoadOptions, progress: &Progress) -> Resu
     let results = results?;
     deleted.context("deleting the queues")?;
     let parameters = options.clone();
-    Ok(LoadOutcome { benchmark: "load", uri: uri.clone(), parameters, results })
+    Ok(LoadOutcome {
+        benchmark: "load",
+        uri: uri.clone(),
+        parameters,
+        results,
+    })
 }
 
 /// A name that no other run has.
 pub(crate) fn run_name() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("leveret-bench.{:x}.{:x}", now.as_nanos(), std::process::id())
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    format!(
+        "leveret-bench.{:x}.{:x}",
+        now.as_nanos(),
+        std::process::id()
+    )
 }
 
 struct Run<'a> {
@@ -69,7 +85,10 @@ impl Run<'_> {
     fn drive(&self, admin: &mut Connection) -> Result<LoadResults> {
         let options = self.options;
         let consumers = options.consumer_count();
-        let connections = options.consumer_connections.unwrap_or(consumers).min(consumers);
+        let connections = options
+            .consumer_connections
+            .unwrap_or(consumers)
+            .min(consumers);
         let producing = connect(self.uri, options.producers)?;
         let consuming = connect(self.uri, connections)?;
         let shared = Arc::new(Shared::new(options.producers, connections));
@@ -82,7 +101,12 @@ impl Run<'_> {
         let measured_from = start + nanoseconds(options.warmup);
         let measured = measured_from..measured_from + nanoseconds(options.seconds);
         let consumers = self.start_consumers(&shared, consuming, measured.clone())?;
-        let schedule = Schedule { start, stop: measured.end, count: u64::MAX, measured };
+        let schedule = Schedule {
+            start,
+            stop: measured.end,
+            count: u64::MAX,
+            measured,
+        };
         let producers = self.start_producers(&shared, producing, &schedule)?;
         let window = self.measure(&shared, &schedule.measured);
         let produced = join(producers)?;
@@ -99,11 +123,17 @@ impl Run<'_> {
     ) -> Result<Vec<Produced>> {
         let producers = self.options.producers as u64;
         let count = count.div_ceil(producers);
-        let schedule = Schedule { start: 0, stop: u64::MAX, count, measured: 0..0 };
+        let schedule = Schedule {
+            start: 0,
+            stop: u64::MAX,
+            count,
+            measured: 0..0,
+        };
         let workers = self.start_producers(shared, connections, &schedule)?;
         while workers.iter().any(|worker| !worker.is_finished()) && !shared.failed() {
             let published = shared.totals().published;
-            self.progress.show(published as f64 / (count * producers) as f64, "preparing");
+            self.progress
+                .show(published as f64 / (count * producers) as f64, "preparing");
             thread::sleep(STEP);
         }
         join(workers)
@@ -136,7 +166,16 @@ impl Run<'_> {
         let resident_bytes = self.options.pid.and_then(process::resident_bytes);
         shared.finish();
         let consumed = join(workers)?;
-        self.results(admin, &Measured { before, after, resident_bytes }, produced, consumed)
+        self.results(
+            admin,
+            &Measured {
+                before,
+                after,
+                resident_bytes,
+            },
+            produced,
+            consumed,
+        )
     }
 
     fn start_producers(
@@ -165,7 +204,9 @@ impl Run<'_> {
                 index,
                 copies: self.topology.copies_of(producer),
                 confirm_window: options.confirm_window,
-                pace: options.rate.map(|rate| Pace::new(rate, options.producers, producer)),
+                pace: options
+                    .rate
+                    .map(|rate| Pace::new(rate, options.producers, producer)),
                 in_flight_max: options.in_flight_max,
                 message_count_max: schedule.count,
                 start_at: schedule.start,
@@ -206,7 +247,13 @@ impl Run<'_> {
             }
             let measured = measured.clone();
             let body_bytes = options.size;
-            let plan = ConsumerPlan { index, queues: own, acknowledge, body_bytes, measured };
+            let plan = ConsumerPlan {
+                index,
+                queues: own,
+                acknowledge,
+                body_bytes,
+                measured,
+            };
             let consumers = Consumers::new(plan, connection, Arc::clone(shared))?;
             workers.push(spawn("consumer", shared, || consumers.run())?);
         }
@@ -220,11 +267,18 @@ impl Run<'_> {
         self.wait_until(shared, measured.end, measured.end);
         let after = self.look(shared);
         let resident_bytes = self.options.pid.and_then(process::resident_bytes);
-        Measured { before, after, resident_bytes }
+        Measured {
+            before,
+            after,
+            resident_bytes,
+        }
     }
 
     fn look(&self, shared: &Shared) -> (Totals, Option<f64>, Option<f64>) {
-        let broker = self.options.pid.and_then(|pid| process::cpu_seconds(Some(pid)));
+        let broker = self
+            .options
+            .pid
+            .and_then(|pid| process::cpu_seconds(Some(pid)));
         (shared.totals(), process::cpu_seconds(None), broker)
     }
 
@@ -239,8 +293,10 @@ impl Run<'_> {
             let totals = shared.totals();
             if totals.at - last.at >= 1_000_000_000 {
                 let rates = rates(&last, &totals);
-                let text =
-                    format!("published {:.0}/s, consumed {:.0}/s", rates.published, rates.received);
+                let text = format!(
+                    "published {:.0}/s, consumed {:.0}/s",
+                    rates.published, rates.received
+                );
                 self.progress.show(totals.at as f64 / end as f64, &text);
                 last = totals;
             }
@@ -252,7 +308,8 @@ impl Run<'_> {
         let deadline = shared.now() + nanoseconds(self.options.drain_seconds);
         let consuming = !workers.is_empty();
         while consuming && shared.in_flight() > 0 && !shared.failed() && shared.now() < deadline {
-            self.progress.show(1.0, &format!("{} deliveries to come", shared.in_flight()));
+            self.progress
+                .show(1.0, &format!("{} deliveries to come", shared.in_flight()));
             thread::sleep(STEP);
         }
         shared.finish();
@@ -273,7 +330,9 @@ impl Run<'_> {
         let rates = rates(&window.before.0, &window.after.0);
         let (consuming, draining) = (!consumed.is_empty(), options.drain.is_some());
         let mut latency = Latency::default();
-        consumed.into_iter().for_each(|one| latency.add(one.latency));
+        consumed
+            .into_iter()
+            .for_each(|one| latency.add(one.latency));
         let mut results = LoadResults {
             measured_seconds: seconds_between(&window.before.0, &window.after.0),
             published_per_second: (!draining).then_some(rates.published),
@@ -297,7 +356,9 @@ impl Run<'_> {
             broker_resident_bytes: window.resident_bytes,
         };
         let mut confirms = Latency::default();
-        produced.into_iter().for_each(|one| confirms.add(one.confirm_latency));
+        produced
+            .into_iter()
+            .for_each(|one| confirms.add(one.confirm_latency));
         results.confirm_latency_microseconds = confirms.percentiles();
         Ok(results)
     }
@@ -319,9 +380,17 @@ impl Run<'_> {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        let drops = ["x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires"];
-        let may_drop =
-            self.options.queue_args.iter().any(|(name, _)| drops.contains(&name.as_str()));
+        let drops = [
+            "x-message-ttl",
+            "x-max-length",
+            "x-max-length-bytes",
+            "x-expires",
+        ];
+        let may_drop = self
+            .options
+            .queue_args
+            .iter()
+            .any(|(name, _)| drops.contains(&name.as_str()));
         let lost = verdict.missing.saturating_sub(remaining);
         Ok(((!may_drop).then_some(lost), remaining))
     }

@@ -53,8 +53,12 @@ impl Shared {
             epoch: Instant::now(),
             failed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            producers: (0..producers).map(|_| ProducerCounters::default()).collect(),
-            consumers: (0..consumers).map(|_| ConsumerCounters::default()).collect(),
+            producers: (0..producers)
+                .map(|_| ProducerCounters::default())
+                .collect(),
+            consumers: (0..consumers)
+                .map(|_| ConsumerCounters::default())
+                .collect(),
         }
     }
 
@@ -85,19 +89,30 @@ impl Shared {
 
     pub(crate) fn totals(&self) -> Totals {
         let produced = |counter: fn(&ProducerCounters) -> &AtomicU64| {
-            self.producers.iter().map(|one| counter(one).load(Ordering::Relaxed)).sum()
+            self.producers
+                .iter()
+                .map(|one| counter(one).load(Ordering::Relaxed))
+                .sum()
         };
         Totals {
             at: self.now(),
             published: produced(|one| &one.published),
             confirmed: produced(|one| &one.confirmed),
-            received: self.consumers.iter().map(|one| one.received.load(Ordering::Relaxed)).sum(),
+            received: self
+                .consumers
+                .iter()
+                .map(|one| one.received.load(Ordering::Relaxed))
+                .sum(),
         }
     }
 
     /// Deliveries that are due and have not been received.
     pub(crate) fn in_flight(&self) -> u64 {
-        let due: u64 = self.producers.iter().map(|one| one.due.load(Ordering::Relaxed)).sum();
+        let due: u64 = self
+            .producers
+            .iter()
+            .map(|one| one.due.load(Ordering::Relaxed))
+            .sum();
         let received = |one: &ConsumerCounters| one.unique.load(Ordering::Relaxed);
         due.saturating_sub(self.consumers.iter().map(received).sum())
     }

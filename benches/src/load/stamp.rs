@@ -37,8 +37,14 @@ impl Stamp {
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         let (origin, rest) = body.split_first_chunk::<8>()?;
         let origin = u64::from_be_bytes(*origin);
-        let sent_at = rest.first_chunk::<8>().map_or(u64::MAX, |time| u64::from_be_bytes(*time));
+        let sent_at = rest
+            .first_chunk::<8>()
+            .map_or(u64::MAX, |time| u64::from_be_bytes(*time));
         let producer = u16::try_from(origin >> 48).unwrap_or(u16::MAX);
-        Some(Self { producer, sequence: origin & SEQUENCE_MASK, sent_at })
+        Some(Self {
+            producer,
+            sequence: origin & SEQUENCE_MASK,
+            sent_at,
+        })
     }
 }

@@ -42,7 +42,9 @@ impl Tally {
     /// sequence number, which bounds the memory taken here.
     #[inline]
     pub(crate) fn mark(&mut self, producer: usize, sequence: u64, redelivered: bool) {
-        let Some(seen) = self.producers.get_mut(producer) else { return };
+        let Some(seen) = self.producers.get_mut(producer) else {
+            return;
+        };
         self.received += 1;
         if seen.set(sequence) {
             self.unique += 1;
@@ -79,7 +81,9 @@ impl Seen {
 
     pub(crate) fn contains(&self, sequence: u64) -> bool {
         let index = usize::try_from(sequence / 64).unwrap_or(usize::MAX);
-        self.words.get(index).is_some_and(|word| word & 1 << (sequence % 64) != 0)
+        self.words
+            .get(index)
+            .is_some_and(|word| word & 1 << (sequence % 64) != 0)
     }
 
     /// Takes over what `other` saw; gives the number seen by both.
@@ -135,7 +139,9 @@ mod tests {
         }
         let mut union = first.seen(0).clone();
         assert_eq!(union.add(second.seen(0)), 1);
-        let seen: Vec<u64> = (0..300).filter(|sequence| union.contains(*sequence)).collect();
+        let seen: Vec<u64> = (0..300)
+            .filter(|sequence| union.contains(*sequence))
+            .collect();
         assert_eq!(seen, [0, 1, 2, 3, 4, 70, 200]);
     }
 }

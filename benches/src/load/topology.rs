@@ -25,8 +25,9 @@ pub(crate) struct Topology {
 impl Topology {
     /// Plans a run called `run`; nothing is declared yet.
     pub(crate) fn plan(options: &LoadOptions, run: &str) -> Result<Self> {
-        let queues: Vec<String> =
-            (0..options.queue_count()).map(|index| format!("{run}.{index}")).collect();
+        let queues: Vec<String> = (0..options.queue_count())
+            .map(|index| format!("{run}.{index}"))
+            .collect();
         let kind = match options.fan_out {
             Some(_) => Some(ExchangeKind::Fanout),
             None => options.exchange,
@@ -38,7 +39,10 @@ impl Topology {
                 options.keys.unwrap_or(queues.len())
             }
         };
-        ensure!(key_count.saturating_mul(queues.len()) <= ROUTES_MAX, "too many keys and queues");
+        ensure!(
+            key_count.saturating_mul(queues.len()) <= ROUTES_MAX,
+            "too many keys and queues"
+        );
         let keys: Vec<String> = match kind {
             None => queues.clone(),
             Some(_) => (0..key_count)
@@ -82,7 +86,9 @@ impl Topology {
     /// The keys a producer goes through in turn: its share of them, or one that others use too.
     pub(crate) fn keys_of(&self, producer: usize) -> Vec<usize> {
         if producer < self.keys.len() {
-            (producer..self.keys.len()).step_by(self.producers).collect()
+            (producer..self.keys.len())
+                .step_by(self.producers)
+                .collect()
         } else {
             vec![producer % self.keys.len()]
         }
@@ -140,7 +146,12 @@ fn routes(
         None => queues.map(|index| vec![index]).collect(),
         Some(_) => keys
             .iter()
-            .map(|key| queues.clone().filter(|index| matches(key, *index)).collect())
+            .map(|key| {
+                queues
+                    .clone()
+                    .filter(|index| matches(key, *index))
+                    .collect()
+            })
             .collect(),
     }
 }
@@ -148,13 +159,20 @@ fn routes(
 /// Whether a topic pattern matches a routing key: `*` is one word, `#` any number of words.
 fn topic(pattern: &str, key: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('.').collect();
-    let words: Vec<&str> = if key.is_empty() { Vec::new() } else { key.split('.').collect() };
+    let words: Vec<&str> = if key.is_empty() {
+        Vec::new()
+    } else {
+        key.split('.').collect()
+    };
     // reached[i]: the part of the pattern read so far matches the first i words.
     let mut reached = vec![false; words.len() + 1];
     reached[0] = true;
     for part in pattern {
         if part == "#" {
-            let first = reached.iter().position(|yes| *yes).unwrap_or(words.len() + 1);
+            let first = reached
+                .iter()
+                .position(|yes| *yes)
+                .unwrap_or(words.len() + 1);
             reached.iter_mut().skip(first).for_each(|yes| *yes = true);
             continue;
         }

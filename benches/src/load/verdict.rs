@@ -38,8 +38,10 @@ pub(crate) fn judge(
         for (producer, sent) in produced.iter().enumerate() {
             let mut seen = Seen::default();
             if numbered {
-                let twice: u64 =
-                    of_queue.clone().map(|(_, tally)| seen.add(tally.seen(producer))).sum();
+                let twice: u64 = of_queue
+                    .clone()
+                    .map(|(_, tally)| seen.add(tally.seen(producer)))
+                    .sum();
                 unique -= twice;
                 verdict.duplicates += twice;
             }
@@ -94,35 +96,60 @@ mod tests {
 
     fn consumed(queue: usize, sequences: &[u64]) -> Consumed {
         let mut tally = Tally::new(1);
-        sequences.iter().for_each(|sequence| tally.mark(0, *sequence, false));
-        Consumed { tallies: vec![(queue, tally)], latency: Latency::default() }
+        sequences
+            .iter()
+            .for_each(|sequence| tally.mark(0, *sequence, false));
+        Consumed {
+            tallies: vec![(queue, tally)],
+            latency: Latency::default(),
+        }
     }
 
     #[test]
     fn what_was_sent_and_came_nowhere_is_missing() {
         let consumed = [consumed(0, &[0, 2]), consumed(1, &[1])];
-        let verdict = judge(&topology("--queues 2"), &[produced(6, Vec::new())], &consumed, true);
+        let verdict = judge(
+            &topology("--queues 2"),
+            &[produced(6, Vec::new())],
+            &consumed,
+            true,
+        );
         assert_eq!((verdict.received, verdict.missing), (3, 3));
     }
 
     #[test]
     fn a_fan_out_owes_every_queue_a_copy() {
         let consumed = [consumed(0, &[0, 1, 2]), consumed(1, &[0, 2])];
-        let verdict = judge(&topology("--fan-out 2"), &[produced(3, Vec::new())], &consumed, true);
+        let verdict = judge(
+            &topology("--fan-out 2"),
+            &[produced(3, Vec::new())],
+            &consumed,
+            true,
+        );
         assert_eq!(verdict.missing, 1);
     }
 
     #[test]
     fn a_message_given_to_two_consumers_hides_no_loss() {
         let consumed = [consumed(0, &[0, 1]), consumed(0, &[1, 2])];
-        let verdict = judge(&topology("--queues 1"), &[produced(4, Vec::new())], &consumed, true);
+        let verdict = judge(
+            &topology("--queues 1"),
+            &[produced(4, Vec::new())],
+            &consumed,
+            true,
+        );
         assert_eq!((verdict.duplicates, verdict.missing), (1, 1));
     }
 
     #[test]
     fn a_refused_message_is_not_due_but_may_come() {
         let consumed = [consumed(0, &[0, 1])];
-        let verdict = judge(&topology("--queues 1"), &[produced(4, vec![1, 2])], &consumed, true);
+        let verdict = judge(
+            &topology("--queues 1"),
+            &[produced(4, vec![1, 2])],
+            &consumed,
+            true,
+        );
         assert_eq!(verdict.missing, 1, "3 is");
     }
 }

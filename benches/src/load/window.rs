@@ -21,7 +21,13 @@ impl ConfirmWindow {
         let capacity = size.max(1).next_power_of_two();
         let slots = usize::try_from(capacity).unwrap_or(usize::MAX);
         let sent_at = vec![CONFIRMED; slots].into_boxed_slice();
-        Self { sent_at, mask: capacity - 1, size, low: 1, next: 1 }
+        Self {
+            sent_at,
+            mask: capacity - 1,
+            size,
+            low: 1,
+            next: 1,
+        }
     }
 
     /// How many more may be sent. The oldest unconfirmed one holds the window.
@@ -104,7 +110,10 @@ mod tests {
         assert_eq!(window.room(), 0);
         assert_eq!(settle(&mut window, 3, false), Some(vec![(3, 20)]));
         assert_eq!(window.room(), 0, "the oldest holds the window");
-        assert_eq!(settle(&mut window, 4, true), Some(vec![(1, 0), (2, 10), (4, 30)]));
+        assert_eq!(
+            settle(&mut window, 4, true),
+            Some(vec![(1, 0), (2, 10), (4, 30)])
+        );
         assert_eq!((window.room(), window.outstanding()), (4, 1));
         assert_eq!(settle(&mut window, 0, true), Some(vec![(5, 40)]));
         assert_eq!(window.outstanding(), 0);
@@ -120,8 +129,16 @@ mod tests {
         assert_eq!(settle(&mut window, 2, false), None, "confirmed twice");
         assert!(settle(&mut window, 2, true).is_some(), "covers 1");
         assert_eq!(settle(&mut window, 1, false), None, "below the window");
-        assert_eq!(settle(&mut window, 2, true), Some(Vec::new()), "covers nothing new");
-        assert_eq!(settle(&mut ConfirmWindow::new(1), 0, true), None, "nothing was sent");
+        assert_eq!(
+            settle(&mut window, 2, true),
+            Some(Vec::new()),
+            "covers nothing new"
+        );
+        assert_eq!(
+            settle(&mut ConfirmWindow::new(1), 0, true),
+            None,
+            "nothing was sent"
+        );
     }
 
     #[test]

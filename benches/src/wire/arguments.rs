@@ -41,13 +41,19 @@ impl<'a> Arguments<'a> {
     }
 
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
-        let (head, rest) = self.rest.split_first_chunk().ok_or(FrameError::Truncated(what))?;
+        let (head, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(FrameError::Truncated(what))?;
         self.rest = rest;
         Ok(*head)
     }
 
     fn bytes(&mut self, size: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
-        let (head, rest) = self.rest.split_at_checked(size).ok_or(FrameError::Truncated(what))?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(size)
+            .ok_or(FrameError::Truncated(what))?;
         self.rest = rest;
         Ok(head)
     }
@@ -73,7 +79,10 @@ mod tests {
         let short = FrameError::Truncated("a short string");
         assert_eq!(Arguments::new(&[200, 1]).short_string(), Err(short));
         let long = FrameError::Truncated("a long string");
-        assert_eq!(Arguments::new(&[0xff, 0xff, 0xff, 0xff, 1]).long_string(), Err(long));
+        assert_eq!(
+            Arguments::new(&[0xff, 0xff, 0xff, 0xff, 1]).long_string(),
+            Err(long)
+        );
         let cut = FrameError::Truncated("a long integer");
         assert_eq!(Arguments::new(&[0, 0, 1]).u32(), Err(cut));
     }

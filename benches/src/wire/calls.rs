@@ -8,7 +8,9 @@ use crate::wire::{Arguments, ClientError, Connection, FrameKind, append_frame, c
 
 impl Connection {
     pub(crate) fn open_channel(&mut self, channel: u16) -> Result<(), ClientError> {
-        let open = MethodFrame::new(channel, method::CHANNEL_OPEN).short_string("").finish()?;
+        let open = MethodFrame::new(channel, method::CHANNEL_OPEN)
+            .short_string("")
+            .finish()?;
         self.call(&open, channel, method::CHANNEL_OPEN_OK, "channel.open-ok")?;
         Ok(())
     }
@@ -27,7 +29,12 @@ impl Connection {
             .u8(if durable { 2 } else { 0 })
             .table(arguments)
             .finish()?;
-        self.call(&declare, channel, method::QUEUE_DECLARE_OK, "queue.declare-ok")?;
+        self.call(
+            &declare,
+            channel,
+            method::QUEUE_DECLARE_OK,
+            "queue.declare-ok",
+        )?;
         Ok(())
     }
 
@@ -39,8 +46,12 @@ impl Connection {
             .u8(1)
             .table(&[])
             .finish()?;
-        let answer =
-            self.call(&declare, channel, method::QUEUE_DECLARE_OK, "queue.declare-ok")?;
+        let answer = self.call(
+            &declare,
+            channel,
+            method::QUEUE_DECLARE_OK,
+            "queue.declare-ok",
+        )?;
         let mut arguments = Arguments::new(&answer);
         arguments.short_string()?;
         Ok(u64::from(arguments.u32()?))
@@ -58,8 +69,15 @@ impl Connection {
 
     /// Puts the channel into confirm mode.
     pub(crate) fn select_confirms(&mut self, channel: u16) -> Result<(), ClientError> {
-        let select = MethodFrame::new(channel, method::CONFIRM_SELECT).u8(0).finish()?;
-        self.call(&select, channel, method::CONFIRM_SELECT_OK, "confirm.select-ok")?;
+        let select = MethodFrame::new(channel, method::CONFIRM_SELECT)
+            .u8(0)
+            .finish()?;
+        self.call(
+            &select,
+            channel,
+            method::CONFIRM_SELECT_OK,
+            "confirm.select-ok",
+        )?;
         Ok(())
     }
 
@@ -71,8 +89,16 @@ impl Connection {
         prefetch: u16,
         automatic_ack: bool,
     ) -> Result<(), ClientError> {
-        let qos = MethodFrame::new(channel, method::BASIC_QOS).u32(0).u16(prefetch).u8(0);
-        self.call(&qos.finish()?, channel, method::BASIC_QOS_OK, "basic.qos-ok")?;
+        let qos = MethodFrame::new(channel, method::BASIC_QOS)
+            .u32(0)
+            .u16(prefetch)
+            .u8(0);
+        self.call(
+            &qos.finish()?,
+            channel,
+            method::BASIC_QOS_OK,
+            "basic.qos-ok",
+        )?;
         let consume = MethodFrame::new(channel, method::BASIC_CONSUME)
             .u16(0)
             .short_string(queue)
@@ -98,7 +124,12 @@ impl Connection {
             .u8(2)
             .table(&[])
             .finish()?;
-        self.call(&declare, channel, method::EXCHANGE_DECLARE_OK, "exchange.declare-ok")?;
+        self.call(
+            &declare,
+            channel,
+            method::EXCHANGE_DECLARE_OK,
+            "exchange.declare-ok",
+        )?;
         Ok(())
     }
 
@@ -112,7 +143,12 @@ impl Connection {
             .short_string(exchange)
             .u8(0)
             .finish()?;
-        self.call(&delete, channel, method::EXCHANGE_DELETE_OK, "exchange.delete-ok")?;
+        self.call(
+            &delete,
+            channel,
+            method::EXCHANGE_DELETE_OK,
+            "exchange.delete-ok",
+        )?;
         Ok(())
     }
 
@@ -184,7 +220,10 @@ impl Connection {
                 self.read()?;
                 if Instant::now() > deadline {
                     let waiting_for = "the rest of a message";
-                    return Err(ClientError::Timeout { waiting_for, seconds: PATIENCE.as_secs() });
+                    return Err(ClientError::Timeout {
+                        waiting_for,
+                        seconds: PATIENCE.as_secs(),
+                    });
                 }
                 continue;
             };
@@ -209,7 +248,12 @@ impl Connection {
             .short_string("done")
             .u32(0)
             .finish()?;
-        self.call(&close, 0, method::CONNECTION_CLOSE_OK, "connection.close-ok")?;
+        self.call(
+            &close,
+            0,
+            method::CONNECTION_CLOSE_OK,
+            "connection.close-ok",
+        )?;
         Ok(())
     }
 }

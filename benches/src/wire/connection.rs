@@ -28,14 +28,22 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects, logs in, opens the virtual host. Heartbeats are declined.
     pub(crate) fn open(uri: &Uri) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Connect { address: uri.address(), source };
+        let failed = |source| ClientError::Connect {
+            address: uri.address(),
+            source,
+        };
         let stream = connect(uri).map_err(failed)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TURN))?;
         stream.set_write_timeout(Some(TURN))?;
         let buffer = FrameBuffer::new(FRAME_BYTES_MAX as usize);
         let frame_bytes_max = FRAME_BYTES_MAX as usize;
-        let mut connection = Self { stream, buffer, frame_bytes_max, blocked_count: 0 };
+        let mut connection = Self {
+            stream,
+            buffer,
+            frame_bytes_max,
+            blocked_count: 0,
+        };
         connection.shake_hands(uri)?;
         Ok(connection)
     }
@@ -52,7 +60,9 @@ impl Connection {
 
     fn shake_hands(&mut self, uri: &Uri) -> Result<(), ClientError> {
         self.write(b"AMQP\x00\x00\x09\x01")?;
-        let start = self.answer(0, &[method::CONNECTION_START], "connection.start")?.1;
+        let start = self
+            .answer(0, &[method::CONNECTION_START], "connection.start")?
+            .1;
         let mut arguments = Arguments::new(&start);
         arguments.u16()?;
         arguments.long_string()?;
@@ -68,7 +78,9 @@ impl Connection {
             .short_string("en_US")
             .finish()?;
         self.write(&start_ok)?;
-        let tune = self.answer(0, &[method::CONNECTION_TUNE], "connection.tune")?.1;
+        let tune = self
+            .answer(0, &[method::CONNECTION_TUNE], "connection.tune")?
+            .1;
         let mut arguments = Arguments::new(&tune);
         let channel_max = arguments.u16()?;
         let frame_max = match arguments.u32()? {
@@ -125,13 +137,19 @@ impl Connection {
                     Control::Nothing => {}
                     Control::Other(id) if skipped_while_waiting(id) => {}
                     Control::Other(id) => {
-                        return Err(ClientError::Unexpected { got: method::name(id), waiting_for });
+                        return Err(ClientError::Unexpected {
+                            got: method::name(id),
+                            waiting_for,
+                        });
                     }
                 }
             }
             self.read()?;
             if Instant::now() > deadline {
-                return Err(ClientError::Timeout { waiting_for, seconds: PATIENCE.as_secs() });
+                return Err(ClientError::Timeout {
+                    waiting_for,
+                    seconds: PATIENCE.as_secs(),
+                });
             }
         }
     }
@@ -163,7 +181,10 @@ impl Connection {
                     if Instant::now() > deadline {
                         let waiting_for = "room for more bytes";
                         let seconds = PATIENCE.as_secs();
-                        return Err(ClientError::Timeout { waiting_for, seconds });
+                        return Err(ClientError::Timeout {
+                            waiting_for,
+                            seconds,
+                        });
                     }
                 }
                 Err(error) => return Err(self.last_words(error)),
@@ -209,7 +230,10 @@ impl Connection {
             Control::Nothing => {}
             Control::Other(id) => {
                 let got = method::name(*id);
-                return Err(ClientError::Unexpected { got, waiting_for: "a delivery or confirm" });
+                return Err(ClientError::Unexpected {
+                    got,
+                    waiting_for: "a delivery or confirm",
+                });
             }
         }
         Ok(())
@@ -259,7 +283,12 @@ pub(crate) fn control(frame: &Frame<'_>) -> Result<Control, ClientError> {
     let code = arguments.u16()?;
     let text = String::from_utf8_lossy(arguments.short_string()?).into_owned();
     let method = arguments.u32()?;
-    Err(ClientError::Refused { scope, code, text, method })
+    Err(ClientError::Refused {
+        scope,
+        code,
+        text,
+        method,
+    })
 }
 
 /// The body size that a content header announces.
@@ -291,7 +320,10 @@ fn skipped_while_waiting(id: u32) -> bool {
 }
 
 fn is_turn(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }
 
 fn connect(uri: &Uri) -> io::Result<TcpStream> {

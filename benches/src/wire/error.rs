@@ -10,7 +10,10 @@ pub(crate) enum FrameError {
     #[error("unknown frame kind {0}")]
     UnknownKind(u8),
     #[error("frame of {payload_bytes} payload bytes, {payload_bytes_max} were agreed")]
-    TooLarge { payload_bytes: usize, payload_bytes_max: usize },
+    TooLarge {
+        payload_bytes: usize,
+        payload_bytes_max: usize,
+    },
     #[error("frame ends with {0:#04x} instead of 0xce")]
     WrongEnd(u8),
     #[error("{0} is cut short")]
@@ -33,13 +36,24 @@ pub(crate) enum ClientError {
     #[error("the broker sent a malformed frame: {0}")]
     Frame(#[from] FrameError),
     #[error("the broker closed the {scope}: {code} {text}{}", after(*method))]
-    Refused { scope: &'static str, code: u16, text: String, method: u32 },
+    Refused {
+        scope: &'static str,
+        code: u16,
+        text: String,
+        method: u32,
+    },
     #[error("the broker sent {got} while {waiting_for} was due")]
-    Unexpected { got: String, waiting_for: &'static str },
+    Unexpected {
+        got: String,
+        waiting_for: &'static str,
+    },
     #[error("the broker offers {offered:?} for login, not PLAIN")]
     NoPlainLogin { offered: String },
     #[error("no {waiting_for} within {seconds} s")]
-    Timeout { waiting_for: &'static str, seconds: u64 },
+    Timeout {
+        waiting_for: &'static str,
+        seconds: u64,
+    },
     #[error("the broker confirmed tag {tag}, which is not outstanding ({low}..{next} are)")]
     WrongConfirm { tag: u64, low: u64, next: u64 },
     #[error("a message came back changed: {0}")]
@@ -49,5 +63,9 @@ pub(crate) enum ClientError {
 }
 
 fn after(method: u32) -> String {
-    if method == 0 { String::new() } else { format!(" (after {})", method::name(method)) }
+    if method == 0 {
+        String::new()
+    } else {
+        format!(" (after {})", method::name(method))
+    }
 }

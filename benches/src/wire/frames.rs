@@ -44,7 +44,12 @@ impl FrameBuffer {
     pub(crate) fn new(frame_bytes_max: usize) -> Self {
         let bytes = vec![0; BUFFER_BYTES.max(frame_bytes_max)].into_boxed_slice();
         let payload_bytes_max = frame_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
-        Self { bytes, start: 0, end: 0, payload_bytes_max }
+        Self {
+            bytes,
+            start: 0,
+            end: 0,
+            payload_bytes_max,
+        }
     }
 
     /// Reads once from `source`; 0 means that the peer is gone.
@@ -86,7 +91,10 @@ impl FrameBuffer {
         let payload_bytes = usize::try_from(size).unwrap_or(usize::MAX);
         let payload_bytes_max = self.payload_bytes_max;
         if payload_bytes > payload_bytes_max {
-            return Err(FrameError::TooLarge { payload_bytes, payload_bytes_max });
+            return Err(FrameError::TooLarge {
+                payload_bytes,
+                payload_bytes_max,
+            });
         }
         let Some(end) = rest.get(payload_bytes) else {
             return Ok(None);
@@ -95,7 +103,11 @@ impl FrameBuffer {
             return Err(FrameError::WrongEnd(*end));
         }
         self.start += payload_bytes + FRAME_OVERHEAD_BYTES;
-        Ok(Some(Frame { kind, channel, payload: &rest[..payload_bytes] }))
+        Ok(Some(Frame {
+            kind,
+            channel,
+            payload: &rest[..payload_bytes],
+        }))
     }
 }
 
@@ -128,9 +140,17 @@ mod tests {
         append_frame(&mut bytes, FrameKind::Body, 513, b"hello");
         append_frame(&mut bytes, FrameKind::Heartbeat, 0, b"");
         let mut buffer = buffer_with(&bytes, 4096);
-        let body = Frame { kind: FrameKind::Body, channel: 513, payload: b"hello" };
+        let body = Frame {
+            kind: FrameKind::Body,
+            channel: 513,
+            payload: b"hello",
+        };
         assert_eq!(buffer.next().unwrap(), Some(body));
-        let heartbeat = Frame { kind: FrameKind::Heartbeat, channel: 0, payload: b"" };
+        let heartbeat = Frame {
+            kind: FrameKind::Heartbeat,
+            channel: 0,
+            payload: b"",
+        };
         assert_eq!(buffer.next().unwrap(), Some(heartbeat));
         assert_eq!(buffer.next().unwrap(), None);
     }
@@ -144,14 +164,19 @@ mod tests {
             assert_eq!(buffer.next().unwrap(), None, "cut at {cut}");
             let mut rest = &bytes[cut..];
             buffer.fill(&mut rest).unwrap();
-            assert_eq!(buffer.next().unwrap().map(|frame| frame.payload.len()), Some(20));
+            assert_eq!(
+                buffer.next().unwrap().map(|frame| frame.payload.len()),
+                Some(20)
+            );
         }
     }
 
     #[test]
     fn hostile_bytes_are_errors() {
-        let too_large =
-            FrameError::TooLarge { payload_bytes: 4089, payload_bytes_max: 4088 };
+        let too_large = FrameError::TooLarge {
+            payload_bytes: 4089,
+            payload_bytes_max: 4088,
+        };
         let huge = FrameError::TooLarge {
             payload_bytes: u32::MAX as usize,
             payload_bytes_max: 4088,
@@ -181,7 +206,12 @@ mod tests {
         while buffer.fill(&mut source).unwrap() > 0 {
             while let Some(frame) = buffer.next().unwrap() {
                 assert_eq!(frame.payload.len(), 1 + seen as usize % 997);
-                assert!(frame.payload.iter().all(|byte| *byte == seen.to_be_bytes()[3]));
+                assert!(
+                    frame
+                        .payload
+                        .iter()
+                        .all(|byte| *byte == seen.to_be_bytes()[3])
+                );
                 seen += 1;
             }
         }

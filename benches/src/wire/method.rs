@@ -115,7 +115,11 @@ pub(crate) struct MethodFrame {
 
 impl MethodFrame {
     pub(crate) fn new(channel: u16, method: u32) -> Self {
-        Self { channel, payload: method.to_be_bytes().to_vec(), overlong: None }
+        Self {
+            channel,
+            payload: method.to_be_bytes().to_vec(),
+            overlong: None,
+        }
     }
 
     pub(crate) fn u8(mut self, value: u8) -> Self {
@@ -150,7 +154,11 @@ impl MethodFrame {
     }
 
     pub(crate) fn table(mut self, fields: &[(String, Value)]) -> Self {
-        let mut table = Self { payload: Vec::new(), channel: 0, overlong: None };
+        let mut table = Self {
+            payload: Vec::new(),
+            channel: 0,
+            overlong: None,
+        };
         for (name, value) in fields {
             table.append_short_string(name);
             match value {
@@ -181,7 +189,10 @@ impl MethodFrame {
         ];
         let capabilities = names.map(|name| (name.to_owned(), Value::Boolean(true)));
         let nested = Self::new(0, 0).table(&capabilities).payload;
-        let product = ("product".to_owned(), Value::Text("leveret-bench".to_owned()));
+        let product = (
+            "product".to_owned(),
+            Value::Text("leveret-bench".to_owned()),
+        );
         let mut table = Self::new(0, 0).table(&[product]).payload.split_off(8);
         table.push(12);
         table.extend_from_slice(b"capabilities");
@@ -239,7 +250,9 @@ mod tests {
             .finish()
             .unwrap();
         let expected = [
-            &[1, 0, 2, 0, 0, 0, 45, 0, 50, 0, 10, 0, 0, 1, b'q', 2, 0, 0, 0, 32][..],
+            &[
+                1, 0, 2, 0, 0, 0, 45, 0, 50, 0, 10, 0, 0, 1, b'q', 2, 0, 0, 0, 32,
+            ][..],
             b"\x05x-maxl\0\0\0\0\0\0\x01\x02\x01lt\x01\x01tS\0\0\0\x06quorum\xce",
         ]
         .concat();
@@ -249,7 +262,9 @@ mod tests {
     #[test]
     fn a_string_that_does_not_fit_is_refused() {
         let long = "k".repeat(256);
-        let frame = MethodFrame::new(1, BASIC_PUBLISH).short_string(&long).finish();
+        let frame = MethodFrame::new(1, BASIC_PUBLISH)
+            .short_string(&long)
+            .finish();
         assert_eq!(frame, Err(FrameError::StringTooLong(long)));
     }
 

@@ -12,13 +12,15 @@
 mod arguments;
 mod calls;
 mod connection;
+mod delivery;
 mod error;
 mod frames;
 pub(crate) mod method;
 mod uri;
 
 pub(crate) use arguments::Arguments;
-pub(crate) use connection::{Connection, Control, PATIENCE, control, header_body_bytes};
+pub(crate) use connection::{Connection, control, header_body_bytes};
+pub(crate) use delivery::{Delivery, DeliveryAssembler};
 pub(crate) use error::{ClientError, FrameError};
 pub(crate) use frames::{FRAME_OVERHEAD_BYTES, Frame, FrameBuffer, FrameKind, append_frame};
 pub(crate) use method::{MethodFrame, Value};

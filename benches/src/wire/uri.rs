@@ -30,7 +30,12 @@ impl fmt::Display for Uri {
     /// Never shows the password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let virtual_host = self.virtual_host.replace('%', "%25").replace('/', "%2f");
-        write!(formatter, "amqp://{}@{}/{virtual_host}", self.user, self.address())
+        write!(
+            formatter,
+            "amqp://{}@{}/{virtual_host}",
+            self.user,
+            self.address()
+        )
     }
 }
 
@@ -68,7 +73,9 @@ impl FromStr for Uri {
             Some((authority, virtual_host)) => (authority, decode(virtual_host)?),
             None => (rest, "/".to_owned()),
         };
-        let (login, address) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
+        let (login, address) = authority
+            .rsplit_once('@')
+            .unwrap_or(("guest:guest", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (host, port) = split_address(address)?;
         if host.is_empty() {
@@ -85,7 +92,10 @@ impl FromStr for Uri {
 }
 
 fn split_address(address: &str) -> Result<(&str, u16), UriError> {
-    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let (host, port) = match address
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => match address.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -112,7 +122,9 @@ fn decode(text: &str) -> Result<String, UriError> {
         let (digits, tail) = rest.split_at_checked(2).ok_or_else(wrong)?;
         // A sign would be taken for part of the number.
         let digits = Some(digits).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
-        let digits = digits.and_then(|pair| str::from_utf8(pair).ok()).ok_or_else(wrong)?;
+        let digits = digits
+            .and_then(|pair| str::from_utf8(pair).ok())
+            .ok_or_else(wrong)?;
         bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
         rest = tail;
     }
@@ -125,14 +137,29 @@ mod tests {
 
     fn check(text: &str, expected: (&str, u16, &str, &str, &str)) {
         let uri: Uri = text.parse().unwrap();
-        let Uri { host, port, user, password, virtual_host } = &uri;
-        let got = (host.as_str(), *port, user.as_str(), password.as_str(), virtual_host.as_str());
+        let Uri {
+            host,
+            port,
+            user,
+            password,
+            virtual_host,
+        } = &uri;
+        let got = (
+            host.as_str(),
+            *port,
+            user.as_str(),
+            password.as_str(),
+            virtual_host.as_str(),
+        );
         assert_eq!(got, expected, "{text}");
     }
 
     #[test]
     fn every_part_may_be_given_or_left_out() {
-        check("amqp://127.0.0.1", ("127.0.0.1", 5672, "guest", "guest", "/"));
+        check(
+            "amqp://127.0.0.1",
+            ("127.0.0.1", 5672, "guest", "guest", "/"),
+        );
         check("amqp://u:p%40@h:1/%2f", ("h", 1, "u", "p@", "/"));
         check("amqp://u@h/a%2Fb?heartbeat=5", ("h", 5672, "u", "", "a/b"));
         check("amqp://[::1]:7/x", ("::1", 7, "guest", "guest", "x"));
