@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::churn::ChurnCommand;
 use crate::compare::CompareCommand;
+use crate::crash::{BacklogCommand, StartCommand};
 use crate::load::LoadCommand;
 
 /// Load, comparison and crash benchmarks for any AMQP 0-9-1 broker.
@@ -25,4 +26,8 @@ pub(crate) enum Command {
     Churn(ChurnCommand),
     /// Run the same workloads on two brokers in turn; report medians and ratios.
     Compare(CompareCommand),
+    /// Fill a queue, kill the broker, start it again; report memory, times and faults.
+    Backlog(BacklogCommand),
+    /// Start an empty broker again and again; report time to ready and idle memory.
+    Start(StartCommand),
 }

@@ -3,6 +3,7 @@
 mod churn;
 mod cli;
 mod compare;
+mod crash;
 mod interrupt;
 mod load;
 mod process;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         Command::Load(command) => load(&command),
         Command::Churn(command) => churn(&command),
         Command::Compare(command) => compare::run(&command),
+        Command::Backlog(command) => crash::backlog(&command),
+        Command::Start(command) => crash::start(&command),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

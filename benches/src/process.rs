@@ -25,6 +25,14 @@ pub(crate) fn group_resident_bytes(group: u32) -> Option<u64> {
     Some(members.sum()).filter(|bytes| *bytes > 0)
 }
 
+/// Whether a process has ended, even if nobody has asked for its exit status yet.
+pub(crate) fn is_gone(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(path(Some(pid), "stat")) else {
+        return true;
+    };
+    fields(&stat).is_none_or(|fields| matches!(fields.first(), Some(&"Z" | &"X")))
+}
+
 fn path(pid: Option<u32>, file: &str) -> String {
     match pid {
         Some(pid) => format!("/proc/{pid}/{file}"),

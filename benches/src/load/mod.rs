@@ -25,4 +25,8 @@ mod workers;
 pub(crate) use latency::{Latency, Percentiles};
 pub(crate) use options::{LoadCommand, LoadOptions};
 pub(crate) use outcome::LoadResults;
+pub(crate) use producer::{Producer, ProducerPlan};
+pub(crate) use ring::{MessageShape, PublishRing};
 pub(crate) use run::{run, run_name};
+pub(crate) use shared::Shared;
+pub(crate) use stamp::Stamp;
