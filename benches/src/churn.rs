@@ -1,15 +1,13 @@
 //! `leveret-bench churn`: connections and queues that come and go.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
 
-use crate::interrupt;
-use crate::load::{Latency, Percentiles, run_name};
+use crate::load::{Latency, Percentiles, Shared, join, run_name, spawn};
 use crate::wire::{ClientError, Connection, Uri};
 
 /// What to repeat, and for how long.
@@ -81,29 +79,17 @@ pub(crate) fn run(uri: &Uri, options: &ChurnOptions) -> Result<ChurnOutcome> {
     let from = Instant::now() + Duration::try_from_secs_f64(options.warmup)?;
     let to = from + Duration::try_from_secs_f64(options.seconds)?;
     let name = run_name();
-    let failed = AtomicBool::new(false);
-    let results: Vec<Result<Latency>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.clients)
-            .map(|client| {
-                let queue = format!("{name}.churn.{client}");
-                let failed = &failed;
-                scope.spawn(move || repeat(uri, &queue, from, to, failed))
-            })
-            .collect();
-        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
-            worker
-                .join()
-                .map_err(|_| anyhow!("a worker of the generator panicked"))
-        };
-        workers
-            .into_iter()
-            .map(|worker| Ok(join(worker)??))
-            .collect()
-    });
+    let shared = Arc::new(Shared::new(0, 0));
+    let start = |client: usize| {
+        let (uri, queue) = (uri.clone(), format!("{name}.churn.{client}"));
+        let stop = Arc::clone(&shared);
+        spawn("churn", &shared, move || {
+            repeat(&uri, &queue, from, to, &stop)
+        })
+    };
+    let workers = (0..options.clients).map(start).collect::<Result<_>>();
     let mut latency = Latency::default();
-    for result in results {
-        latency.add(result?);
-    }
+    join(workers?)?.into_iter().for_each(|one| latency.add(one));
     let cycle_microseconds = latency.percentiles();
     let cycles = cycle_microseconds
         .as_ref()
@@ -122,18 +108,15 @@ fn repeat(
     queue: &str,
     from: Instant,
     to: Instant,
-    failed: &AtomicBool,
+    shared: &Shared,
 ) -> Result<Latency, ClientError> {
     let mut latency = Latency::default();
     loop {
-        if interrupt::requested() || failed.load(Ordering::Relaxed) {
+        if shared.failed() {
             return Err(ClientError::Stopped);
         }
         let start = Instant::now();
-        if let Err(error) = cycle(uri, queue) {
-            failed.store(true, Ordering::Relaxed);
-            return Err(error);
-        }
+        cycle(uri, queue)?;
         let end = Instant::now();
         if end >= to {
             return Ok(latency);

@@ -4,6 +4,8 @@ mod churn;
 mod cli;
 mod compare;
 mod crash;
+#[cfg(test)]
+mod fake;
 mod interrupt;
 mod load;
 mod process;

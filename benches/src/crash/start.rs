@@ -30,6 +30,9 @@ pub(crate) struct StartCommand {
     /// Seconds of idleness before the resident memory is read.
     #[arg(long, default_value_t = 2.0, value_name = "S")]
     idle: f64,
+    /// Shell command before each start, not timed: for brokers that keep their data elsewhere.
+    #[arg(long, value_name = "CMD")]
+    reset: Option<String>,
     #[command(flatten)]
     victim: VictimOptions,
     /// One line of JSON on standard output; the table goes to standard error.
@@ -64,6 +67,9 @@ pub(crate) fn run(command: &StartCommand) -> Result<bool> {
             &format!("start {}", run + 1),
         );
         let mut victim = Victim::new(&command.victim, &command.uri)?;
+        if let Some(reset) = &command.reset {
+            victim.run(reset)?;
+        }
         let started = victim.start()?;
         thread::sleep(idle);
         outcome

@@ -128,18 +128,22 @@ impl Victim {
         }
     }
 
+    /// Runs a shell command to its end.
+    pub(crate) fn run(&self, command: &str) -> Result<()> {
+        let status = self.shell(command)?.status()?;
+        ensure!(
+            status.success(),
+            "{command} failed: {status}{}",
+            self.last_output()
+        );
+        Ok(())
+    }
+
     /// Kills the broker as a crash would, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> Result<()> {
         let pid = self.pid();
         match &self.options.kill {
-            Some(command) => {
-                let status = self.shell(command)?.status()?;
-                ensure!(
-                    status.success(),
-                    "{command} failed: {status}{}",
-                    self.last_output()
-                );
-            }
+            Some(command) => self.run(command)?,
             None => self.signal(Signal::KILL),
         }
         self.wait_until_gone(pid)

@@ -110,7 +110,7 @@ impl Producer {
             }
         }
         self.settle_rest()?;
-        let unconfirmed = self.window.as_ref().map_or(0, ConfirmWindow::outstanding);
+        let unconfirmed = self.window.as_ref().map_or(0, ConfirmWindow::unconfirmed);
         let blocked_count = self.connection.blocked_count();
         self.connection.close()?;
         Ok(Produced {

@@ -8,17 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use crate::load::consumer::{Acknowledge, Consumed, ConsumerPlan, Consumers};
-use crate::load::latency::Latency;
 use crate::load::options::LoadOptions;
 use crate::load::outcome::{LoadOutcome, LoadResults};
 use crate::load::pace::Pace;
 use crate::load::producer::{Produced, Producer, ProducerPlan};
+use crate::load::results::{Measured, Rates, Reading};
 use crate::load::ring::{MessageShape, PublishRing};
-use crate::load::shared::{Shared, Totals};
+use crate::load::shared::Shared;
 use crate::load::topology::Topology;
-use crate::load::verdict::{Verdict, judge};
-use crate::load::workers::{StopOnDrop, Workers, connect, join, spawn};
-use crate::process;
+use crate::load::workers::{StopOnDrop, Workers, both, connect, join, spawn};
 use crate::progress::Progress;
 use crate::wire::{Connection, Uri};
 
@@ -67,18 +65,13 @@ pub(crate) fn run_name() -> String {
     )
 }
 
-struct Run<'a> {
+/// The fixed facts of a run.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
     uri: &'a Uri,
-    options: &'a LoadOptions,
-    topology: &'a Topology,
+    pub(super) options: &'a LoadOptions,
+    pub(super) topology: &'a Topology,
     progress: &'a Progress,
-}
-
-/// What was read at the two ends of the measured time.
-struct Measured {
-    before: (Totals, Option<f64>, Option<f64>),
-    after: (Totals, Option<f64>, Option<f64>),
-    resident_bytes: Option<u64>,
 }
 
 impl Run<'_> {
@@ -109,8 +102,7 @@ impl Run<'_> {
         };
         let producers = self.start_producers(&shared, producing, &schedule)?;
         let window = self.measure(&shared, &schedule.measured);
-        let produced = join(producers)?;
-        let consumed = self.finish(&shared, consumers)?;
+        let (produced, consumed) = both(join(producers), self.finish(&shared, consumers))?;
         self.results(admin, &window, produced, consumed)
     }
 
@@ -147,7 +139,7 @@ impl Run<'_> {
         connections: Vec<Connection>,
         produced: Vec<Produced>,
     ) -> Result<LoadResults> {
-        let before = self.look(shared);
+        let before = Reading::take(shared, self.options.pid);
         let due = shared.in_flight();
         let workers = self.start_consumers(shared, connections, 0..0)?;
         let mut latest = (0, shared.now());
@@ -161,21 +153,11 @@ impl Run<'_> {
             self.progress.show(received as f64 / due as f64, "draining");
             thread::sleep(STEP);
         }
-        let mut after = self.look(shared);
-        after.0.at = shared.received_at().max(before.0.at + 1);
-        let resident_bytes = self.options.pid.and_then(process::resident_bytes);
+        let mut after = Reading::take(shared, self.options.pid);
+        after.totals.at = shared.received_at().max(before.totals.at + 1);
         shared.finish();
         let consumed = join(workers)?;
-        self.results(
-            admin,
-            &Measured {
-                before,
-                after,
-                resident_bytes,
-            },
-            produced,
-            consumed,
-        )
+        self.results(admin, &Measured { before, after }, produced, consumed)
     }
 
     fn start_producers(
@@ -263,23 +245,10 @@ impl Run<'_> {
     /// Waits through the run and reads the counters at both ends of the measured time.
     fn measure(&self, shared: &Shared, measured: &Range<u64>) -> Measured {
         self.wait_until(shared, measured.start, measured.end);
-        let before = self.look(shared);
+        let before = Reading::take(shared, self.options.pid);
         self.wait_until(shared, measured.end, measured.end);
-        let after = self.look(shared);
-        let resident_bytes = self.options.pid.and_then(process::resident_bytes);
-        Measured {
-            before,
-            after,
-            resident_bytes,
-        }
-    }
-
-    fn look(&self, shared: &Shared) -> (Totals, Option<f64>, Option<f64>) {
-        let broker = self
-            .options
-            .pid
-            .and_then(|pid| process::cpu_seconds(Some(pid)));
-        (shared.totals(), process::cpu_seconds(None), broker)
+        let after = Reading::take(shared, self.options.pid);
+        Measured { before, after }
     }
 
     fn wait_until(&self, shared: &Shared, until: u64, end: u64) {
@@ -292,7 +261,7 @@ impl Run<'_> {
             thread::sleep(STEP.min(Duration::from_nanos(until - now)));
             let totals = shared.totals();
             if totals.at - last.at >= 1_000_000_000 {
-                let rates = rates(&last, &totals);
+                let rates = Rates::between(&last, &totals);
                 let text = format!(
                     "published {:.0}/s, consumed {:.0}/s",
                     rates.published, rates.received
@@ -315,85 +284,6 @@ impl Run<'_> {
         shared.finish();
         join(workers)
     }
-
-    fn results(
-        &self,
-        admin: &mut Connection,
-        window: &Measured,
-        produced: Vec<Produced>,
-        consumed: Vec<Consumed>,
-    ) -> Result<LoadResults> {
-        let options = self.options;
-        let numbered = options.size >= 8;
-        let verdict = judge(self.topology, &produced, &consumed, numbered);
-        let (lost, remaining) = self.look_for(admin, &verdict)?;
-        let rates = rates(&window.before.0, &window.after.0);
-        let (consuming, draining) = (!consumed.is_empty(), options.drain.is_some());
-        let mut latency = Latency::default();
-        consumed
-            .into_iter()
-            .for_each(|one| latency.add(one.latency));
-        let mut results = LoadResults {
-            measured_seconds: seconds_between(&window.before.0, &window.after.0),
-            published_per_second: (!draining).then_some(rates.published),
-            confirmed_per_second: (!draining && options.confirm_window > 0)
-                .then_some(rates.confirmed),
-            consumed_per_second: consuming.then_some(rates.received),
-            latency_microseconds: latency.percentiles(),
-            confirm_latency_microseconds: None,
-            published: produced.iter().map(|one| one.sent).sum(),
-            received: verdict.received,
-            redelivered: verdict.redelivered,
-            duplicates: verdict.duplicates,
-            out_of_order: verdict.out_of_order,
-            lost,
-            remaining,
-            nacked: produced.iter().map(|one| one.nacked.len() as u64).sum(),
-            unconfirmed: produced.iter().map(|one| one.unconfirmed).sum(),
-            blocked: produced.iter().map(|one| one.blocked_count).sum(),
-            generator_cpu_seconds: difference(window.before.1, window.after.1),
-            broker_cpu_seconds: difference(window.before.2, window.after.2),
-            broker_resident_bytes: window.resident_bytes,
-        };
-        let mut confirms = Latency::default();
-        produced
-            .into_iter()
-            .for_each(|one| confirms.add(one.confirm_latency));
-        results.confirm_latency_microseconds = confirms.percentiles();
-        Ok(results)
-    }
-
-    /// Looks in the queues for what did not come: lost (if that can be said) and remaining.
-    fn look_for(&self, admin: &mut Connection, verdict: &Verdict) -> Result<(Option<u64>, u64)> {
-        if verdict.missing == 0 {
-            return Ok((Some(0), 0));
-        }
-        let mut remaining = 0;
-        // What a closed consumer held goes back to the queue a moment later.
-        for _ in 0..20 {
-            remaining = 0;
-            for queue in self.topology.queues() {
-                remaining += admin.queue_depth(1, queue)?;
-            }
-            if remaining >= verdict.missing {
-                break;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        let drops = [
-            "x-message-ttl",
-            "x-max-length",
-            "x-max-length-bytes",
-            "x-expires",
-        ];
-        let may_drop = self
-            .options
-            .queue_args
-            .iter()
-            .any(|(name, _)| drops.contains(&name.as_str()));
-        let lost = verdict.missing.saturating_sub(remaining);
-        Ok(((!may_drop).then_some(lost), remaining))
-    }
 }
 
 /// When producers start and stop.
@@ -402,30 +292,6 @@ struct Schedule {
     stop: u64,
     count: u64,
     measured: Range<u64>,
-}
-
-struct Rates {
-    published: f64,
-    confirmed: f64,
-    received: f64,
-}
-
-fn rates(before: &Totals, after: &Totals) -> Rates {
-    let seconds = seconds_between(before, after);
-    let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
-    Rates {
-        published: rate(before.published, after.published),
-        confirmed: rate(before.confirmed, after.confirmed),
-        received: rate(before.received, after.received),
-    }
-}
-
-fn seconds_between(before: &Totals, after: &Totals) -> f64 {
-    after.at.saturating_sub(before.at).max(1) as f64 / 1e9
-}
-
-fn difference(before: Option<f64>, after: Option<f64>) -> Option<f64> {
-    Some(after? - before?)
 }
 
 fn nanoseconds(seconds: f64) -> u64 {

@@ -35,8 +35,15 @@ impl ConfirmWindow {
         self.size - self.outstanding()
     }
 
+    /// How many tags the window spans: the confirmed ones above the oldest unconfirmed one too.
     pub(crate) fn outstanding(&self) -> u64 {
         self.next - self.low
+    }
+
+    /// How many publishes have not been confirmed.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        let open = |tag: &u64| self.sent_at[self.slot(*tag)] != CONFIRMED;
+        (self.low..self.next).filter(open).count() as u64
     }
 
     /// Notes one publish; there has to be room for it.
@@ -115,7 +122,11 @@ mod tests {
             Some(vec![(1, 0), (2, 10), (4, 30)])
         );
         assert_eq!((window.room(), window.outstanding()), (4, 1));
-        assert_eq!(settle(&mut window, 0, true), Some(vec![(5, 40)]));
+        window.sent(50);
+        window.sent(60);
+        assert!(settle(&mut window, 6, false).is_some());
+        assert_eq!((window.outstanding(), window.unconfirmed()), (3, 2));
+        assert_eq!(settle(&mut window, 0, true), Some(vec![(5, 40), (7, 60)]));
         assert_eq!(window.outstanding(), 0);
     }
 

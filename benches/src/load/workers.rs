@@ -60,3 +60,13 @@ pub(crate) fn join<T>(workers: Workers<T>) -> Result<Vec<T>> {
     }
     failure.map_or(Ok(results), |error| Err(error.into()))
 }
+
+/// Both results, or the failure that says most.
+pub(crate) fn both<A, B>(a: Result<A>, b: Result<B>) -> Result<(A, B)> {
+    let echo = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(ClientError::Stopped));
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(first), Err(second)) if echo(&first) => Err(second),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
