@@ -120,7 +120,7 @@ pub(crate) const WORKLOADS: [Workload; 11] = [
         name: "topic",
         work: Work::Load {
             arguments: "--exchange topic --queues 50 --consumer-connections 5 \
-                --routing-key region.{n}.order.created --binding region.{queue}.order.* \
+                --routing-key region.{key}.order.created --binding region.{queue}.order.* \
                 --binding audit.{queue}.# --binding #.{queue}.deleted \
                 --size 128 --auto-ack --in-flight-max 50000",
             measures: &[Measure::Consumed],

@@ -16,9 +16,6 @@ use crate::report::Report;
 use crate::wire::{Connection, Uri};
 
 /// `leveret-bench backlog`.
-///
-/// With --start the broker is started, filled, killed (SIGKILL) and started again. Without it a
-/// running broker is filled, measured and emptied.
 #[derive(Debug, Args)]
 pub(crate) struct BacklogCommand {
     /// The broker.
@@ -50,8 +47,13 @@ pub(crate) struct BacklogCommand {
     /// A running broker's process, for its resident memory.
     #[arg(long, value_name = "PID", conflicts_with = "start")]
     pid: Option<u32>,
+    /// Shell command that starts the broker. `{dir}` becomes a directory of its own, empty at the
+    /// first start. The broker runs in a process group, which is killed as a whole. Without this
+    /// a broker that runs already is filled, measured and emptied, and not killed.
+    #[arg(long, value_name = "CMD")]
+    start: Option<String>,
     #[command(flatten)]
-    victim: Option<VictimOptions>,
+    victim: VictimOptions,
     /// One line of JSON on standard output; the table goes to standard error.
     #[arg(long)]
     json: bool,
@@ -100,8 +102,8 @@ pub(crate) fn run(command: &BacklogCommand) -> Result<bool> {
     );
     let progress = Progress::new("backlog");
     let mut victim = None;
-    if let Some(options) = &command.victim {
-        let started = victim.insert(Victim::new(options, &command.uri)?);
+    if let Some(start) = &command.start {
+        let started = victim.insert(Victim::new(start, &command.victim, &command.uri)?);
         started.start()?;
     }
     let queue = format!("{}.backlog", run_name());

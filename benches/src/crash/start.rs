@@ -33,6 +33,10 @@ pub(crate) struct StartCommand {
     /// Shell command before each start, not timed: for brokers that keep their data elsewhere.
     #[arg(long, value_name = "CMD")]
     reset: Option<String>,
+    /// Shell command that starts the broker. `{dir}` becomes a directory of its own, empty at
+    /// each start. The broker runs in a process group, which is ended as a whole.
+    #[arg(long, value_name = "CMD")]
+    start: String,
     #[command(flatten)]
     victim: VictimOptions,
     /// One line of JSON on standard output; the table goes to standard error.
@@ -66,7 +70,7 @@ pub(crate) fn run(command: &StartCommand) -> Result<bool> {
             run as f64 / command.runs as f64,
             &format!("start {}", run + 1),
         );
-        let mut victim = Victim::new(&command.victim, &command.uri)?;
+        let mut victim = Victim::new(&command.start, &command.victim, &command.uri)?;
         if let Some(reset) = &command.reset {
             victim.run(reset)?;
         }

@@ -25,13 +25,9 @@ const GONE: Duration = Duration::from_secs(30);
 /// How much of a failed broker's output is shown.
 const OUTPUT_BYTES: usize = 2000;
 
-/// How to start and end the broker.
+/// How to end the broker, and where to look at it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VictimOptions {
-    /// Shell command that starts the broker. `{dir}` becomes a directory of its own, empty at
-    /// the first start. The broker runs in a process group that is killed as a whole.
-    #[arg(long, value_name = "CMD")]
-    pub(crate) start: String,
     /// Shell command that kills it, for brokers that leave the process group of their starter.
     #[arg(long, value_name = "CMD")]
     pub(crate) kill: Option<String>,
@@ -61,6 +57,7 @@ pub(crate) struct Started {
 /// A broker's process and its directory. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Victim {
+    start: String,
     options: VictimOptions,
     uri: Uri,
     directory: TempDir,
@@ -69,8 +66,9 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// A broker that is not running yet, with an empty directory.
-    pub(crate) fn new(options: &VictimOptions, uri: &Uri) -> Result<Self> {
+    /// A broker that is not running yet, with an empty directory. The shell command `start` may
+    /// name that directory as `{dir}`.
+    pub(crate) fn new(start: &str, options: &VictimOptions, uri: &Uri) -> Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("leveret-bench-");
         let directory = match &options.data_dir {
@@ -79,8 +77,9 @@ impl Victim {
         };
         let directory = directory.context("no directory for the broker")?;
         let output = tempfile::tempfile()?;
-        let (options, uri) = (options.clone(), uri.clone());
+        let (start, options, uri) = (start.to_owned(), options.clone(), uri.clone());
         Ok(Self {
+            start,
             options,
             uri,
             directory,
@@ -97,7 +96,7 @@ impl Victim {
             self.uri.address()
         );
         let at = Instant::now();
-        let mut command = self.shell(&self.options.start)?;
+        let mut command = self.shell(&self.start)?;
         self.child = Some(
             command
                 .process_group(0)
@@ -285,14 +284,13 @@ mod tests {
 
     fn victim(start: &str, port: u16) -> Victim {
         let options = VictimOptions {
-            start: start.to_owned(),
             kill: None,
             pid_file: None,
             data_dir: None,
             patience: 0.2,
         };
         let uri = format!("amqp://127.0.0.1:{port}").parse().unwrap();
-        Victim::new(&options, &uri).unwrap()
+        Victim::new(start, &options, &uri).unwrap()
     }
 
     fn free_port() -> u16 {

@@ -35,11 +35,11 @@ pub(crate) struct LoadOptions {
         help_heading = "Shape"
     )]
     pub(crate) binding: Vec<String>,
-    /// Routing key; `{n}` runs from 0 to --keys minus 1, message by message.
+    /// Routing key; `{key}` runs from 0 to --keys minus 1, message by message.
     #[arg(
         long,
         value_name = "KEY",
-        default_value = "{n}",
+        default_value = "{key}",
         help_heading = "Shape"
     )]
     pub(crate) routing_key: String,
@@ -198,6 +198,11 @@ impl LoadOptions {
         );
         ensure!(self.size <= 1 << 27, "--size: at most 134217728");
         ensure!(self.rate != Some(0), "--rate has to be at least 1");
+        let starved = self.publish_only && self.in_flight_max > 0;
+        ensure!(
+            !starved,
+            "--in-flight-max waits for consumers, of which --publish-only has none"
+        );
         ensure!(self.keys != Some(0), "--keys has to be at least 1");
         ensure!(
             self.fan_out.is_none() || self.exchange.is_none(),

@@ -46,7 +46,7 @@ impl Topology {
         let keys: Vec<String> = match kind {
             None => queues.clone(),
             Some(_) => (0..key_count)
-                .map(|index| options.routing_key.replace("{n}", &index.to_string()))
+                .map(|index| options.routing_key.replace("{key}", &index.to_string()))
                 .collect(),
         };
         let bindings: Vec<Vec<String>> = match kind {
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_topic_exchange_promises_what_its_bindings_match() {
         let topology = plan(
-            "--exchange topic --queues 2 --keys 4 --routing-key k.{n} --binding k.{queue} --binding #.3",
+            "--exchange topic --queues 2 --keys 4 --routing-key k.{key} --binding k.{queue} --binding #.3",
         );
         assert_eq!(topology.copies_of(0), [1, 1, 0, 2]);
         assert_eq!(topology.reaches(0, 1), [false, true, false, true]);
