@@ -40,7 +40,10 @@ fn main() -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(UNSOUND),
-        Err(_) if interrupt::requested() => ExitCode::from(INTERRUPTED),
+        Err(_) if interrupt::requested() => {
+            eprintln!("leveret-bench: interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             eprintln!("leveret-bench: {error:#}");
             ExitCode::FAILURE

@@ -25,15 +25,15 @@ pub(crate) enum FrameError {
 /// Why a conversation with a broker failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}")]
     Connect { address: String, source: io::Error },
     #[error("the broker closed the connection without a word")]
     Closed,
-    #[error("connection lost: {0}")]
+    #[error("connection lost")]
     Lost(#[from] io::Error),
     #[error("the broker does not speak AMQP 0-9-1: it answered {0:?}")]
     OtherProtocol(String),
-    #[error("the broker sent a malformed frame: {0}")]
+    #[error("the broker sent a malformed frame")]
     Frame(#[from] FrameError),
     #[error("the broker closed the {scope}: {code} {text}{}", after(*method))]
     Refused {
