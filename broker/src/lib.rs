@@ -1,5 +1,13 @@
 //! Leveret: a message broker that speaks AMQP 0-9-1 with RabbitMQ's extensions.
 
+mod broker;
+mod config;
+mod engine;
+mod session;
+
+pub use broker::{Broker, BrokerBuilder, RecoveryProgress, StartError};
+pub use config::{Config, Durability, Limits, Password};
+
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
 // part of the stable interface.
 #[doc(hidden)]

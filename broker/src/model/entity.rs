@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::QueueId;
 use super::name::{ExchangeName, QueueName, VirtualHostName};
+use crate::wire::TableReader;
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
 ///
@@ -26,6 +27,12 @@ impl Arguments {
     #[must_use]
     pub fn as_wire(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The fields, to be read one by one.
+    #[must_use]
+    pub fn fields(&self) -> TableReader<'_> {
+        TableReader::new(&self.0)
     }
 
     /// Whether there are no arguments.

@@ -1,5 +1,7 @@
 //! Decoded values of field tables, as arguments and headers carry them (spec 0.6).
 
+use crate::wire::{TableReader, Value};
+
 /// One value of a field table, borrowed from the table's bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FieldValue<'t> {
@@ -219,4 +221,37 @@ pub struct NoFields;
 
 impl Fields for NoFields {
     fn visit<'t>(&'t self, _visitor: &mut dyn FnMut(&'t [u8], FieldValue<'t>)) {}
+}
+
+/// Tables as they came from the wire, validated there.
+impl Fields for TableReader<'_> {
+    fn visit<'t>(&'t self, visitor: &mut dyn FnMut(&'t [u8], FieldValue<'t>)) {
+        for entry in self.iter() {
+            visitor(entry.key, FieldValue::from(entry.value));
+        }
+    }
+}
+
+impl<'t> From<Value<'t>> for FieldValue<'t> {
+    fn from(value: Value<'t>) -> Self {
+        match value {
+            Value::Boolean(value) => Self::Boolean(value),
+            Value::ShortShortInt(value) => Self::Byte(value),
+            Value::ShortShortUint(value) => Self::UnsignedByte(value),
+            Value::ShortInt(value) => Self::Short(value),
+            Value::ShortUint(value) => Self::UnsignedShort(value),
+            Value::LongInt(value) => Self::SignedInt(value),
+            Value::LongUint(value) => Self::UnsignedInt(value),
+            Value::LongLongInt(value) => Self::Long(value),
+            Value::Float(value) => Self::Float(value),
+            Value::Double(value) => Self::Double(value),
+            Value::Decimal { scale, value } => Self::Decimal { scale, value },
+            Value::LongString(octets) => Self::LongString(octets),
+            Value::Timestamp(seconds) => Self::Timestamp(seconds),
+            Value::Table(table) => Self::Table(table.as_bytes()),
+            Value::Array(array) => Self::Array(array.as_bytes()),
+            Value::ByteArray(octets) => Self::Binary(octets),
+            Value::Void => Self::Void,
+        }
+    }
 }

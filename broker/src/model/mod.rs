@@ -30,5 +30,5 @@ pub use fields::{Comparable, FieldValue, Fields, NoFields};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
-pub use record::{Operation, SeqRange, Settlement, Ticket};
+pub use record::{Operation, SeqRange, Settlement};
 pub use terms::value_term;

@@ -23,7 +23,7 @@ pub struct Consumer<C> {
     /// How many messages it may have unacked; 0 for any number.
     pub prefetch: u32,
     /// Higher ones are served first.
-    pub priority: i32,
+    pub priority: i64,
     /// No other consumer beside it.
     pub exclusive: bool,
 }
@@ -60,7 +60,7 @@ struct Member<C> {
     linked: bool,
     prefetch: u32,
     outstanding: u32,
-    priority: i32,
+    priority: i64,
     previous: u32,
     next: u32,
 }
@@ -75,7 +75,7 @@ impl<C> Member<C> {
 /// The consumers of one priority that can take a message, as a circle.
 #[derive(Clone, Copy, Debug)]
 struct Ring {
-    priority: i32,
+    priority: i64,
     /// The next to be served.
     head: u32,
 }

@@ -292,7 +292,7 @@ impl Level {
             let position = entry.seq.position();
             let offset = self.offset_of(position);
             if self.belongs(block, entry.seq) && !since.settled.contains(offset) {
-                let redelivered = position < self.flagged_below;
+                let redelivered = entry.redelivered || position < self.flagged_below;
                 places.place(offset, entry, Hold::ready(true, redelivered));
             }
         }

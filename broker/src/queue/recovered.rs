@@ -24,6 +24,8 @@ pub struct BlockEntry {
     pub bytes: u32,
     /// When it expires, in wall-clock milliseconds; 0 for never.
     pub deadline_ms: u64,
+    /// It must be flagged as redelivered wherever the lease ends.
+    pub redelivered: bool,
 }
 
 /// A queue as it was on disk.
@@ -201,7 +203,7 @@ impl Level {
                 index
             }
         };
-        let redelivered = position < self.flagged_below;
+        let redelivered = entry.redelivered || position < self.flagged_below;
         match &mut self.chunks[index].content {
             Content::Places(places) => {
                 let known = places.live;

@@ -16,7 +16,7 @@ fn keys(bench: &mut Bench) -> Vec<u64> {
     bench.dispatch().into_iter().map(|(key, _)| key).collect()
 }
 
-fn with_priority(key: u64, priority: i32, prefetch: u32) -> Consumer<ConsumerKey> {
+fn with_priority(key: u64, priority: i64, prefetch: u32) -> Consumer<ConsumerKey> {
     Consumer {
         priority,
         prefetch,

@@ -15,7 +15,7 @@ enum Step {
         priority: u8,
     },
     Consume {
-        priority: i32,
+        priority: i64,
         prefetch: u32,
         no_ack: bool,
         room: u32,

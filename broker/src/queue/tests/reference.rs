@@ -23,7 +23,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) key: ConsumerKey,
-    pub(super) priority: i32,
+    pub(super) priority: i64,
     pub(super) prefetch: u32,
     pub(super) no_ack: bool,
     pub(super) blocked: bool,

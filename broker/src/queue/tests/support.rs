@@ -242,6 +242,7 @@ pub(super) fn entries(positions: impl IntoIterator<Item = u64>) -> Vec<BlockEntr
                 location: stored(id),
                 bytes: 4 + id % 5,
                 deadline_ms: 0,
+                redelivered: false,
             }
         })
         .collect()

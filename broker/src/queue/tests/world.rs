@@ -658,5 +658,6 @@ fn block_entry(seq: Seq, id: u32) -> BlockEntry {
         location: stored(id),
         bytes: 4 + id % 5,
         deadline_ms: 0,
+        redelivered: false,
     }
 }
