@@ -1,12 +1,12 @@
 //! Leveret: a message broker that speaks AMQP 0-9-1 with RabbitMQ's extensions.
 
-#[cfg(feature = "unstable")]
+// The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
+// part of the stable interface.
 #[doc(hidden)]
 pub mod model;
-#[cfg(not(feature = "unstable"))]
-mod model;
-#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod queue;
 #[doc(hidden)]
 pub mod topology;
-#[cfg(not(feature = "unstable"))]
-mod topology;
+#[doc(hidden)]
+pub mod wire;

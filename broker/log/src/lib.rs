@@ -1,28 +1,51 @@
-//! A segment log with group commit.
+//! A segment log with group commit: records in, durability out, replay at open, space reclaimed.
 
-use std::fmt;
+mod author;
+mod bytes;
+mod checkpoint;
+mod commit;
+mod disk;
+mod error;
+mod group;
+mod id;
+mod judge;
+mod log;
+mod options;
+mod progress;
+mod queue;
+mod read;
+mod record;
+mod recovery;
+mod repair;
+mod replay;
+mod report;
+mod restore;
+mod salvage;
+mod scan;
+mod segment;
+pub mod simulated;
+mod spares;
+mod survey;
+mod table;
+mod visit;
+mod writer;
 
-/// The logical number of a record; never reused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lsn(pub u64);
-
-impl fmt::Display for Lsn {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// A segment's number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SegmentId(pub u32);
-
-/// Where a record's payload lies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Location {
-    /// The segment.
-    pub segment: SegmentId,
-    /// Bytes from the segment's start to the payload.
-    pub offset: u32,
-    /// The payload's length in bytes.
-    pub length: u32,
-}
+pub use self::{
+    author::{Author, TurnOutcome, Written},
+    checkpoint::{Checkpoint, CheckpointDone, CheckpointFound},
+    disk::{Disk, DiskFile, DiskLock, RealDisk},
+    error::{CommitError, OpenError, ReadError, WaitError},
+    group::Group,
+    id::{Location, Lsn, RecordIndex, SegmentId, Ticket},
+    log::Log,
+    options::{Durability, Options},
+    progress::{Failure, Progress},
+    read::Reader,
+    record::FIRST_OWNER_KIND,
+    recovery::inspect,
+    replay::Replay,
+    report::{Cut, Damage, DamageKind, Report},
+    segment::FORMAT_VERSION,
+    table::SegmentInfo,
+    visit::VisitedRecord,
+};

@@ -2,6 +2,7 @@
 //!
 //! Everything above the wire speaks in these types. They hold no locks and do no input or output.
 
+mod access;
 mod arguments;
 mod clock;
 mod entity;
@@ -13,6 +14,7 @@ mod name;
 mod record;
 mod terms;
 
+pub use access::{Credentials, LoginRequest, Secret};
 pub use arguments::{
     ArgumentDifference, ArgumentError, ConsumerArguments, DeadLetterStrategy, DeadLetterTarget,
     DelayedRetry, DeliveryLimit, ExchangeArguments, Overflow, QueueArguments, QueueProperties,
@@ -28,5 +30,5 @@ pub use fields::{Comparable, FieldValue, Fields, NoFields};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
-pub use record::{Operation, SeqRange, Settlement};
+pub use record::{Operation, SeqRange, Settlement, Ticket};
 pub use terms::value_term;

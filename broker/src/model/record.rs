@@ -1,5 +1,7 @@
 //! What must survive a restart, as the engine hands it to the store.
 
+pub use leveret_log::Ticket;
+
 use super::entity::EntityChange;
 use super::identity::{QueueId, Seq};
 use super::message::Message;

@@ -1,0 +1,8 @@
+//! The log from outside, on a disk that loses power, fails and runs full.
+
+mod basics;
+mod common;
+mod damage;
+mod failure;
+mod power;
+mod space;
