@@ -66,20 +66,30 @@ impl fmt::Debug for PasswordHash {
 
 impl PasswordHash {
     fn new(salt: [u8; 4], password: &Secret) -> Self {
-        Self { salt, digest: digest(salt, password) }
+        Self {
+            salt,
+            digest: digest(salt, password),
+        }
     }
 
     /// Compares without telling by its duration how much of the hash is right.
     fn accepts(&self, password: &Secret) -> bool {
         let given = digest(self.salt, password);
-        let difference =
-            self.digest.iter().zip(given).fold(0, |sum, (ours, theirs)| sum | (ours ^ theirs));
+        let difference = self
+            .digest
+            .iter()
+            .zip(given)
+            .fold(0, |sum, (ours, theirs)| sum | (ours ^ theirs));
         std::hint::black_box(difference) == 0
     }
 }
 
 fn digest(salt: [u8; 4], password: &Secret) -> [u8; 32] {
-    Sha256::new().chain_update(salt).chain_update(&password.0).finalize().into()
+    Sha256::new()
+        .chain_update(salt)
+        .chain_update(&password.0)
+        .finalize()
+        .into()
 }
 
 /// Everybody who may log in.
@@ -94,7 +104,10 @@ impl Credentials {
     /// Nobody yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { users: Vec::new(), nobody: PasswordHash::new([0; 4], &Secret::new(b"")) }
+        Self {
+            users: Vec::new(),
+            nobody: PasswordHash::new([0; 4], &Secret::new(b"")),
+        }
     }
 
     /// Adds a user. `loopback_only` keeps it from logging in from elsewhere (spec 8.3.3).
@@ -107,7 +120,11 @@ impl Credentials {
         loopback_only: bool,
     ) -> Self {
         let hash = PasswordHash::new(salt, password);
-        self.users.push(User { name: name.to_owned(), hash, loopback_only });
+        self.users.push(User {
+            name: name.to_owned(),
+            hash,
+            loopback_only,
+        });
         self
     }
 
@@ -137,7 +154,10 @@ mod tests {
     use super::*;
 
     fn request(user: &str, password: &str) -> LoginRequest {
-        LoginRequest { user: user.to_owned(), password: Secret::new(password.as_bytes()) }
+        LoginRequest {
+            user: user.to_owned(),
+            password: Secret::new(password.as_bytes()),
+        }
     }
 
     #[test]
