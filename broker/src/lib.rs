@@ -7,6 +7,8 @@ pub mod model;
 #[doc(hidden)]
 pub mod queue;
 #[doc(hidden)]
+pub mod store;
+#[doc(hidden)]
 pub mod topology;
 #[doc(hidden)]
 pub mod wire;
