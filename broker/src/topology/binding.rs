@@ -379,7 +379,7 @@ mod tests {
         #[test]
         fn a_table_agrees_with_a_list_of_bindings_whatever_is_done_to_it(
             kind in prop::sample::select(&KINDS),
-            changes in prop::collection::vec(change(), 1..150),
+            changes in prop::collection::vec(change(), 1..60),
         ) {
             let mut table = BindingTable::new(kind);
             let mut naive = Naive::default();
