@@ -3,6 +3,11 @@
 //! `LEVERET_FUZZ_MUTATIONS` is the number of mutations for each target, `LEVERET_FUZZ_SEED` where
 //! they start. A failure names the seed and shows the octets; put those into the corpus.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
 

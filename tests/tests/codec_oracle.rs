@@ -2,6 +2,11 @@
 //!
 //! The methods are generated from a second, independent description of their arguments.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
 

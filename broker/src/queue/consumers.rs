@@ -215,8 +215,10 @@ impl<C> Consumers<C> {
         })
     }
 
-    pub(super) fn handle(&self, index: u32) -> Option<&C> {
-        self.members.get(index as usize)?.as_ref()?.handle.as_ref()
+    pub(super) fn candidate_handle(&self) -> Option<(u32, &C)> {
+        let index = self.rings.last()?.head;
+        let member = self.members.get(index as usize)?.as_ref()?;
+        Some((index, member.handle.as_ref()?))
     }
 
     /// The candidate took a message: the turn passes on.

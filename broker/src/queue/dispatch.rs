@@ -1,12 +1,14 @@
 //! Handing messages out.
 
-use super::effect::{Delivery, Effect, Get, Sink};
+use super::effect::{Effect, Get, Sink};
 use super::lease;
-use super::level::{Head, Place};
+use super::level::{Head, Level, Place};
 use super::ranges::Ranges;
-use super::slot::{Hold, Holder, Slot};
+use super::recipients::{InTurn, Once};
+use super::run::Books;
+use super::slot::Slot;
 use super::state::QueueState;
-use crate::model::{ConsumerKey, Now, SeqRange};
+use crate::model::Now;
 
 /// What can be handed out now.
 enum Next {
@@ -17,54 +19,29 @@ enum Next {
     Place(usize, Place),
 }
 
-/// A delivery that was not taken yet, and what to count when it is.
-struct Offer {
-    level: usize,
-    place: Place,
-    hold: Hold,
-    bytes: u64,
-    memory_bytes: usize,
-}
-
 impl<C> QueueState<C> {
     /// Hands out messages for as long as there are any and somebody takes them.
     pub fn dispatch(&mut self, now: Now, sink: &mut impl Sink<C>, effects: &mut Vec<Effect>) {
         let mut settled = Ranges::default();
-        let mut last_level = None;
-        while let Some(candidate) = self.consumers.candidate() {
-            let (index, key, no_ack) = (candidate.index, candidate.key, candidate.no_ack);
+        while self.consumers.any_can_take() {
             let Next::Place(level, place) = self.next_place(now, effects) else {
                 break;
             };
-            let Some((offer, delivery)) = self.prepare(level, place, Some(key), no_ack) else {
-                break;
+            let mut recipients = InTurn {
+                consumers: &mut self.consumers,
+                sink,
             };
-            let seq = delivery.seq;
-            let Some(handle) = self.consumers.handle(index) else {
-                break;
+            let mut books = Books {
+                tally: &mut self.tally,
+                delivery_counts: &mut self.delivery_counts,
+                settled: &mut settled,
+                effects,
             };
-            match sink.offer(handle, delivery) {
-                Ok(()) => {
-                    last_level = Some(level);
-                    self.consumers.took(index);
-                    let holder = (!no_ack).then_some(Holder::Consumer(index));
-                    self.complete(now, &offer, holder, effects);
-                    if no_ack && offer.hold.is_recorded() {
-                        settled.push(seq);
-                    }
-                }
-                Err(refused) => {
-                    self.consumers.block(index);
-                    if no_ack {
-                        self.levels[level].put_back(place, refused.message, offer.hold);
-                    }
-                }
-            }
+            let now_ms = now.monotonic_ms;
+            self.levels[level].hand_out(now_ms, place, &mut recipients, &mut books);
+            self.note_delivery(now, level);
         }
         effects.extend(settled.finish().map(Effect::Settled));
-        if let Some(level) = last_level {
-            self.note_room(now, level);
-        }
     }
 
     /// Hands out the next message to somebody who is no consumer.
@@ -74,17 +51,26 @@ impl<C> QueueState<C> {
             Next::Held => return Get::Loading,
             Next::Place(level, place) => (level, place),
         };
-        let Some((offer, delivery)) = self.prepare(level, place, None, no_ack) else {
-            return Get::Empty;
+        let mut once = Once {
+            no_ack,
+            delivery: None,
         };
-        let holder = (!no_ack).then_some(Holder::Get);
-        self.complete(now, &offer, holder, effects);
-        if no_ack && offer.hold.is_recorded() {
-            effects.push(Effect::Settled(vec![SeqRange::one(delivery.seq)]));
-        }
-        Get::Message {
-            delivery,
-            ready_left: self.counts().ready,
+        let mut settled = Ranges::default();
+        let mut books = Books {
+            tally: &mut self.tally,
+            delivery_counts: &mut self.delivery_counts,
+            settled: &mut settled,
+            effects,
+        };
+        self.levels[level].hand_out(now.monotonic_ms, place, &mut once, &mut books);
+        self.note_delivery(now, level);
+        effects.extend(settled.finish().map(Effect::Settled));
+        match once.delivery {
+            Some(delivery) => Get::Message {
+                delivery,
+                ready_left: self.counts().ready,
+            },
+            None => Get::Empty,
         }
     }
 
@@ -127,88 +113,38 @@ impl<C> QueueState<C> {
         Next::Nothing
     }
 
-    /// Makes the delivery. A message that will count as settled is taken out of its slot, not
-    /// shared: the offer must be completed, or the message put back.
-    fn prepare(
-        &mut self,
-        level: usize,
-        place: Place,
-        consumer: Option<ConsumerKey>,
-        no_ack: bool,
-    ) -> Option<(Offer, Delivery)> {
-        let places = self.levels.get_mut(level)?;
-        let seq = places.seq(place.position);
-        let Slot::Resident { hold, message } = places.slot(&place)? else {
-            return None;
-        };
-        let offer = Offer {
-            level,
-            place,
-            hold: *hold,
-            bytes: message.body().len() as u64,
-            memory_bytes: message.memory_bytes(),
-        };
-        let message = if no_ack {
-            places.lift(place)?
-        } else {
-            message.clone()
-        };
-        let delivery_count = if self.delivery_counts.is_empty() {
-            0
-        } else {
-            self.delivery_counts.get(&seq).copied().unwrap_or(0)
-        };
-        let delivery = Delivery {
-            consumer,
-            seq,
-            message,
-            redelivered: offer.hold.is_redelivered(),
-            delivery_count,
-        };
-        Some((offer, delivery))
-    }
-
-    /// The offer was taken: by `holder`, or for good.
-    fn complete(
-        &mut self,
-        now: Now,
-        offer: &Offer,
-        holder: Option<Holder>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let level = &mut self.levels[offer.level];
-        let position = offer.place.position;
-        self.tally.left_ready(offer.bytes);
-        if let Some(holder) = holder {
-            self.tally.became_unacked(offer.bytes);
-            level.lend(offer.place, holder);
-        } else {
-            self.tally.resident_bytes -= offer.memory_bytes;
-            if !self.delivery_counts.is_empty() {
-                self.delivery_counts.remove(&level.seq(position));
-            }
-            level.give_away(offer.place);
-        }
-        self.last_delivery_ms = now.monotonic_ms;
-        if offer.hold.is_recorded() {
-            level.lease.delivered(position);
-            // Without a backlog the next enqueue extends the lease in time.
-            if level.backlog() > 0 {
-                self.extend_lease(now, offer.level, position, effects);
-            }
-        }
-    }
-
-    /// Extends the level's lease if deliveries beyond `position` will soon need it.
+    /// Asks for a lease that covers `position` and some places beyond.
     fn extend_lease(&mut self, now: Now, level: usize, position: u64, effects: &mut Vec<Effect>) {
         let level = &mut self.levels[level];
         let bound = level
             .lease
             .extend_for_delivery(now.monotonic_ms, position, level.next);
         if let Some(bound) = bound {
-            effects.push(level.lease_record(bound));
-            self.deadline_ms
-                .get_or_insert(now.monotonic_ms + lease::PAUSE_MS);
+            effects.push(Effect::extend_lease(level.number, bound));
+            self.wake_after_pause(now);
+        }
+    }
+
+    fn note_delivery(&mut self, now: Now, level: usize) {
+        self.last_delivery_ms = now.monotonic_ms;
+        if self.deadline_ms.is_none() {
+            let level = &self.levels[level];
+            if level.lease.is_loose() || level.is_roomy() {
+                self.wake_after_pause(now);
+            }
+        }
+    }
+
+    /// Sees to it that [`Self::tick`] is called after a pause.
+    pub(super) fn wake_after_pause(&mut self, now: Now) {
+        self.deadline_ms
+            .get_or_insert(now.monotonic_ms + lease::PAUSE_MS);
+    }
+
+    /// Sees to it that an emptied level gives its memory back after a pause.
+    pub(super) fn note_room(&mut self, now: Now, level: usize) {
+        if self.levels.get(level).is_some_and(Level::is_roomy) {
+            self.wake_after_pause(now);
         }
     }
 }

@@ -113,3 +113,12 @@ pub enum Effect {
         messages: u64,
     },
 }
+
+impl Effect {
+    /// The lease that covers the positions below `bound`.
+    pub(super) fn extend_lease(level: u8, bound: u64) -> Self {
+        Self::ExtendLease {
+            up_to: Seq::new(level, bound.saturating_sub(1)),
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::chunk::{Chunk, Content, Places};
 use super::lease::Lease;
-use super::slot::{Hold, Holder, Slot};
+use super::slot::{Hold, Slot};
 use super::tally::Tally;
 use crate::model::{Message, Seq};
 
@@ -67,13 +67,6 @@ pub(super) struct Place {
     pub(super) offset: u16,
     pub(super) position: u64,
     pub(super) requeued: bool,
-}
-
-/// A place that somebody had in hand.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Returned {
-    pub(super) holder: Holder,
-    pub(super) recorded: bool,
 }
 
 impl Level {
@@ -242,89 +235,6 @@ impl Level {
         Head::Empty
     }
 
-    /// Hands the message at `place` to `holder`, who will settle it.
-    pub(super) fn lend(&mut self, place: Place, holder: Holder) {
-        if let Some(places) = self.places_mut(place.chunk)
-            && let Some(index) = places.index(place.offset)
-            && let Some(hold) = places.slots.get(index).and_then(Slot::hold)
-        {
-            places.slots[index].set_hold(hold.held_by(holder));
-            places.unacked += 1;
-        }
-        self.pass(place);
-    }
-
-    /// Takes the message out of `place` without further notice: [`Self::put_back`] or
-    /// [`Self::give_away`] must follow.
-    pub(super) fn lift(&mut self, place: Place) -> Option<Message> {
-        let slot = self.places_mut(place.chunk)?.slot_mut(place.offset)?;
-        match std::mem::replace(slot, Slot::Gone) {
-            Slot::Resident { message, .. } => Some(message),
-            other @ (Slot::Gone | Slot::Stored { .. }) => {
-                *slot = other;
-                None
-            }
-        }
-    }
-
-    pub(super) fn put_back(&mut self, place: Place, message: Message, hold: Hold) {
-        if let Some(slot) = self
-            .places_mut(place.chunk)
-            .and_then(|places| places.slot_mut(place.offset))
-        {
-            *slot = Slot::resident(message, hold);
-        }
-    }
-
-    /// The message that was lifted from `place` is settled.
-    pub(super) fn give_away(&mut self, place: Place) {
-        self.pass(place);
-        if let Some(places) = self.places_mut(place.chunk) {
-            places.live -= 1;
-        }
-        self.forget_if_empty(place.chunk);
-    }
-
-    /// Takes back what somebody had in hand; `requeue` makes it ready again, otherwise it is gone.
-    pub(super) fn take_back(
-        &mut self,
-        position: u64,
-        requeue: bool,
-        tally: &mut Tally,
-    ) -> Option<Returned> {
-        let block = self.block_of(position);
-        let offset = self.offset_of(position);
-        let chunk = self.find(block).ok()?;
-        let places = self.places_mut(chunk)?;
-        let index = places.index(offset)?;
-        let hold = places.slots.get(index)?.hold()?;
-        if hold.is_ready() {
-            return None;
-        }
-        let bytes = places.bytes(index);
-        places.unacked -= 1;
-        tally.left_unacked(bytes);
-        if requeue {
-            let first = places.requeued.is_empty();
-            places.slots[index].set_hold(hold.held_by(Holder::Nobody).redelivered());
-            places.requeued.insert(offset);
-            tally.became_ready(bytes);
-            if first {
-                self.requeued.insert(block);
-            }
-        } else {
-            tally.resident_bytes -= places.slots[index].memory_bytes();
-            let stored = places.stored;
-            places.clear(index);
-            self.stored -= u64::from(stored - places.stored);
-            self.forget_if_empty(chunk);
-        }
-        Some(Returned {
-            holder: hold.holder(),
-            recorded: hold.is_recorded(),
-        })
-    }
-
     /// Drops a ready place that turned out to be damaged.
     pub(super) fn drop_ready(&mut self, position: u64, tally: &mut Tally) -> bool {
         let block = self.block_of(position);
@@ -353,22 +263,6 @@ impl Level {
         self.stored -= 1;
         self.forget_if_empty(chunk);
         true
-    }
-
-    /// The place is not ready any more.
-    fn pass(&mut self, place: Place) {
-        self.look_ahead_in = self.look_ahead_in.saturating_sub(1);
-        if !place.requeued {
-            self.cursor = place.position + 1;
-            return;
-        }
-        self.released_behind_to = self.released_behind_to.min(place.position);
-        if let Some(places) = self.places_mut(place.chunk) {
-            places.requeued.remove(place.offset);
-            if places.requeued.is_empty() {
-                self.requeued.remove(&self.block_of(place.position));
-            }
-        }
     }
 
     /// Removes the chunk if nothing of it is left; the last one stays, to be filled.

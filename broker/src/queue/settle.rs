@@ -2,6 +2,7 @@
 
 use super::effect::Effect;
 use super::ranges::Ranges;
+use super::run::Books;
 use super::slot::Holder;
 use super::state::QueueState;
 use crate::model::{Now, Seq, Settlement};
@@ -22,40 +23,49 @@ impl<C> QueueState<C> {
             Settlement::Acknowledge | Settlement::Discard => false,
             Settlement::Requeue => true,
         };
+        let counts_deliveries = requeue && self.settings.counts_deliveries;
         let mut settled = Ranges::default();
-        let mut counted = Vec::new();
-        for &seq in seqs {
-            let Some(level) = self.levels.get_mut(usize::from(seq.level())) else {
+        let mut returned = Vec::new();
+        let mut left = seqs;
+        while let Some(seq) = left.first() {
+            let number = seq.level();
+            let Some(level) = self.levels.get_mut(usize::from(number)) else {
+                left = &left[1..];
                 continue;
             };
-            let Some(returned) = level.take_back(seq.position(), requeue, &mut self.tally) else {
-                continue;
+            let mut books = Books {
+                tally: &mut self.tally,
+                delivery_counts: &mut self.delivery_counts,
+                settled: &mut settled,
+                effects,
             };
-            match returned.holder {
-                Holder::Consumer(index) => self.consumers.give_back(index),
-                Holder::Get | Holder::Nobody => {}
-            }
-            if requeue {
-                self.occupied.insert(seq.level().into());
-                if self.settings.counts_deliveries {
-                    let count = self.delivery_counts.entry(seq).or_insert(0);
-                    *count = count.saturating_add(1);
-                    if returned.recorded {
-                        counted.push((*count, seq));
-                    }
+            let taken = level.take_back(left, requeue, &mut books, |seq, holder, recorded| {
+                match holder {
+                    Holder::Consumer(index) => self.consumers.give_back(index),
+                    Holder::Get | Holder::Nobody => {}
                 }
-                continue;
+                if counts_deliveries {
+                    returned.push((seq, recorded));
+                }
+            });
+            if requeue {
+                self.occupied.insert(number.into());
             }
-            if !self.delivery_counts.is_empty() {
-                self.delivery_counts.remove(&seq);
-            }
-            if returned.recorded {
-                settled.push(seq);
-            }
+            self.note_room(now, number.into());
+            left = &left[taken..];
         }
         effects.extend(settled.finish().map(Effect::Settled));
-        if let Some(seq) = seqs.last() {
-            self.note_room(now, seq.level().into());
+        self.count_returns(&returned, effects);
+    }
+
+    fn count_returns(&mut self, returned: &[(Seq, bool)], effects: &mut Vec<Effect>) {
+        let mut counted = Vec::new();
+        for &(seq, recorded) in returned {
+            let count = self.delivery_counts.entry(seq).or_insert(0);
+            *count = count.saturating_add(1);
+            if recorded {
+                counted.push((*count, seq));
+            }
         }
         push_requeued(counted, effects);
     }

@@ -159,6 +159,14 @@ impl Slot {
         }
     }
 
+    /// Leaves the place empty.
+    pub(super) fn take_message(&mut self) -> Option<Message> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Resident { message, .. } => Some(message),
+            Self::Gone | Self::Stored { .. } => None,
+        }
+    }
+
     /// Bytes of memory that the message takes beside the slot.
     pub(super) fn memory_bytes(&self) -> usize {
         match self {

@@ -76,9 +76,9 @@ impl<C> QueueState<C> {
                     .lease
                     .extend_for_arrival(now.monotonic_ms, level.next, level.backlog());
             if let Some(bound) = bound {
-                effects.push(level.lease_record(bound));
-                self.deadline_ms
-                    .get_or_insert(now.monotonic_ms + lease::PAUSE_MS);
+                effects.push(Effect::extend_lease(level.number, bound));
+                let pause_ends = now.monotonic_ms + lease::PAUSE_MS;
+                self.deadline_ms.get_or_insert(pause_ends);
             }
         }
         let position = level.push(message, record, &mut self.tally);
@@ -166,7 +166,7 @@ impl<C> QueueState<C> {
         let mut waits = false;
         for level in &mut self.levels {
             if let Some(bound) = level.lease.tighten() {
-                effects.push(level.lease_record(bound));
+                effects.push(Effect::extend_lease(level.number, bound));
             }
             waits |= level.lease.is_loose();
             level.shrink();
@@ -175,30 +175,14 @@ impl<C> QueueState<C> {
         self.deadline_ms
     }
 
-    /// Sees to it that an emptied level gives its memory back after a pause.
-    pub(super) fn note_room(&mut self, now: Now, level: usize) {
-        if self.levels.get(level).is_some_and(Level::is_roomy) {
-            self.deadline_ms
-                .get_or_insert(now.monotonic_ms + lease::PAUSE_MS);
-        }
-    }
-
     /// Lowers every lease to what was delivered, for a clean stop. From now on recorded messages
     /// that were not delivered before stay where they are.
     pub fn tighten(&mut self, effects: &mut Vec<Effect>) {
         for level in &mut self.levels {
             if let Some(bound) = level.lease.seal() {
-                effects.push(level.lease_record(bound));
+                effects.push(Effect::extend_lease(level.number, bound));
             }
         }
         self.deadline_ms = None;
-    }
-}
-
-impl Level {
-    pub(super) fn lease_record(&self, bound: u64) -> Effect {
-        Effect::ExtendLease {
-            up_to: self.seq(bound.saturating_sub(1)),
-        }
     }
 }

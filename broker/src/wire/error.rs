@@ -234,6 +234,12 @@ pub enum EncodeError {
         /// What the negotiated frame size has room for.
         limit: usize,
     },
+    /// A property that is no short string was given a text.
+    #[error("property {property} is not a text")]
+    NotText {
+        /// The property's name.
+        property: &'static str,
+    },
     /// Tables and arrays are nested too deep.
     #[error("table nested deeper than {limit} levels")]
     TooDeep {

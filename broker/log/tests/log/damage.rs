@@ -1,7 +1,10 @@
 //! Bits that flip, files that are cut short or gone: never a panic, never a wrong payload, and
 //! nothing missing that is not reported.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use leveret_log::{
     Checkpoint, DamageKind, Location, Lsn, OpenError, ReadError, Report, inspect,
@@ -83,9 +86,10 @@ impl Sound {
     }
 }
 
-fn flip(disk: &SimulatedDisk, path: &PathBuf, offset: u32, mask: u8) {
-    let byte = disk.contents(path).unwrap()[offset as usize] ^ mask;
-    disk.corrupt(path, u64::from(offset), &[byte]).unwrap();
+fn flip(disk: &SimulatedDisk, path: &Path, offset: u32, mask: u8) {
+    let byte = disk.contents(path).expect("the file")[offset as usize] ^ mask;
+    disk.corrupt(path, u64::from(offset), &[byte])
+        .expect("the file");
 }
 
 /// Opens a damaged log for good, goes on writing to it, and opens it again.
@@ -129,9 +133,13 @@ fn no_flipped_byte_goes_unnoticed_or_changes_a_payload() {
 }
 
 /// The end of what is not zero.
-fn used_bytes(disk: &SimulatedDisk, path: &PathBuf) -> u32 {
-    let contents = disk.contents(path).unwrap();
-    contents.iter().rposition(|byte| *byte != 0).unwrap() as u32 + 9
+fn used_bytes(disk: &SimulatedDisk, path: &Path) -> u32 {
+    let contents = disk.contents(path).expect("some bytes");
+    contents
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .expect("some bytes") as u32
+        + 9
 }
 
 #[test]

@@ -39,12 +39,13 @@ impl<'a> PropertiesBuilder<'a> {
     ///
     /// # Errors
     ///
-    /// If the text is longer than 255 octets.
+    /// If the text is longer than 255 octets, or the property is none that holds text.
     pub fn text(mut self, property: Property, text: impl AsRef<[u8]>) -> Result<Self, EncodeError> {
-        debug_assert!(
-            property.shape() == Shape::ShortString,
-            "{property:?} is no short string"
-        );
+        if property.shape() != Shape::ShortString {
+            return Err(EncodeError::NotText {
+                property: property.name(),
+            });
+        }
         let mut field = Vec::with_capacity(1 + text.as_ref().len());
         write_short_string(&mut field, text.as_ref())?;
         self.fields[property as usize] = Some(field.into());

@@ -221,6 +221,20 @@ fn a_text_that_is_too_long_is_refused() {
 }
 
 #[test]
+fn a_text_where_none_belongs_is_refused() {
+    let others = [
+        Property::Headers,
+        Property::DeliveryMode,
+        Property::Priority,
+        Property::Timestamp,
+    ];
+    for property in Property::ALL {
+        let refused = PropertiesBuilder::new().text(property, "t").is_err();
+        assert_eq!(refused, others.contains(&property), "{property:?}");
+    }
+}
+
+#[test]
 fn a_content_header_gives_class_size_and_properties() {
     let mut payload = Vec::new();
     ContentHeader::write(&mut payload, 1024, &full());
