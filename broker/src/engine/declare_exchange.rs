@@ -112,7 +112,7 @@ impl VirtualHost {
             }
         }
         let difference =
-            ExchangeArguments::difference(&current.arguments.fields(), &wanted.arguments.fields());
+            ExchangeArguments::difference(current.arguments.fields(), wanted.arguments.fields());
         match difference {
             Some(difference) => refuse(difference.argument, difference.text),
             None => Ok(()),
@@ -194,10 +194,8 @@ impl VirtualHost {
         // RabbitMQ looks for the destination first, and its error names it.
         let destination = self.destination(request)?;
         let source = self.existing_exchange(&request.source)?;
-        let raw = request.arguments.clone();
-        let arguments =
-            BindingArguments::parse(source.definition.kind, raw, &request.arguments.fields())
-                .map_err(|error| error.for_exchange(&request.source, self.name()))?;
+        let arguments = BindingArguments::parse(source.definition.kind, &request.arguments)
+            .map_err(|error| error.for_exchange(&request.source, self.name()))?;
         let is_new = source
             .table
             .write()

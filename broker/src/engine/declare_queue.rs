@@ -90,7 +90,7 @@ impl VirtualHost {
             return Err(AmqpError::queue_name_reserved(&declaration.definition.name));
         }
         let definition = &declaration.definition;
-        let arguments = QueueArguments::parse(&definition.arguments.fields(), properties)
+        let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
         let owner = definition.exclusive.then_some(declaration.connection);
         let queue = engine.new_queue(declaration.definition, arguments, owner);
@@ -148,7 +148,7 @@ impl VirtualHost {
             }
         }
         let difference =
-            QueueArguments::difference(&current.arguments.fields(), &wanted.arguments.fields());
+            QueueArguments::difference(current.arguments.fields(), wanted.arguments.fields());
         match difference {
             None => Ok(()),
             Some(difference) => Err(AmqpError::queue_inequivalent(

@@ -8,9 +8,10 @@ use super::Engine;
 use super::exchange::Exchange;
 use super::queue::Queue;
 use super::virtual_host::VirtualHost;
-use crate::model::{ExchangeKind, Fields, Message};
+use crate::model::{ExchangeKind, Message};
 use crate::store::Ticket;
 use crate::topology::{Graph, Router, Targets};
+use crate::wire::TableReader;
 
 /// The queues that a message goes to, each once.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ impl Route {
         host: &'k VirtualHost,
         exchange: &Arc<Exchange>,
         keys: impl Iterator<Item = &'k [u8]>,
-        headers: &'k dyn Fields,
+        headers: TableReader<'k>,
     ) -> Self {
         let keys: SmallVec<[&[u8]; 4]> = keys.collect();
         let depends_on_headers = std::cell::Cell::new(false);
@@ -63,7 +64,7 @@ impl Route {
 struct Map<'a> {
     host: &'a VirtualHost,
     keys: SmallVec<[&'a [u8]; 4]>,
-    headers: &'a dyn Fields,
+    headers: TableReader<'a>,
     depends_on_headers: std::cell::Cell<bool>,
 }
 

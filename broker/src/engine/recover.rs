@@ -124,7 +124,7 @@ impl Engine {
             exclusive: definition.exclusive,
             auto_delete: definition.auto_delete,
         };
-        let arguments = QueueArguments::parse(&definition.arguments.fields(), properties)
+        let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .unwrap_or_else(|error| {
                 let (queue, host) = (&definition.name, host.name());
                 tracing::error!(%queue, %host, %error, "arguments on disk are ignored");

@@ -5,9 +5,9 @@
 mod access;
 mod arguments;
 mod clock;
+mod comparable;
 mod entity;
 mod error;
-mod fields;
 mod identity;
 mod message;
 mod name;
@@ -21,12 +21,12 @@ pub use arguments::{
     QueueType, QueueVariant, QuorumArguments, RetryKind,
 };
 pub use clock::Now;
+pub use comparable::Comparable;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition,
 };
 pub use error::{AmqpError, MethodId, ReplyCode, Scope};
-pub use fields::{Comparable, FieldValue, Fields, NoFields};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};

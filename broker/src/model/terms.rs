@@ -1,37 +1,41 @@
 //! Values as the texts of RabbitMQ show them, which clients and their tests know.
 
-use super::fields::FieldValue;
+use crate::wire::Value;
 
 /// A value inside a sentence: texts and byte arrays plain, the rest as terms.
 #[must_use]
-pub(super) fn value_text(value: FieldValue<'_>) -> String {
+pub(super) fn value_text(value: Value<'_>) -> String {
     match value {
-        FieldValue::LongString(bytes) | FieldValue::Binary(bytes) => plain_text(bytes),
+        Value::LongString(bytes) | Value::ByteArray(bytes) => plain_text(bytes),
         other => value_term(other),
     }
 }
 
 /// A value as a term of Erlang. What arrays and tables hold is left out.
 #[must_use]
-pub fn value_term(value: FieldValue<'_>) -> String {
+pub fn value_term(value: Value<'_>) -> String {
     match value {
-        FieldValue::Boolean(value) => value.to_string(),
-        FieldValue::Byte(value) => value.to_string(),
-        FieldValue::UnsignedByte(value) => value.to_string(),
-        FieldValue::Short(value) => value.to_string(),
-        FieldValue::UnsignedShort(value) => value.to_string(),
-        FieldValue::SignedInt(value) => value.to_string(),
-        FieldValue::UnsignedInt(value) => value.to_string(),
-        FieldValue::Long(value) => value.to_string(),
-        FieldValue::Timestamp(value) => value.to_string(),
-        FieldValue::Float(value) => format!("{:?}", f64::from(value)),
-        FieldValue::Double(value) => format!("{value:?}"),
-        FieldValue::Decimal { scale, value } => format!("{{{scale},{value}}}"),
-        FieldValue::LongString(bytes) | FieldValue::Binary(bytes) => binary_term(bytes),
-        FieldValue::Table([]) | FieldValue::Array([]) => "[]".to_owned(),
-        FieldValue::Table(_) | FieldValue::Array(_) => "[...]".to_owned(),
-        FieldValue::Void => "undefined".to_owned(),
+        Value::Boolean(value) => value.to_string(),
+        Value::ShortShortInt(value) => value.to_string(),
+        Value::ShortShortUint(value) => value.to_string(),
+        Value::ShortInt(value) => value.to_string(),
+        Value::ShortUint(value) => value.to_string(),
+        Value::LongInt(value) => value.to_string(),
+        Value::LongUint(value) => value.to_string(),
+        Value::LongLongInt(value) => value.to_string(),
+        Value::Timestamp(value) => value.to_string(),
+        Value::Float(value) => format!("{:?}", f64::from(value)),
+        Value::Double(value) => format!("{value:?}"),
+        Value::Decimal { scale, value } => format!("{{{scale},{value}}}"),
+        Value::LongString(bytes) | Value::ByteArray(bytes) => binary_term(bytes),
+        Value::Table(table) => list_term(table.is_empty()),
+        Value::Array(array) => list_term(array.is_empty()),
+        Value::Void => "undefined".to_owned(),
     }
+}
+
+fn list_term(is_empty: bool) -> String {
+    if is_empty { "[]" } else { "[...]" }.to_owned()
 }
 
 /// Bytes as text: UTF-8 if they are, one character for each byte if not.
@@ -89,6 +93,8 @@ fn push_escaped(mut text: String, character: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::TableReader;
+    use crate::wire::table::ArrayReader;
 
     #[test]
     fn bytes_are_quoted_only_if_they_are_printable_text() {
@@ -108,33 +114,33 @@ mod tests {
             ("\u{ffff}".as_bytes(), "<<239,191,191>>"),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(value_term(FieldValue::LongString(bytes)), expected);
-            assert_eq!(value_term(FieldValue::Binary(bytes)), expected);
+            assert_eq!(value_term(Value::LongString(bytes)), expected);
+            assert_eq!(value_term(Value::ByteArray(bytes)), expected);
         }
     }
 
     #[test]
     fn values_inside_a_sentence_are_plain() {
         let cases = [
-            (FieldValue::Boolean(true), "true"),
-            (FieldValue::Byte(-1), "-1"),
-            (FieldValue::Timestamp(u64::MAX), "18446744073709551615"),
-            (FieldValue::Float(1.5), "1.5"),
-            (FieldValue::Double(5.0), "5.0"),
+            (Value::Boolean(true), "true"),
+            (Value::ShortShortInt(-1), "-1"),
+            (Value::Timestamp(u64::MAX), "18446744073709551615"),
+            (Value::Float(1.5), "1.5"),
+            (Value::Double(5.0), "5.0"),
             (
-                FieldValue::Decimal {
+                Value::Decimal {
                     scale: 1,
                     value: 55,
                 },
                 "{1,55}",
             ),
-            (FieldValue::LongString("é'日".as_bytes()), "é'日"),
-            (FieldValue::LongString(b""), ""),
-            (FieldValue::LongString(b"\xff\x01"), "ÿ\u{1}"),
-            (FieldValue::Binary(b"a"), "a"),
-            (FieldValue::Table(b""), "[]"),
-            (FieldValue::Array(b"t\x01"), "[...]"),
-            (FieldValue::Void, "undefined"),
+            (Value::LongString("é'日".as_bytes()), "é'日"),
+            (Value::LongString(b""), ""),
+            (Value::LongString(b"\xff\x01"), "ÿ\u{1}"),
+            (Value::ByteArray(b"a"), "a"),
+            (Value::Table(TableReader::EMPTY), "[]"),
+            (Value::Array(ArrayReader::new(b"t\x01")), "[...]"),
+            (Value::Void, "undefined"),
         ];
         for (value, expected) in cases {
             assert_eq!(value_text(value), expected);

@@ -90,8 +90,8 @@ where
 {
     let settings = &sessions.settings;
     let mut out = Vec::new();
-    let minor = protocol_header(stream).await?;
-    let state = AwaitStartOk::start(settings, minor, &mut out);
+    protocol_header(stream).await?;
+    let state = AwaitStartOk::start(settings, &mut out);
     stream.write_all(&mut out).await?;
 
     let initial = FrameLimit::negotiated(settings.initial_frame_max).unwrap_or(FrameLimit::INITIAL);
@@ -113,8 +113,8 @@ where
     Ok(session(sessions, request, host, peer))
 }
 
-/// Reads the first eight bytes (spec 1.1) and gives the minor version.
-async fn protocol_header<R, W>(stream: &mut Stream<R, W>) -> Result<u8, Rejection>
+/// Reads the first eight bytes (spec 1.1).
+async fn protocol_header<R, W>(stream: &mut Stream<R, W>) -> Result<(), Rejection>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -126,8 +126,8 @@ where
     header.copy_from_slice(&stream.input.bytes()[..ProtocolHeader::LENGTH]);
     stream.input.consume(ProtocolHeader::LENGTH);
     match ProtocolHeader::parse(&header) {
-        ProtocolHeader::Amqp091 => Ok(1),
-        ProtocolHeader::Amqp09 => Ok(0),
+        // A client of version 0-9 is answered with it all the same (spec 1.1.1).
+        ProtocolHeader::Amqp091 | ProtocolHeader::Amqp09 => Ok(()),
         ProtocolHeader::Unsupported(guess) => {
             stream.writer.write_all(&ProtocolHeader::SUPPORTED).await?;
             stream.writer.shutdown().await?;

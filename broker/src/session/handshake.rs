@@ -113,7 +113,7 @@ pub(super) struct OpenRequest {
 
 impl AwaitStartOk {
     /// Sends `connection.start` and waits for the answer.
-    pub(super) fn start(settings: &SessionSettings, minor: u8, out: &mut Vec<u8>) -> Self {
+    pub(super) fn start(settings: &SessionSettings, out: &mut Vec<u8>) -> Self {
         let properties = server_properties(settings);
         // The properties are short; only the configured names could make them too long, and those
         // are bounded when the configuration is read.
@@ -122,7 +122,7 @@ impl AwaitStartOk {
             0,
             connection::Start {
                 version_major: 0,
-                version_minor: minor,
+                version_minor: 9,
                 server_properties: TableReader::new(&properties),
                 mechanisms: b"PLAIN AMQPLAIN",
                 locales: b"en_US",

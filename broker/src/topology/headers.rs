@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use crate::model::{ArgumentError, Comparable, FieldValue, Fields, value_term};
+use crate::model::{ArgumentError, Comparable, value_term};
+use crate::wire::{TableReader, Value};
 
 /// The argument that chooses how many of the others must match.
 const MATCH_ARGUMENT: &str = "x-match";
@@ -35,14 +36,12 @@ pub(super) struct Headers<'t> {
 }
 
 impl<'t> Headers<'t> {
-    pub(super) fn read(table: &'t dyn Fields) -> Self {
-        let mut fields: SmallVec<[Field<&[u8]>; 16]> = SmallVec::new();
-        table.visit(&mut |name, value| {
-            fields.push(Field {
-                name,
-                value: Comparable::new(value),
-            })
+    pub(super) fn read(table: TableReader<'t>) -> Self {
+        let fields = table.iter().map(|entry| Field {
+            name: entry.key,
+            value: Comparable::new(entry.value),
         });
+        let mut fields: SmallVec<[Field<&[u8]>; 16]> = fields.collect();
         fields.sort_by_key(|field| field.name);
         Self { fields }
     }
@@ -66,31 +65,27 @@ pub struct HeaderMatch {
 
 impl HeaderMatch {
     /// Reads a binding's arguments (spec 3.6.1, 3.6.2).
-    pub fn parse(arguments: &dyn Fields) -> Result<Self, ArgumentError> {
-        let (quantity, ignored_prefix) = match arguments.field(MATCH_ARGUMENT) {
-            None | Some(FieldValue::LongString(b"all")) => (Quantity::All, "x-"),
-            Some(FieldValue::LongString(b"any")) => (Quantity::Any, "x-"),
-            Some(FieldValue::LongString(b"all-with-x")) => (Quantity::All, MATCH_ARGUMENT),
-            Some(FieldValue::LongString(b"any-with-x")) => (Quantity::Any, MATCH_ARGUMENT),
-            Some(FieldValue::LongString(text)) => return Err(unknown_match(text)),
+    pub fn parse(arguments: TableReader<'_>) -> Result<Self, ArgumentError> {
+        let (quantity, ignored_prefix) = match arguments.get(MATCH_ARGUMENT) {
+            None | Some(Value::LongString(b"all")) => (Quantity::All, "x-"),
+            Some(Value::LongString(b"any")) => (Quantity::Any, "x-"),
+            Some(Value::LongString(b"all-with-x")) => (Quantity::All, MATCH_ARGUMENT),
+            Some(Value::LongString(b"any-with-x")) => (Quantity::Any, MATCH_ARGUMENT),
+            Some(Value::LongString(text)) => return Err(unknown_match(text)),
             Some(other) => return Err(match_of_wrong_type(other)),
         };
-        let mut conditions = Vec::new();
-        arguments.visit(&mut |name, value| {
-            let ignored = match ignored_prefix {
-                MATCH_ARGUMENT => name == MATCH_ARGUMENT.as_bytes(),
-                prefix => name.starts_with(prefix.as_bytes()),
-            };
-            if !ignored {
-                conditions.push(Field {
-                    name: name.into(),
-                    value: Comparable::new(value).to_owned(),
-                });
-            }
+        let is_condition = |name: &[u8]| match ignored_prefix {
+            MATCH_ARGUMENT => name != MATCH_ARGUMENT.as_bytes(),
+            prefix => !name.starts_with(prefix.as_bytes()),
+        };
+        let conditions = arguments.iter().filter(|entry| is_condition(entry.key));
+        let conditions = conditions.map(|entry| Field {
+            name: entry.key.into(),
+            value: Comparable::new(entry.value).to_owned(),
         });
         Ok(Self {
             quantity,
-            conditions: conditions.into(),
+            conditions: conditions.collect(),
         })
     }
 
@@ -111,11 +106,11 @@ impl HeaderMatch {
 fn unknown_match(text: &[u8]) -> ArgumentError {
     ArgumentError::HeaderMatch(format!(
         "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
-        value_term(FieldValue::LongString(text))
+        value_term(Value::LongString(text))
     ))
 }
 
-fn match_of_wrong_type(value: FieldValue<'_>) -> ArgumentError {
+fn match_of_wrong_type(value: Value<'_>) -> ArgumentError {
     ArgumentError::HeaderMatch(format!(
         "Invalid x-match field type {} (value {}); expected longstr",
         value.type_name(),
@@ -125,67 +120,76 @@ fn match_of_wrong_type(value: FieldValue<'_>) -> ArgumentError {
 
 #[cfg(test)]
 mod tests {
-    use FieldValue::*;
+    use Value::*;
 
     use super::*;
+    use crate::wire::TableWriter;
+    use crate::wire::table::ArrayReader;
 
-    fn does_match(
-        arguments: &[(&str, FieldValue<'_>)],
-        message: &[(&str, FieldValue<'_>)],
-    ) -> bool {
-        let wanted = HeaderMatch::parse(&arguments).expect("arguments are acceptable");
-        wanted.matches(&Headers::read(&message))
+    fn table(fields: &[(&str, Value<'_>)]) -> TableWriter {
+        let mut table = TableWriter::new();
+        for (name, value) in fields {
+            table.entry(name, *value).expect("fits");
+        }
+        table
+    }
+
+    fn does_match(arguments: &[(&str, Value<'_>)], message: &[(&str, Value<'_>)]) -> bool {
+        let wanted = HeaderMatch::parse(table(arguments).as_reader()).expect("acceptable");
+        wanted.matches(&Headers::read(table(message).as_reader()))
     }
 
     /// Every pair of these that is not listed in `EQUAL` differs.
-    const VALUES: [FieldValue<'static>; 24] = [
-        Boolean(true),
-        Boolean(false),
-        Byte(5),
-        UnsignedByte(5),
-        Short(5),
-        UnsignedShort(5),
-        SignedInt(5),
-        UnsignedInt(5),
-        Long(5),
-        Timestamp(5),
-        Long(-1),
-        Timestamp(u64::MAX),
-        Float(1.5),
-        Double(1.5),
-        Double(5.0),
-        Double(0.0),
-        Double(-0.0),
-        Decimal {
-            scale: 1,
-            value: 55,
-        },
-        Decimal {
-            scale: 2,
-            value: 550,
-        },
-        LongString(b"5"),
-        Binary(b"5"),
-        LongString(b""),
-        Array(b"I\0\0\0\x05"),
-        Table(b"\x01kI\0\0\0\x05"),
-    ];
+    fn values() -> [Value<'static>; 24] {
+        [
+            Boolean(true),
+            Boolean(false),
+            ShortShortInt(5),
+            ShortShortUint(5),
+            ShortInt(5),
+            ShortUint(5),
+            LongInt(5),
+            LongUint(5),
+            LongLongInt(5),
+            Timestamp(5),
+            LongLongInt(-1),
+            Timestamp(u64::MAX),
+            Float(1.5),
+            Double(1.5),
+            Double(5.0),
+            Double(0.0),
+            Double(-0.0),
+            Decimal {
+                scale: 1,
+                value: 55,
+            },
+            Decimal {
+                scale: 2,
+                value: 550,
+            },
+            LongString(b"5"),
+            ByteArray(b"5"),
+            LongString(b""),
+            Array(ArrayReader::new(b"I\0\0\0\x05")),
+            Table(TableReader::new(b"\x01kI\0\0\0\x05")),
+        ]
+    }
 
-    fn class_of(value: &FieldValue<'_>) -> usize {
+    fn class_of(value: &Value<'_>) -> usize {
         match value {
             Boolean(true) => 0,
             Boolean(false) => 1,
-            Byte(_) | UnsignedByte(_) | Short(_) | UnsignedShort(_) | SignedInt(_)
-            | UnsignedInt(_) => 2,
-            Long(5) | Timestamp(5) => 2,
-            Long(_) => 3,
+            ShortShortInt(_) | ShortShortUint(_) | ShortInt(_) | ShortUint(_) | LongInt(_)
+            | LongUint(_) => 2,
+            LongLongInt(5) | Timestamp(5) => 2,
+            LongLongInt(_) => 3,
             Timestamp(_) => 4,
             Float(_) => 5,
             Double(value) if *value == 1.5 => 5,
             Double(value) if *value == 5.0 => 6,
             Double(value) => 7 + usize::from(value.is_sign_negative()),
             Decimal { scale, .. } => 8 + usize::from(*scale),
-            LongString(b"5") | Binary(_) => 11,
+            LongString(b"5") | ByteArray(_) => 11,
             LongString(_) => 12,
             Array(_) => 13,
             Table(_) => 14,
@@ -196,8 +200,8 @@ mod tests {
     /// Spec 3.6.3.
     #[test]
     fn values_are_equal_by_what_they_mean() {
-        for bound in VALUES {
-            for sent in VALUES {
+        for bound in values() {
+            for sent in values() {
                 assert_eq!(
                     does_match(&[("h", bound)], &[("h", sent)]),
                     class_of(&bound) == class_of(&sent),
@@ -210,7 +214,7 @@ mod tests {
     /// Spec 3.6.3.
     #[test]
     fn a_void_value_asks_for_presence_alone() {
-        for sent in VALUES {
+        for sent in values() {
             assert!(does_match(&[("h", Void)], &[("h", sent)]), "{sent:?}");
             assert!(!does_match(&[("h", Void)], &[("i", sent)]), "{sent:?}");
             assert!(!does_match(&[("h", sent)], &[("h", Void)]), "{sent:?}");
@@ -221,9 +225,9 @@ mod tests {
     /// Spec 3.6.1, 3.6.2, 3.6.4.
     #[test]
     fn the_four_ways_of_matching_count_and_ignore_as_specified() {
-        const A: (&str, FieldValue<'_>) = ("a", SignedInt(1));
-        const B: (&str, FieldValue<'_>) = ("b", SignedInt(2));
-        const X: (&str, FieldValue<'_>) = ("x-c", SignedInt(3));
+        const A: (&str, Value<'_>) = ("a", LongInt(1));
+        const B: (&str, Value<'_>) = ("b", LongInt(2));
+        const X: (&str, Value<'_>) = ("x-c", LongInt(3));
         // Conditions are a, b and x-c; expected for all, any, all-with-x, any-with-x.
         let cases = [
             (&[][..], [false, false, false, false]),
@@ -232,8 +236,8 @@ mod tests {
             (&[B, A], [true, true, false, true]),
             (&[X], [false, false, false, true]),
             (&[A, B, X], [true, true, true, true]),
-            (&[("A", SignedInt(1)), B], [false, true, false, true]),
-            (&[("a", SignedInt(2)), X], [false, false, false, true]),
+            (&[("A", LongInt(1)), B], [false, true, false, true]),
+            (&[("a", LongInt(2)), X], [false, false, false, true]),
         ];
         for (message, expected) in cases {
             for (way, expected) in ["all", "any", "all-with-x", "any-with-x"]
@@ -256,8 +260,8 @@ mod tests {
     fn without_conditions_all_matches_everything_and_any_nothing() {
         for (way, expected) in [("all", true), ("any", false)] {
             let way = ("x-match", LongString(way.as_bytes()));
-            for message in [&[][..], &[("x-a", SignedInt(1))]] {
-                assert_eq!(does_match(&[way, ("x-a", SignedInt(1))], message), expected);
+            for message in [&[][..], &[("x-a", LongInt(1))]] {
+                assert_eq!(does_match(&[way, ("x-a", LongInt(1))], message), expected);
             }
         }
         assert!(does_match(&[], &[]));
@@ -265,15 +269,15 @@ mod tests {
 
     #[test]
     fn of_headers_with_the_same_name_the_last_counts() {
-        let message = [("h", SignedInt(1)), ("g", Void), ("h", SignedInt(2))];
-        assert!(!does_match(&[("h", SignedInt(1))], &message));
-        assert!(does_match(&[("h", SignedInt(2))], &message));
+        let message = [("h", LongInt(1)), ("g", Void), ("h", LongInt(2))];
+        assert!(!does_match(&[("h", LongInt(1))], &message));
+        assert!(does_match(&[("h", LongInt(2))], &message));
     }
 
     /// Spec 3.6.1.
     #[test]
     fn an_unknown_way_of_matching_is_refused_in_known_words() {
-        let cases: [(FieldValue<'_>, &str); 14] = [
+        let cases: [(Value<'_>, &str); 14] = [
             (LongString(b"ALL"), "value <<\"ALL\">>"),
             (LongString(b""), "value <<>>"),
             (LongString(b"q'\"\\\n"), "value <<\"q'\\\"\\\\\\n\">>"),
@@ -282,7 +286,7 @@ mod tests {
             (LongString(b"b\x7f"), "value <<98,127>>"),
             (LongString("\u{80}ab".as_bytes()), "value <<194,128,97,98>>"),
             (Boolean(true), "type bool (value true)"),
-            (Short(-1), "type short (value -1)"),
+            (ShortInt(-1), "type short (value -1)"),
             (Double(5.0), "type double (value 5.0)"),
             (
                 Decimal {
@@ -292,15 +296,16 @@ mod tests {
                 "type decimal (value {1,55})",
             ),
             (Void, "type void (value undefined)"),
-            (Table(b""), "type table (value [])"),
-            (Binary(b"a"), "type binary (value <<\"a\">>)"),
+            (Table(TableReader::EMPTY), "type table (value [])"),
+            (ByteArray(b"a"), "type binary (value <<\"a\">>)"),
         ];
         for (value, expected) in cases {
             let end = match value {
                 LongString(_) => "; expected all, any, all-with-x, or any-with-x",
                 _ => "; expected longstr",
             };
-            let error = HeaderMatch::parse(&[("x-match", value)]).expect_err(expected);
+            let error =
+                HeaderMatch::parse(table(&[("x-match", value)]).as_reader()).expect_err(expected);
             assert_eq!(
                 error.to_string(),
                 format!("Invalid x-match field {expected}{end}")

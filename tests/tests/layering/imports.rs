@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Spacing, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
-use syn::{Attribute, File, Item, ItemMod, ItemUse, Macro, Meta, UseTree};
+use syn::{Attribute, Expr, File, Item, ItemMod, ItemUse, Lit, Macro, Meta, UseTree};
 
 use super::source::ModulePath;
 
@@ -50,7 +50,26 @@ fn is_test_attribute(attribute: &Attribute) -> bool {
     let Meta::List(list) = &attribute.meta else {
         return attribute.path().is_ident("test");
     };
-    list.path.is_ident("cfg") && list.tokens.to_string() == "test"
+    let condition = list.tokens.to_string();
+    list.path.is_ident("cfg") && (condition == "test" || condition.starts_with("all (test"))
+}
+
+/// The modules whose files have names of their own: `#[path = "file.rs"] mod name;`.
+pub(crate) fn named_files(file: &File) -> Vec<(String, String)> {
+    let mut named = Vec::new();
+    for item in &file.items {
+        let Item::Mod(item) = item else { continue };
+        for attribute in &item.attrs {
+            if let Meta::NameValue(pair) = &attribute.meta
+                && pair.path.is_ident("path")
+                && let Expr::Lit(literal) = &pair.value
+                && let Lit::Str(path) = &literal.lit
+            {
+                named.push((item.ident.to_string(), path.value()));
+            }
+        }
+    }
+    named
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

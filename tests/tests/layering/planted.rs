@@ -236,6 +236,12 @@ fn tests_may_use_what_they_need() {
         ),
         ("queue/tests.rs", "mod world;\nuse proptest::prelude::*;"),
         ("queue/tests/world.rs", "use tokio::runtime::Runtime;"),
+        ("store/mod.rs", "mod record;"),
+        (
+            "store/record.rs",
+            "#[cfg(test)]\n#[path = \"record_tests.rs\"]\nmod tests;",
+        ),
+        ("store/record_tests.rs", "use proptest::prelude::*;"),
     ];
     assert_broken(&files, &[]);
 }
@@ -266,6 +272,51 @@ fn modules_that_import_one_another_are_found() {
             "queue/a.rs:1: `queue::a` imports `queue::b` in a circle",
             "queue/b.rs:1: `queue::b` imports `queue::c` in a circle",
             "queue/c.rs:2: `queue::c` imports `queue::a` in a circle",
+        ],
+    );
+}
+
+#[test]
+fn a_known_circle_is_let_be_until_it_is_none_any_more() {
+    let declared = ("wire/mod.rs", "mod error; mod frame; mod octets;");
+    let frame = ("wire/frame.rs", "use super::error::FrameError;");
+    let octets = ("wire/octets.rs", "");
+    let error = ("wire/error.rs", "use super::frame::LENGTH;");
+    assert_broken(&[declared, frame, error, octets], &[]);
+    // A third module makes another circle of it.
+    let error = ("wire/error.rs", "use super::{frame, octets};");
+    let octets = ("wire/octets.rs", "use super::frame::LENGTH;");
+    assert_broken(
+        &[declared, frame, error, octets],
+        &[
+            "wire/error.rs:1: `wire::error` imports `wire::octets` in a circle",
+            "wire/octets.rs:1: `wire::octets` imports `wire::frame` in a circle",
+        ],
+    );
+    let found = broken(&[declared, frame, ("wire/error.rs", ""), octets]);
+    assert_eq!(
+        found,
+        ["tests/tests/layering/plan.rs:1: wire::error, wire::frame are no circle any more"]
+    );
+}
+
+#[test]
+fn the_way_to_a_circle_is_not_part_of_it() {
+    let files = [
+        ("queue/mod.rs", "mod a; mod b; mod c; mod d; mod e;"),
+        ("queue/a.rs", "use super::b;"),
+        ("queue/b.rs", "use super::{a, c};"),
+        ("queue/c.rs", "use super::d;"),
+        ("queue/d.rs", "use super::e;"),
+        ("queue/e.rs", "use super::d;"),
+    ];
+    assert_broken(
+        &files,
+        &[
+            "queue/a.rs:1: `queue::a` imports `queue::b` in a circle",
+            "queue/b.rs:1: `queue::b` imports `queue::a` in a circle",
+            "queue/d.rs:1: `queue::d` imports `queue::e` in a circle",
+            "queue/e.rs:1: `queue::e` imports `queue::d` in a circle",
         ],
     );
 }

@@ -60,6 +60,11 @@ impl ModulePath {
         Self(self.0[..above].to_vec())
     }
 
+    /// Whether the module's path is written like that.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.0.iter().map(String::as_str).eq(name.split("::"))
+    }
+
     /// The room the module lies in; none for the crate's root.
     pub(crate) fn room(&self) -> Option<&str> {
         self.0.first().map(String::as_str)

@@ -1,8 +1,8 @@
 //! One argument at a time: its type and its range.
 
 use super::ArgumentError;
-use crate::model::fields::{FieldValue, Fields};
 use crate::model::terms::plain_text;
+use crate::wire::{TableReader, Value};
 
 /// Ten years: the longest that a message may live or a queue may be unused.
 const MILLISECONDS_MAX: u64 = 315_360_000_000;
@@ -15,7 +15,7 @@ pub(super) fn invalid(argument: &'static str, detail: impl Into<String>) -> Argu
     ArgumentError::Invalid { argument, detail }
 }
 
-fn unacceptable_type(argument: &'static str, value: FieldValue<'_>) -> ArgumentError {
+fn unacceptable_type(argument: &'static str, value: Value<'_>) -> ArgumentError {
     invalid(
         argument,
         format!("{{unacceptable_type,{}}}", value.type_name()),
@@ -29,10 +29,10 @@ pub(super) fn quoted(argument: &'static str, sentence: &str) -> ArgumentError {
 
 /// A number of any integer type.
 pub(super) fn integer(
-    fields: &dyn Fields,
+    fields: TableReader<'_>,
     argument: &'static str,
 ) -> Result<Option<i64>, ArgumentError> {
-    fields.field(argument).map_or(Ok(None), |value| {
+    fields.get(argument).map_or(Ok(None), |value| {
         let sentence = || format!("expected integer, got {}", value.type_name());
         let number = value.as_integer();
         number.map_or_else(
@@ -44,7 +44,7 @@ pub(super) fn integer(
 
 /// A number that is not below zero.
 pub(super) fn natural(
-    fields: &dyn Fields,
+    fields: TableReader<'_>,
     argument: &'static str,
 ) -> Result<Option<u64>, ArgumentError> {
     let Some(number) = integer(fields, argument)? else {
@@ -57,7 +57,7 @@ pub(super) fn natural(
 
 /// A time that is not longer than the longest.
 pub(super) fn milliseconds(
-    fields: &dyn Fields,
+    fields: TableReader<'_>,
     argument: &'static str,
 ) -> Result<Option<u64>, ArgumentError> {
     match natural(fields, argument)? {
@@ -73,31 +73,31 @@ pub(super) fn zero(argument: &'static str) -> ArgumentError {
 }
 
 pub(super) fn boolean(
-    fields: &dyn Fields,
+    fields: TableReader<'_>,
     argument: &'static str,
 ) -> Result<Option<bool>, ArgumentError> {
-    match fields.field(argument) {
+    match fields.get(argument) {
         None => Ok(None),
-        Some(FieldValue::Boolean(value)) => Ok(Some(value)),
+        Some(Value::Boolean(value)) => Ok(Some(value)),
         Some(other) => Err(unacceptable_type(argument, other)),
     }
 }
 
 /// A text of any length and content.
 pub(super) fn text<'t>(
-    fields: &'t dyn Fields,
+    fields: TableReader<'t>,
     argument: &'static str,
 ) -> Result<Option<&'t [u8]>, ArgumentError> {
-    match fields.field(argument) {
+    match fields.get(argument) {
         None => Ok(None),
-        Some(FieldValue::LongString(text)) => Ok(Some(text)),
+        Some(Value::LongString(text)) => Ok(Some(text)),
         Some(other) => Err(unacceptable_type(argument, other)),
     }
 }
 
 /// One of a few words; `mistake` is what any other text is.
 pub(super) fn choice<T: Copy>(
-    fields: &dyn Fields,
+    fields: TableReader<'_>,
     argument: &'static str,
     words: &[(&str, T)],
     mistake: &str,
@@ -115,12 +115,12 @@ pub(super) fn choice<T: Copy>(
 /// The name of an exchange, which need not exist. RabbitMQ takes any bytes; a name that no exchange
 /// can have is refused here.
 pub(super) fn exchange_name<'t>(
-    fields: &'t dyn Fields,
+    fields: TableReader<'t>,
     argument: &'static str,
 ) -> Result<Option<&'t str>, ArgumentError> {
-    match fields.field(argument) {
+    match fields.get(argument) {
         None => Ok(None),
-        Some(FieldValue::LongString(name)) => {
+        Some(Value::LongString(name)) => {
             check_length(argument, name)?;
             let not_text = |_| {
                 let name = plain_text(name);

@@ -3,7 +3,7 @@
 use super::ArgumentError;
 use super::check::{integer, natural};
 use super::queue_type::QueueType;
-use crate::model::fields::Fields;
+use crate::wire::TableReader;
 
 const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
 
@@ -25,7 +25,7 @@ pub struct ConsumerArguments {
 
 impl ConsumerArguments {
     /// Understands the arguments of a consumer on a queue of that type.
-    pub fn parse(fields: &dyn Fields, queue_type: QueueType) -> Result<Self, ArgumentError> {
+    pub fn parse(fields: TableReader<'_>, queue_type: QueueType) -> Result<Self, ArgumentError> {
         let priority = integer(fields, "x-priority")?.unwrap_or_default();
         let timeout_ms = match queue_type {
             QueueType::Classic => None,
@@ -33,7 +33,7 @@ impl ConsumerArguments {
         };
         let no_timeout = (queue_type == QueueType::Classic).then_some(CONSUMER_TIMEOUT);
         for argument in STREAM_ONLY.into_iter().chain(no_timeout) {
-            if fields.field(argument).is_some() {
+            if fields.get(argument).is_some() {
                 return Err(ArgumentError::OtherQueueType {
                     argument,
                     queue_type,

@@ -4,8 +4,9 @@ use super::exchange::ALTERNATE_EXCHANGE;
 use super::exchange::ExchangeArguments;
 use super::queue::QueueArguments;
 use super::queue_type::{QUEUE_TYPE, QueueType};
-use crate::model::fields::{Comparable, FieldValue, Fields};
+use crate::model::comparable::Comparable;
 use crate::model::terms::value_text;
+use crate::wire::{TableReader, Value};
 
 /// The first argument in which two declarations differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +20,10 @@ pub struct ArgumentDifference {
 impl ArgumentDifference {
     fn new(
         argument: &'static str,
-        current: Option<FieldValue<'_>>,
-        received: Option<FieldValue<'_>>,
+        current: Option<Value<'_>>,
+        received: Option<Value<'_>>,
     ) -> Option<Self> {
-        let typed = |value: FieldValue<'_>| {
+        let typed = |value: Value<'_>| {
             let type_name = value.type_name();
             format!("the value '{}' of type '{type_name}'", value_text(value))
         };
@@ -43,16 +44,19 @@ impl ArgumentDifference {
 }
 
 /// An argument's value; a declaration that names no type asks for a classic queue.
-fn value_or_default<'t>(fields: &'t dyn Fields, argument: &str) -> Option<FieldValue<'t>> {
-    let default = (argument == QUEUE_TYPE).then_some(FieldValue::LongString(b"classic"));
-    fields.field(argument).or(default)
+fn value_or_default<'t>(fields: TableReader<'t>, argument: &str) -> Option<Value<'t>> {
+    let default = (argument == QUEUE_TYPE).then_some(Value::LongString(b"classic"));
+    fields.get(argument).or(default)
 }
 
 impl QueueArguments {
     /// The first difference between the arguments of the queue that there is and those of its
     /// redeclaration; arguments that its type does not know never differ.
     #[must_use]
-    pub fn difference(current: &dyn Fields, received: &dyn Fields) -> Option<ArgumentDifference> {
+    pub fn difference(
+        current: TableReader<'_>,
+        received: TableReader<'_>,
+    ) -> Option<ArgumentDifference> {
         // What was accepted once names a type.
         let queue_type = QueueType::parse(current).unwrap_or_default();
         queue_type.arguments().iter().find_map(|argument| {
@@ -69,11 +73,14 @@ impl ExchangeArguments {
     /// The difference between the arguments of the exchange that there is and those of its
     /// redeclaration. Only the alternate exchange can make one.
     #[must_use]
-    pub fn difference(current: &dyn Fields, received: &dyn Fields) -> Option<ArgumentDifference> {
+    pub fn difference(
+        current: TableReader<'_>,
+        received: TableReader<'_>,
+    ) -> Option<ArgumentDifference> {
         ArgumentDifference::new(
             ALTERNATE_EXCHANGE,
-            current.field(ALTERNATE_EXCHANGE),
-            received.field(ALTERNATE_EXCHANGE),
+            current.get(ALTERNATE_EXCHANGE),
+            received.get(ALTERNATE_EXCHANGE),
         )
     }
 }

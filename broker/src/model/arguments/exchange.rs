@@ -2,8 +2,8 @@
 
 use super::ArgumentError;
 use super::check::exchange_name;
-use crate::model::fields::Fields;
 use crate::model::name::ExchangeName;
+use crate::wire::TableReader;
 
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
@@ -16,7 +16,7 @@ pub struct ExchangeArguments {
 
 impl ExchangeArguments {
     /// Understands the arguments of an exchange that is new.
-    pub fn parse(fields: &dyn Fields) -> Result<Self, ArgumentError> {
+    pub fn parse(fields: TableReader<'_>) -> Result<Self, ArgumentError> {
         let alternate = exchange_name(fields, ALTERNATE_EXCHANGE)?;
         Ok(Self {
             alternate: alternate.map(ExchangeName::from),

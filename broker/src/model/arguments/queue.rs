@@ -9,8 +9,8 @@ use super::check::{
     zero,
 };
 use super::queue_type::{QueueType, refuse_server_named};
-use crate::model::fields::{FieldValue, Fields};
 use crate::model::name::ExchangeName;
+use crate::wire::{TableReader, Value};
 
 const MAX_PRIORITY: &str = "x-max-priority";
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
@@ -160,7 +160,10 @@ impl QueueArguments {
     /// [`difference`](Self::difference), and its arguments are not looked at otherwise.
     ///
     /// Of several mistakes, the one is reported that RabbitMQ reports.
-    pub fn parse(fields: &dyn Fields, properties: QueueProperties) -> Result<Self, ArgumentError> {
+    pub fn parse(
+        fields: TableReader<'_>,
+        properties: QueueProperties,
+    ) -> Result<Self, ArgumentError> {
         if properties.server_named {
             refuse_server_named(fields)?;
         }
@@ -223,7 +226,7 @@ impl QueueArguments {
 }
 
 impl QuorumArguments {
-    fn read_the_rest(&mut self, fields: &dyn Fields) -> Result<(), ArgumentError> {
+    fn read_the_rest(&mut self, fields: TableReader<'_>) -> Result<(), ArgumentError> {
         self.consumer_timeout_ms = natural(fields, "x-consumer-timeout")?;
         self.consumer_disconnected_timeout_ms = natural(fields, "x-consumer-disconnected-timeout")?;
         let group_size = "x-quorum-initial-group-size";
@@ -231,7 +234,7 @@ impl QuorumArguments {
             return Err(zero(group_size));
         }
         // What follows RabbitMQ accepts with any value, and ignores values that make no sense.
-        let number = |argument| fields.field(argument).and_then(|value| value.as_integer());
+        let number = |argument| fields.get(argument).and_then(|value| value.as_integer());
         let time = |argument| number(argument).and_then(|time| u64::try_from(time).ok());
         self.delivery_limit = number("x-delivery-limit").map(|limit| {
             u64::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Times)
@@ -245,17 +248,17 @@ impl QuorumArguments {
     }
 }
 
-fn retry_kind(fields: &dyn Fields) -> Option<RetryKind> {
-    match fields.field("x-delayed-retry-type")? {
-        FieldValue::LongString(b"disabled") => Some(RetryKind::Disabled),
-        FieldValue::LongString(b"all") => Some(RetryKind::All),
-        FieldValue::LongString(b"failed") => Some(RetryKind::Failed),
-        FieldValue::LongString(b"returned") => Some(RetryKind::Returned),
+fn retry_kind(fields: TableReader<'_>) -> Option<RetryKind> {
+    match fields.get("x-delayed-retry-type")? {
+        Value::LongString(b"disabled") => Some(RetryKind::Disabled),
+        Value::LongString(b"all") => Some(RetryKind::All),
+        Value::LongString(b"failed") => Some(RetryKind::Failed),
+        Value::LongString(b"returned") => Some(RetryKind::Returned),
         _ => None,
     }
 }
 
-fn expires(fields: &dyn Fields) -> Result<Option<NonZeroU64>, ArgumentError> {
+fn expires(fields: TableReader<'_>) -> Result<Option<NonZeroU64>, ArgumentError> {
     let argument = "x-expires";
     let Some(time) = milliseconds(fields, argument)? else {
         return Ok(None);
@@ -266,7 +269,7 @@ fn expires(fields: &dyn Fields) -> Result<Option<NonZeroU64>, ArgumentError> {
 }
 
 fn dead_letter_target(
-    fields: &dyn Fields,
+    fields: TableReader<'_>,
     exchange: Option<&str>,
 ) -> Result<Option<DeadLetterTarget>, ArgumentError> {
     let argument = DEAD_LETTER_ROUTING_KEY;
@@ -284,7 +287,9 @@ fn dead_letter_target(
     }
 }
 
-fn dead_letter_strategy(fields: &dyn Fields) -> Result<Option<DeadLetterStrategy>, ArgumentError> {
+fn dead_letter_strategy(
+    fields: TableReader<'_>,
+) -> Result<Option<DeadLetterStrategy>, ArgumentError> {
     let words = [
         ("at-most-once", DeadLetterStrategy::AtMostOnce),
         ("at-least-once", DeadLetterStrategy::AtLeastOnce),
@@ -297,7 +302,7 @@ fn dead_letter_strategy(fields: &dyn Fields) -> Result<Option<DeadLetterStrategy
     )
 }
 
-fn priority(fields: &dyn Fields) -> Result<Option<u8>, ArgumentError> {
+fn priority(fields: TableReader<'_>) -> Result<Option<u8>, ArgumentError> {
     let Some(priority) = natural(fields, MAX_PRIORITY)? else {
         return Ok(None);
     };
@@ -306,7 +311,7 @@ fn priority(fields: &dyn Fields) -> Result<Option<u8>, ArgumentError> {
         .map_err(|_| invalid(MAX_PRIORITY, format!("{{max_value_exceeded,{priority}}}")))
 }
 
-fn overflow(fields: &dyn Fields) -> Result<Option<Overflow>, ArgumentError> {
+fn overflow(fields: TableReader<'_>) -> Result<Option<Overflow>, ArgumentError> {
     let words = [
         ("drop-head", Overflow::DropHead),
         ("reject-publish", Overflow::RejectPublish),
@@ -316,7 +321,7 @@ fn overflow(fields: &dyn Fields) -> Result<Option<Overflow>, ArgumentError> {
 }
 
 /// There is one way of storing queues; the versions of RabbitMQ's are accepted for old programs.
-fn check_version(fields: &dyn Fields) -> Result<(), ArgumentError> {
+fn check_version(fields: TableReader<'_>) -> Result<(), ArgumentError> {
     let argument = "x-queue-version";
     match natural(fields, argument)? {
         None | Some(1 | 2) => Ok(()),
@@ -328,7 +333,7 @@ fn check_version(fields: &dyn Fields) -> Result<(), ArgumentError> {
 }
 
 /// There is one node to lead; the argument is checked for the sake of programs that test it.
-fn check_leader_locator(fields: &dyn Fields) -> Result<(), ArgumentError> {
+fn check_leader_locator(fields: TableReader<'_>) -> Result<(), ArgumentError> {
     let words = [
         "client-local",
         "balanced",

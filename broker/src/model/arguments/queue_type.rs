@@ -2,8 +2,8 @@
 
 use super::ArgumentError;
 use super::check::{quoted, text};
-use crate::model::fields::{FieldValue, Fields};
 use crate::model::terms::plain_text;
+use crate::wire::{TableReader, Value};
 
 pub(super) const QUEUE_TYPE: &str = "x-queue-type";
 
@@ -72,7 +72,7 @@ impl QueueType {
     /// The type that a declaration's arguments name; classic where they name none.
     ///
     /// Streams are refused: a stream's consumer would lose data on any other queue (spec 4.4.4).
-    pub fn parse(fields: &dyn Fields) -> Result<Self, ArgumentError> {
+    pub fn parse(fields: TableReader<'_>) -> Result<Self, ArgumentError> {
         match text(fields, QUEUE_TYPE)? {
             None | Some(b"" | b"classic") => Ok(Self::Classic),
             Some(b"quorum") => Ok(Self::Quorum),
@@ -109,10 +109,10 @@ impl QueueType {
     }
 
     /// Refuses arguments that mean something, but not to queues of this type (spec 4.3.1).
-    pub(super) fn refuse_foreign(self, fields: &dyn Fields) -> Result<(), ArgumentError> {
+    pub(super) fn refuse_foreign(self, fields: TableReader<'_>) -> Result<(), ArgumentError> {
         let known = [CLASSIC, QUORUM, STREAM_ONLY].into_iter().flatten();
         for argument in known {
-            if !self.arguments().contains(argument) && fields.field(argument).is_some() {
+            if !self.arguments().contains(argument) && fields.get(argument).is_some() {
                 return Err(ArgumentError::OtherQueueType {
                     argument,
                     queue_type: self,
@@ -124,10 +124,10 @@ impl QueueType {
 }
 
 /// Refuses the types whose queues cannot be named by the broker, before anything else is looked at.
-pub(super) fn refuse_server_named(fields: &dyn Fields) -> Result<(), ArgumentError> {
-    let module_name = match fields.field(QUEUE_TYPE) {
-        Some(FieldValue::LongString(b"quorum")) => "rabbit_quorum_queue",
-        Some(FieldValue::LongString(b"stream")) => "rabbit_stream_queue",
+pub(super) fn refuse_server_named(fields: TableReader<'_>) -> Result<(), ArgumentError> {
+    let module_name = match fields.get(QUEUE_TYPE) {
+        Some(Value::LongString(b"quorum")) => "rabbit_quorum_queue",
+        Some(Value::LongString(b"stream")) => "rabbit_stream_queue",
         Some(_) | None => return Ok(()),
     };
     Err(ArgumentError::ServerNamed { module_name })

@@ -34,7 +34,7 @@ impl Session {
             let text = format!("reached maximum ({consumers_max}) of consumers per channel");
             return Err(AmqpError::new(ReplyCode::NotAllowed, text));
         }
-        let arguments = ConsumerArguments::parse(&consume.arguments, QueueType::Classic)
+        let arguments = ConsumerArguments::parse(consume.arguments, QueueType::Classic)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
         let link = Arc::new(ConsumerLink {
             key: self.engine.next_consumer_key(),

@@ -75,7 +75,7 @@ impl Session {
         let kind = ExchangeKind::parse(declare.kind)
             .ok_or_else(|| AmqpError::unknown_exchange_type(declare.kind))?;
         let arguments = Arguments::from_wire(declare.arguments.as_bytes());
-        let parsed = ExchangeArguments::parse(&arguments.fields())
+        let parsed = ExchangeArguments::parse(arguments.fields())
             .map_err(|error| error.for_exchange(&name, self.host.name()))?;
         let definition = ExchangeDefinition {
             name,
@@ -102,7 +102,7 @@ impl Session {
             destination_kind: DestinationKind::Exchange,
             destination: without_line_ends(destination).into_owned(),
             routing_key: routing_key.to_owned(),
-            arguments: Arguments::from_wire(arguments.as_bytes()),
+            arguments: Arguments::from_wire(arguments.as_bytes()).sorted(),
             connection: self.number(),
         }
     }

@@ -118,7 +118,7 @@ impl Session {
             destination_kind: DestinationKind::Queue,
             routing_key: key.to_owned(),
             destination: destination.as_str().to_owned(),
-            arguments: Arguments::from_wire(arguments.as_bytes()),
+            arguments: Arguments::from_wire(arguments.as_bytes()).sorted(),
             connection: self.number(),
         })
     }

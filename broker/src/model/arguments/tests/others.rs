@@ -5,7 +5,8 @@ use super::*;
 /// Spec 3.1.7.
 #[test]
 fn an_alternate_exchange_is_a_name() {
-    let parse = |value| ExchangeArguments::parse(&[("alternate-exchange", value)]);
+    let parse =
+        |value| ExchangeArguments::parse(table(&[("alternate-exchange", value)]).as_reader());
     assert_eq!(
         parse(text("other")),
         Ok(ExchangeArguments {
@@ -13,10 +14,10 @@ fn an_alternate_exchange_is_a_name() {
         })
     );
     assert_eq!(
-        ExchangeArguments::parse(&NoFields),
+        ExchangeArguments::parse(TableReader::EMPTY),
         Ok(ExchangeArguments::default())
     );
-    for value in NO_INTEGERS.into_iter().chain(FIVES) {
+    for value in no_integers().into_iter().chain(FIVES) {
         if !matches!(value, LongString(_)) {
             let refused = parse(value).expect_err("no name");
             assert_eq!(
@@ -34,19 +35,22 @@ fn an_alternate_exchange_is_a_name() {
 #[test]
 fn a_consumers_priority_is_any_integer() {
     let parse = |value| {
-        let parsed = ConsumerArguments::parse(&[("x-priority", value)], QueueType::Classic);
+        let parsed = ConsumerArguments::parse(
+            table(&[("x-priority", value)]).as_reader(),
+            QueueType::Classic,
+        );
         parsed.map(|parsed| parsed.priority).map_err(refusal)
     };
     for value in FIVES {
         assert_eq!(parse(value), Ok(5));
     }
-    assert_eq!(parse(Long(i64::MIN)), Ok(i64::MIN));
-    for value in NO_INTEGERS {
+    assert_eq!(parse(LongLongInt(i64::MIN)), Ok(i64::MIN));
+    for value in no_integers() {
         let got = value.type_name();
         let expected = format!("invalid arg 'x-priority' for Q: \"expected integer, got {got}\"");
         assert_eq!(parse(value), Err(expected));
     }
-    let none = ConsumerArguments::parse(&NoFields, QueueType::Quorum);
+    let none = ConsumerArguments::parse(TableReader::EMPTY, QueueType::Quorum);
     assert_eq!(none, Ok(ConsumerArguments::default()));
 }
 
@@ -54,7 +58,8 @@ fn a_consumers_priority_is_any_integer() {
 #[test]
 fn a_consumers_arguments_fit_the_type_of_queue() {
     let parse = |argument, queue_type| {
-        let parsed = ConsumerArguments::parse(&[(argument, SignedInt(5))], queue_type);
+        let parsed =
+            ConsumerArguments::parse(table(&[(argument, LongInt(5))]).as_reader(), queue_type);
         parsed.map_err(refusal)
     };
     let foreign = |argument, module| {
