@@ -1,0 +1,23 @@
+//! Where Leveret differs from RabbitMQ on purpose. Tests take their expectations from here by the
+//! line's number, and `docs/compatibility.md` lists it.
+
+/// One deliberate difference.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// Number of the line in the behavioural specification.
+    pub line: &'static str,
+    /// What RabbitMQ does.
+    pub rabbitmq: &'static str,
+    /// What Leveret does.
+    pub leveret: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// All of them, by line.
+pub const DIFFERENCES: &[Difference] = &[Difference {
+    line: "1.1.2",
+    rabbitmq: "answers an unknown protocol header with `AMQP 3 1 0 0`",
+    leveret: "answers it with `AMQP 0 0 9 1`",
+    reason: "0-9-1 is the only protocol spoken",
+}];

@@ -1,0 +1,8 @@
+//! The conformance suites: each behaviour once, on our broker and on a real RabbitMQ.
+//!
+//! One binary for all of them, since linking is what takes the time. A test's doc comment names
+//! the lines of the behavioural specification that it proves, as in `Spec 1.1.1.`; the table in
+//! `docs/compatibility.md` is made from these.
+
+#[path = "conformance/connection.rs"]
+mod connection;
