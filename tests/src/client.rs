@@ -55,9 +55,13 @@ impl Default for Options {
 /// The capabilities that a full client announces.
 #[must_use]
 pub fn all_capabilities() -> Table {
-    ["consumer_cancel_notify", "connection.blocked", "authentication_failure_close"]
-        .iter()
-        .fold(Table::new(), |table, name| table.with(name, true))
+    [
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "authentication_failure_close",
+    ]
+    .iter()
+    .fold(Table::new(), |table, name| table.with(name, true))
 }
 
 /// The arguments of connection.tune and tune-ok.
@@ -75,7 +79,11 @@ impl Tune {
     fn read(method: &Method) -> Result<Self> {
         let mut reader = method.reader();
         let (channel_max, frame_max) = (reader.u16()?, reader.u32()?);
-        Ok(Self { channel_max, frame_max, heartbeat: reader.u16()? })
+        Ok(Self {
+            channel_max,
+            frame_max,
+            heartbeat: reader.u16()?,
+        })
     }
 }
 
@@ -136,7 +144,10 @@ impl Client {
         let tune = options.tune.unwrap_or(offered);
         let tune_ok = method::tune_ok(tune.channel_max, tune.frame_max, tune.heartbeat);
         peer.send_method(0, &tune_ok).await?;
-        let virtual_host = options.virtual_host.as_ref().unwrap_or(&address.virtual_host);
+        let virtual_host = options
+            .virtual_host
+            .as_ref()
+            .unwrap_or(&address.virtual_host);
         // A server that dislikes the tuning may have hung up by now.
         let open = Frame::method(0, &method::connection_open(virtual_host)).encode();
         peer.send_or_hang_up(&open).await;
@@ -144,7 +155,14 @@ impl Client {
             return Ok(Err(outcome));
         }
         let (pending, partial) = (VecDeque::new(), HashMap::new());
-        Ok(Ok(Self { peer, offered, tune, start, pending, partial }))
+        Ok(Ok(Self {
+            peer,
+            offered,
+            tune,
+            start,
+            pending,
+            partial,
+        }))
     }
 
     async fn handshake_step(
@@ -156,10 +174,14 @@ impl Client {
         };
         if method.id == method::CONNECTION_CLOSE {
             let close = Close::read(&method.arguments)?;
-            peer.send_or_hang_up(&Frame::method(0, &close_ok(0)).encode()).await;
+            peer.send_or_hang_up(&Frame::method(0, &close_ok(0)).encode())
+                .await;
             return Ok(Err(Outcome::ConnectionClosed(close)));
         }
-        ensure!(method.id == expected, "expected {expected:?}, got {method:?}");
+        ensure!(
+            method.id == expected,
+            "expected {expected:?}, got {method:?}"
+        );
         Ok(Ok(method))
     }
 
@@ -176,7 +198,9 @@ impl Client {
 
     /// Sends a method and awaits its reply, or what is said instead of it.
     pub async fn call(&mut self, channel: u16, method: Method) -> Result<Outcome> {
-        self.peer.send_or_hang_up(&Frame::method(channel, &method).encode()).await;
+        self.peer
+            .send_or_hang_up(&Frame::method(channel, &method).encode())
+            .await;
         self.reply(channel).await
     }
 
@@ -215,12 +239,16 @@ impl Client {
         let (id, on) = (received.method.id, received.channel);
         if id == method::CONNECTION_CLOSE {
             let close = Close::read(&received.method.arguments)?;
-            self.peer.send_or_hang_up(&Frame::method(0, &close_ok(0)).encode()).await;
+            self.peer
+                .send_or_hang_up(&Frame::method(0, &close_ok(0)).encode())
+                .await;
             return Ok(Some(Outcome::ConnectionClosed(close)));
         }
         if id == method::CHANNEL_CLOSE && on == channel {
             let close = Close::read(&received.method.arguments)?;
-            self.peer.send_or_hang_up(&Frame::method(on, &close_ok(on)).encode()).await;
+            self.peer
+                .send_or_hang_up(&Frame::method(on, &close_ok(on)).encode())
+                .await;
             return Ok(Some(Outcome::ChannelClosed(close)));
         }
         Ok(None)
@@ -246,9 +274,15 @@ impl Client {
     pub async fn expect(&mut self, channel: u16, method: Method, expected: &str) -> Result<()> {
         let id = method.id;
         let outcome = self.call(channel, method).await?;
-        outcome.expect(expected).with_context(|| format!("{id:?}"))?;
+        outcome
+            .expect(expected)
+            .with_context(|| format!("{id:?}"))?;
         if let Some(close) = outcome.close() {
-            ensure!(close.method == id, "the close names {:?}, not {id:?}", close.method);
+            ensure!(
+                close.method == id,
+                "the close names {:?}, not {id:?}",
+                close.method
+            );
         }
         Ok(())
     }
@@ -264,7 +298,9 @@ impl Client {
         if let Some(kept) = self.pending.pop_front() {
             return Ok(kept);
         }
-        self.receive(PATIENCE).await?.context("the connection ended")
+        self.receive(PATIENCE)
+            .await?
+            .context("the connection ended")
     }
 
     /// The oldest arrival that is this method on this channel; others stay kept.
@@ -298,9 +334,8 @@ impl Client {
     /// Two round trips through the queue flush what it had decided to send to this channel.
     pub async fn no_delivery(&mut self, channel: u16, queue: &str) -> Result<()> {
         self.flush(channel, queue).await?;
-        let on_channel = |kept: &&Received| {
-            kept.channel == channel && kept.method.id == method::BASIC_DELIVER
-        };
+        let on_channel =
+            |kept: &&Received| kept.channel == channel && kept.method.id == method::BASIC_DELIVER;
         let unexpected = self.pending.iter().find(on_channel);
         ensure!(unexpected.is_none(), "unexpected delivery: {unexpected:?}");
         Ok(())
@@ -317,9 +352,8 @@ impl Client {
     /// Ready messages and consumers, by passive declare.
     pub async fn counts(&mut self, channel: u16, queue: &str) -> Result<(u32, u32)> {
         let declare = method::queue_declare(queue, method::queue_bits::PASSIVE, &Table::new());
-        declared(&self.ok(channel, declare).await?).map(|(_, messages, consumers)| {
-            (messages, consumers)
-        })
+        declared(&self.ok(channel, declare).await?)
+            .map(|(_, messages, consumers)| (messages, consumers))
     }
 
     /// Waits until the queue holds this many ready messages; fails if it never does.
@@ -331,7 +365,10 @@ impl Client {
                 return Ok(());
             }
             let late = tokio::time::Instant::now() > deadline;
-            ensure!(!late, "{queue} has {messages} ready messages, never {ready}");
+            ensure!(
+                !late,
+                "{queue} has {messages} ready messages, never {ready}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -355,11 +392,17 @@ impl Client {
     /// Sends a message to a queue through the default exchange.
     pub async fn put(&mut self, channel: u16, queue: &str, body: impl AsRef<[u8]>) -> Result<()> {
         let publish = method::basic_publish("", queue, 0);
-        self.publish(channel, publish, &Properties::default(), body).await
+        self.publish(channel, publish, &Properties::default(), body)
+            .await
     }
 
     /// Fetches one message, `None` if the queue is empty.
-    pub async fn get(&mut self, channel: u16, queue: &str, no_ack: bool) -> Result<Option<Delivery>> {
+    pub async fn get(
+        &mut self,
+        channel: u16,
+        queue: &str,
+        no_ack: bool,
+    ) -> Result<Option<Delivery>> {
         let received = self.ok(channel, method::basic_get(queue, no_ack)).await?;
         if received.method.id == method::BASIC_GET_EMPTY {
             return Ok(None);
@@ -369,7 +412,9 @@ impl Client {
 
     /// Fetches and settles one message that must be there.
     pub async fn take(&mut self, channel: u16, queue: &str) -> Result<Delivery> {
-        self.get(channel, queue, true).await?.with_context(|| format!("{queue} is empty"))
+        self.get(channel, queue, true)
+            .await?
+            .with_context(|| format!("{queue} is empty"))
     }
 
     /// Fetches and settles all messages there are; their bodies as text.
@@ -381,10 +426,10 @@ impl Client {
         Ok(bodies)
     }
 
-    /// Closes the connection in order.
+    /// Closes the connection in order. The socket is ours to end: RabbitMQ waits for that.
     pub async fn close(mut self) -> Result<()> {
-        self.call(0, method::connection_close()).await?.expect("ok")?;
-        self.peer.drain().await
+        let outcome = self.call(0, method::connection_close()).await?;
+        outcome.expect("ok")
     }
 
     /// The next whole method, with its content; `None` when the connection ends.
@@ -406,35 +451,73 @@ impl Client {
         let channel = frame.channel;
         if frame.kind == raw::METHOD {
             let method = frame.to_method()?;
-            ensure!(!self.partial.contains_key(&channel), "{method:?} inside a content");
+            ensure!(
+                !self.partial.contains_key(&channel),
+                "{method:?} inside a content"
+            );
             if !has_content(method.id) {
-                return Ok(Some(Received { channel, method, content: None }));
+                return Ok(Some(Received {
+                    channel,
+                    method,
+                    content: None,
+                }));
             }
-            let partial = Partial { method, header: None, body: vec![], body_frames: vec![] };
+            let partial = Partial {
+                method,
+                header: None,
+                body: vec![],
+                body_frames: vec![],
+            };
             self.partial.insert(channel, partial);
             return Ok(None);
         }
-        let partial = self.partial.get_mut(&channel).context("content without a method")?;
+        let partial = self
+            .partial
+            .get_mut(&channel)
+            .context("content without a method")?;
         if frame.kind == raw::HEADER {
             ensure!(partial.header.is_none(), "two headers");
             let mut reader = Reader::new(&frame.payload);
-            ensure!((reader.u16()?, reader.u16()?) == (60, 0), "bad class or weight");
+            ensure!(
+                (reader.u16()?, reader.u16()?) == (60, 0),
+                "bad class or weight"
+            );
             partial.header = Some((reader.u64()?, reader.rest().to_vec()));
         } else {
             partial.body.extend_from_slice(&frame.payload);
             partial.body_frames.push(frame.payload.len());
         }
-        let size = partial.header.as_ref().context("a body without a header")?.0;
-        ensure!(partial.body.len() as u64 <= size, "more body than announced");
+        let size = partial
+            .header
+            .as_ref()
+            .context("a body without a header")?
+            .0;
+        ensure!(
+            partial.body.len() as u64 <= size,
+            "more body than announced"
+        );
         if (partial.body.len() as u64) < size {
             return Ok(None);
         }
-        let Partial { method, header, body, body_frames } =
-            self.partial.remove(&channel).context("just found")?;
+        let Partial {
+            method,
+            header,
+            body,
+            body_frames,
+        } = self.partial.remove(&channel).context("just found")?;
         let raw_properties = header.context("just read")?.1;
         let properties = Properties::decode(&raw_properties)?;
-        let content = Some(Content { raw_properties, properties, body, body_frames });
-        Ok(Some(Received { channel, method, content }))
+        let content = Some(Content {
+            raw_properties,
+            properties,
+            body,
+            body_frames,
+        });
+        Ok(Some(Received {
+            channel,
+            method,
+            content,
+        }))
     }
 }
 
@@ -468,7 +551,15 @@ impl Delivery {
         let left = if got { reader.u32()? } else { 0 };
         ensure!(reader.rest().is_empty(), "trailing bytes in {received:?}");
         let content = received.content.clone().context("no content")?;
-        Ok(Self { consumer, tag, redelivered, exchange, routing_key, left, content })
+        Ok(Self {
+            consumer,
+            tag,
+            redelivered,
+            exchange,
+            routing_key,
+            left,
+            content,
+        })
     }
 
     /// The body as text.
@@ -480,7 +571,10 @@ impl Delivery {
 
 /// Name, ready messages and consumers from queue.declare-ok.
 pub fn declared(received: &Received) -> Result<(String, u32, u32)> {
-    ensure!(received.method.id == method::QUEUE_DECLARE_OK, "no declare-ok: {received:?}");
+    ensure!(
+        received.method.id == method::QUEUE_DECLARE_OK,
+        "no declare-ok: {received:?}"
+    );
     let mut reader = received.method.reader();
     Ok((reader.short()?, reader.u32()?, reader.u32()?))
 }
@@ -488,11 +582,20 @@ pub fn declared(received: &Received) -> Result<(String, u32, u32)> {
 /// The close-ok for a channel, or for the connection if it is 0.
 #[must_use]
 pub fn close_ok(channel: u16) -> Method {
-    Method::empty(if channel == 0 { method::CONNECTION_CLOSE_OK } else { method::CHANNEL_CLOSE_OK })
+    Method::empty(if channel == 0 {
+        method::CONNECTION_CLOSE_OK
+    } else {
+        method::CHANNEL_CLOSE_OK
+    })
 }
 
 fn has_content(id: MethodId) -> bool {
-    [method::BASIC_DELIVER, method::BASIC_GET_OK, method::BASIC_RETURN].contains(&id)
+    [
+        method::BASIC_DELIVER,
+        method::BASIC_GET_OK,
+        method::BASIC_RETURN,
+    ]
+    .contains(&id)
 }
 
 /// Whether a server sends this without being asked.

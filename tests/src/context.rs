@@ -72,7 +72,10 @@ impl Context {
     }
 
     fn made(&self, made: Made) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(made);
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(made);
     }
 
     /// A client with all capabilities and channel 1 open.
@@ -119,7 +122,11 @@ impl Context {
 
     /// Deletes what the test made. One channel for each, since a refusal closes it.
     async fn clean_up(&self) -> Result<()> {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let made = self
+            .made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if made.is_empty() {
             return Ok(());
         }
@@ -182,7 +189,9 @@ where
     }
     match (cleaned, stopped) {
         (Err(_), _) => Some("the broker hangs after the test".to_owned()),
-        (Ok(Err(error)), _) => Some(format!("the broker does not serve after the test: {error:#}")),
+        (Ok(Err(error)), _) => Some(format!(
+            "the broker does not serve after the test: {error:#}"
+        )),
         (_, Err(error)) => Some(format!("the broker does not stop: {error:#}")),
         (Ok(Ok(())), Ok(())) => None,
     }

@@ -42,7 +42,11 @@ impl Close {
     pub fn read(arguments: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(arguments);
         let (code, text) = (reader.u16()?, reader.short()?);
-        Ok(Self { code, text, method: MethodId(reader.u16()?, reader.u16()?) })
+        Ok(Self {
+            code,
+            text,
+            method: MethodId(reader.u16()?, reader.u16()?),
+        })
     }
 }
 
@@ -61,7 +65,9 @@ impl Outcome {
     /// Fails unless this is what `expected` says.
     pub fn expect(&self, expected: &str) -> Result<()> {
         let actual = self.notation();
-        let met = expected.split(" || ").any(|pattern| text_matches(pattern, &actual));
+        let met = expected
+            .split(" || ")
+            .any(|pattern| text_matches(pattern, &actual));
         ensure!(met, "expected {expected:?}, got {actual:?} ({self:?})");
         Ok(())
     }
@@ -81,7 +87,13 @@ impl Close {
     fn notation(&self, scope: char) -> String {
         let text = code_name(self.code)
             .and_then(|name| self.text.strip_prefix(name))
-            .and_then(|rest| if rest.is_empty() { Some("") } else { rest.strip_prefix(" - ") });
+            .and_then(|rest| {
+                if rest.is_empty() {
+                    Some("")
+                } else {
+                    rest.strip_prefix(" - ")
+                }
+            });
         match text {
             Some(text) => format!("{}{scope} {text}", self.code),
             None => format!("{}{scope} !{}", self.code, self.text),
@@ -147,15 +159,27 @@ mod tests {
         for (pattern, text, expected) in [
             ("drop", "drop", true),
             ("drop", "dropped", false),
-            ("404c no queue '…' in vhost '/'", "404c no queue 'x' in vhost '/'", true),
-            ("404c no queue '…' in vhost '/'", "404c no queue 'x' in vhost '/a'", false),
+            (
+                "404c no queue '…' in vhost '/'",
+                "404c no queue 'x' in vhost '/'",
+                true,
+            ),
+            (
+                "404c no queue '…' in vhost '/'",
+                "404c no queue 'x' in vhost '/a'",
+                false,
+            ),
             ("404c…", "404c anything", true),
             ("404c…", "405c anything", false),
             ("…a…b", "xaxb", true),
             ("…a…b", "xbxa", false),
             ("a…a", "a", false),
         ] {
-            assert_eq!(text_matches(pattern, text), expected, "{pattern} against {text}");
+            assert_eq!(
+                text_matches(pattern, text),
+                expected,
+                "{pattern} against {text}"
+            );
         }
     }
 }

@@ -51,31 +51,50 @@ impl Frame {
     /// A frame holding `method`.
     #[must_use]
     pub fn method(channel: u16, method: &Method) -> Self {
-        Self { kind: METHOD, channel, payload: method.payload() }
+        Self {
+            kind: METHOD,
+            channel,
+            payload: method.payload(),
+        }
     }
 
     /// A content header frame.
     #[must_use]
     pub fn header(channel: u16, body_size: u64, properties: &Properties) -> Self {
-        Self { kind: HEADER, channel, payload: header_payload(body_size, &properties.encode()) }
+        Self {
+            kind: HEADER,
+            channel,
+            payload: header_payload(body_size, &properties.encode()),
+        }
     }
 
     /// A content body frame.
     #[must_use]
     pub fn body(channel: u16, payload: impl Into<Vec<u8>>) -> Self {
-        Self { kind: BODY, channel, payload: payload.into() }
+        Self {
+            kind: BODY,
+            channel,
+            payload: payload.into(),
+        }
     }
 
     /// A heartbeat.
     #[must_use]
     pub fn heartbeat() -> Self {
-        Self { kind: HEARTBEAT, channel: 0, payload: Vec::new() }
+        Self {
+            kind: HEARTBEAT,
+            channel: 0,
+            payload: Vec::new(),
+        }
     }
 
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let writer = Writer::new().u8(self.kind).u16(self.channel).long(&self.payload);
+        let writer = Writer::new()
+            .u8(self.kind)
+            .u16(self.channel)
+            .long(&self.payload);
         writer.u8(FRAME_END).finish()
     }
 
@@ -84,7 +103,10 @@ impl Frame {
         ensure!(self.kind == METHOD, "expected a method frame, got {self:?}");
         let mut reader = Reader::new(&self.payload);
         let id = MethodId(reader.u16()?, reader.u16()?);
-        Ok(Method { id, arguments: reader.rest().to_vec() })
+        Ok(Method {
+            id,
+            arguments: reader.rest().to_vec(),
+        })
     }
 }
 
@@ -120,12 +142,17 @@ impl Peer {
             .with_context(|| format!("connecting to {address} took too long"))?
             .with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, received: Vec::new() })
+        Ok(Self {
+            stream,
+            received: Vec::new(),
+        })
     }
 
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        timeout(PATIENCE, self.stream.write_all(bytes)).await.context("the peer does not read")??;
+        timeout(PATIENCE, self.stream.write_all(bytes))
+            .await
+            .context("the peer does not read")??;
         Ok(())
     }
 
@@ -195,13 +222,25 @@ impl Peer {
         }
         let mut reader = Reader::new(&self.received);
         let (kind, channel, size) = (reader.u8()?, reader.u16()?, reader.u32()? as usize);
-        ensure!(size <= 1 << 24, "a frame of {size} bytes, first bytes {:?}", &self.received[..7]);
+        ensure!(
+            size <= 1 << 24,
+            "a frame of {size} bytes, first bytes {:?}",
+            &self.received[..7]
+        );
         if !self.fill(size + 8, patience).await? {
             return Ok(None);
         }
         let bytes: Vec<u8> = self.received.drain(..size + 8).collect();
-        ensure!(bytes[size + 7] == FRAME_END, "bad end octet {:#x}", bytes[size + 7]);
-        Ok(Some(Frame { kind, channel, payload: bytes[7..size + 7].to_vec() }))
+        ensure!(
+            bytes[size + 7] == FRAME_END,
+            "bad end octet {:#x}",
+            bytes[size + 7]
+        );
+        Ok(Some(Frame {
+            kind,
+            channel,
+            payload: bytes[7..size + 7].to_vec(),
+        }))
     }
 
     /// The next method other than heartbeats, or `None` at the end of the connection.
@@ -220,7 +259,10 @@ impl Peer {
         let Some((on, method)) = self.method().await? else {
             bail!("expected {id:?}, the connection ended");
         };
-        ensure!(on == channel && method.id == id, "expected {id:?}, got {on} {method:?}");
+        ensure!(
+            on == channel && method.id == id,
+            "expected {id:?}, got {on} {method:?}"
+        );
         Ok(method)
     }
 

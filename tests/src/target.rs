@@ -31,13 +31,26 @@ impl Address {
     /// Reads `amqp://user:password@host:port/virtual-host`; what is left out is as RabbitMQ's
     /// clients have it.
     pub fn parse(url: &str) -> Result<Self> {
-        let rest = url.strip_prefix("amqp://").with_context(|| format!("no amqp url: {url}"))?;
+        let rest = url
+            .strip_prefix("amqp://")
+            .with_context(|| format!("no amqp url: {url}"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, "%2f"));
-        let (login, host) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
+        let (login, host) = authority
+            .rsplit_once('@')
+            .unwrap_or(("guest:guest", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let socket = if host.contains(':') { host.to_owned() } else { format!("{host}:5672") };
+        let socket = if host.contains(':') {
+            host.to_owned()
+        } else {
+            format!("{host}:5672")
+        };
         let virtual_host = path.replace("%2f", "/").replace("%2F", "/");
-        Ok(Self { socket, user: user.to_owned(), password: password.to_owned(), virtual_host })
+        Ok(Self {
+            socket,
+            user: user.to_owned(),
+            password: password.to_owned(),
+            virtual_host,
+        })
     }
 }
 
@@ -87,9 +100,16 @@ impl Target {
 
 #[cfg(feature = "embedded")]
 async fn start_embedded() -> Result<std::result::Result<Running, String>> {
-    let broker = leveret::Broker::builder().amqp("127.0.0.1:0").start().await?;
+    let broker = leveret::Broker::builder()
+        .amqp("127.0.0.1:0")
+        .start()
+        .await?;
     let address = Address::parse(&broker.amqp_url())?;
-    Ok(Ok(Running { address, management: None, broker: Some(broker) }))
+    Ok(Ok(Running {
+        address,
+        management: None,
+        broker: Some(broker),
+    }))
 }
 
 #[cfg(not(feature = "embedded"))]
@@ -121,10 +141,19 @@ mod tests {
     #[test]
     fn a_url_gives_its_parts_and_what_it_leaves_out_is_the_usual() {
         let full = Address::parse("amqp://u:p@localhost:5673/%2f").unwrap();
-        assert_eq!((full.socket.as_str(), full.user.as_str()), ("localhost:5673", "u"));
-        assert_eq!((full.password.as_str(), full.virtual_host.as_str()), ("p", "/"));
+        assert_eq!(
+            (full.socket.as_str(), full.user.as_str()),
+            ("localhost:5673", "u")
+        );
+        assert_eq!(
+            (full.password.as_str(), full.virtual_host.as_str()),
+            ("p", "/")
+        );
         let short = Address::parse("amqp://localhost").unwrap();
-        assert_eq!((short.socket.as_str(), short.user.as_str()), ("localhost:5672", "guest"));
+        assert_eq!(
+            (short.socket.as_str(), short.user.as_str()),
+            ("localhost:5672", "guest")
+        );
         assert!(Address::parse("http://localhost").is_err());
     }
 }

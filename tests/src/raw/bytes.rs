@@ -58,7 +58,8 @@ impl Writer {
     #[must_use]
     pub fn long(mut self, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
-        self.0.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        self.0
+            .extend_from_slice(&(value.len() as u32).to_be_bytes());
         self.0.extend_from_slice(value);
         self
     }
@@ -97,7 +98,11 @@ impl<'a> Reader<'a> {
 
     /// The next `length` bytes.
     pub fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        ensure!(length <= self.0.len(), "wanted {length} bytes, {} are left", self.0.len());
+        ensure!(
+            length <= self.0.len(),
+            "wanted {length} bytes, {} are left",
+            self.0.len()
+        );
         let (head, tail) = self.0.split_at(length);
         self.0 = tail;
         Ok(head)

@@ -29,13 +29,19 @@ impl Properties {
     /// Properties of a persistent message.
     #[must_use]
     pub fn persistent() -> Self {
-        Self { delivery_mode: Some(2), ..Self::default() }
+        Self {
+            delivery_mode: Some(2),
+            ..Self::default()
+        }
     }
 
     /// Properties with these headers only.
     #[must_use]
     pub fn with_headers(headers: Table) -> Self {
-        Self { headers: Some(headers), ..Self::default() }
+        Self {
+            headers: Some(headers),
+            ..Self::default()
+        }
     }
 
     /// Flags and fields, as they follow the body size in a header frame.
@@ -85,7 +91,7 @@ impl Properties {
         let mut reader = Reader::new(bytes);
         let flags = reader.u16()?;
         let has = |bit: u16| flags & (1 << bit) != 0;
-        let mut short = |reader: &mut Reader<'_>, bit| has(bit).then(|| reader.short()).transpose();
+        let short = |reader: &mut Reader<'_>, bit| has(bit).then(|| reader.short()).transpose();
         Ok(Self {
             content_type: short(&mut reader, 15)?,
             content_encoding: short(&mut reader, 14)?,
@@ -121,7 +127,12 @@ pub struct Content {
 /// The payload of a header frame for class 60.
 #[must_use]
 pub fn header_payload(body_size: u64, raw_properties: &[u8]) -> Vec<u8> {
-    Writer::new().u16(60).u16(0).u64(body_size).raw(raw_properties).finish()
+    Writer::new()
+        .u16(60)
+        .u16(0)
+        .u64(body_size)
+        .raw(raw_properties)
+        .finish()
 }
 
 #[cfg(test)]

@@ -135,19 +135,29 @@ impl Method {
     /// A method with these arguments.
     #[must_use]
     pub fn new(id: MethodId, arguments: Writer) -> Self {
-        Self { id, arguments: arguments.finish() }
+        Self {
+            id,
+            arguments: arguments.finish(),
+        }
     }
 
     /// A method without arguments.
     #[must_use]
     pub fn empty(id: MethodId) -> Self {
-        Self { id, arguments: Vec::new() }
+        Self {
+            id,
+            arguments: Vec::new(),
+        }
     }
 
     /// The payload of its frame.
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
-        Writer::new().u16(self.id.0).u16(self.id.1).raw(&self.arguments).finish()
+        Writer::new()
+            .u16(self.id.0)
+            .u16(self.id.1)
+            .raw(&self.arguments)
+            .finish()
     }
 
     /// Its arguments, from the first.
@@ -206,7 +216,10 @@ pub fn channel_open() -> Method {
 /// `channel.close`
 #[must_use]
 pub fn channel_close() -> Method {
-    Method::new(CHANNEL_CLOSE, Writer::new().u16(200).short("done").u16(0).u16(0))
+    Method::new(
+        CHANNEL_CLOSE,
+        Writer::new().u16(200).short("done").u16(0).u16(0),
+    )
 }
 
 /// `channel.flow`
@@ -218,26 +231,39 @@ pub fn channel_flow(active: bool) -> Method {
 /// `connection.close`
 #[must_use]
 pub fn connection_close() -> Method {
-    Method::new(CONNECTION_CLOSE, Writer::new().u16(200).short("done").u16(0).u16(0))
+    Method::new(
+        CONNECTION_CLOSE,
+        Writer::new().u16(200).short("done").u16(0).u16(0),
+    )
 }
 
 /// `connection.open`
 #[must_use]
 pub fn connection_open(virtual_host: &str) -> Method {
-    Method::new(CONNECTION_OPEN, Writer::new().short(virtual_host).short("").u8(0))
+    Method::new(
+        CONNECTION_OPEN,
+        Writer::new().short(virtual_host).short("").u8(0),
+    )
 }
 
 /// `connection.start-ok`
 #[must_use]
 pub fn start_ok(properties: &Table, mechanism: &str, response: &[u8]) -> Method {
-    let arguments = Writer::new().table(properties).short(mechanism).long(response).short("en_US");
+    let arguments = Writer::new()
+        .table(properties)
+        .short(mechanism)
+        .long(response)
+        .short("en_US");
     Method::new(CONNECTION_START_OK, arguments)
 }
 
 /// `connection.tune-ok`
 #[must_use]
 pub fn tune_ok(channel_max: u16, frame_max: u32, heartbeat: u16) -> Method {
-    Method::new(CONNECTION_TUNE_OK, Writer::new().u16(channel_max).u32(frame_max).u16(heartbeat))
+    Method::new(
+        CONNECTION_TUNE_OK,
+        Writer::new().u16(channel_max).u32(frame_max).u16(heartbeat),
+    )
 }
 
 /// `access.request`
@@ -249,33 +275,51 @@ pub fn access_request() -> Method {
 /// `exchange.declare`; for `bits` see [`exchange_bits`].
 #[must_use]
 pub fn exchange_declare(exchange: &str, kind: &str, bits: u8, arguments: &Table) -> Method {
-    let writer = Writer::new().u16(0).short(exchange).short(kind).u8(bits).table(arguments);
+    let writer = Writer::new()
+        .u16(0)
+        .short(exchange)
+        .short(kind)
+        .u8(bits)
+        .table(arguments);
     Method::new(EXCHANGE_DECLARE, writer)
 }
 
 /// `exchange.delete`; bit 0 if-unused, bit 1 no-wait.
 #[must_use]
 pub fn exchange_delete(exchange: &str, bits: u8) -> Method {
-    Method::new(EXCHANGE_DELETE, Writer::new().u16(0).short(exchange).u8(bits))
+    Method::new(
+        EXCHANGE_DELETE,
+        Writer::new().u16(0).short(exchange).u8(bits),
+    )
 }
 
 /// `exchange.bind`
 #[must_use]
 pub fn exchange_bind(destination: &str, source: &str, key: &str, arguments: &Table) -> Method {
-    let writer = Writer::new().u16(0).short(destination).short(source).short(key);
+    let writer = Writer::new()
+        .u16(0)
+        .short(destination)
+        .short(source)
+        .short(key);
     Method::new(EXCHANGE_BIND, writer.u8(0).table(arguments))
 }
 
 /// `exchange.unbind`
 #[must_use]
 pub fn exchange_unbind(destination: &str, source: &str, key: &str, arguments: &Table) -> Method {
-    Method { id: EXCHANGE_UNBIND, ..exchange_bind(destination, source, key, arguments) }
+    Method {
+        id: EXCHANGE_UNBIND,
+        ..exchange_bind(destination, source, key, arguments)
+    }
 }
 
 /// `queue.declare`; for `bits` see [`queue_bits`].
 #[must_use]
 pub fn queue_declare(queue: &str, bits: u8, arguments: &Table) -> Method {
-    Method::new(QUEUE_DECLARE, Writer::new().u16(0).short(queue).u8(bits).table(arguments))
+    Method::new(
+        QUEUE_DECLARE,
+        Writer::new().u16(0).short(queue).u8(bits).table(arguments),
+    )
 }
 
 /// `queue.bind`
@@ -307,13 +351,21 @@ pub fn queue_delete(queue: &str, bits: u8) -> Method {
 /// `basic.qos`
 #[must_use]
 pub fn basic_qos(size: u32, count: u16, global: bool) -> Method {
-    Method::new(BASIC_QOS, Writer::new().u32(size).u16(count).u8(u8::from(global)))
+    Method::new(
+        BASIC_QOS,
+        Writer::new().u32(size).u16(count).u8(u8::from(global)),
+    )
 }
 
 /// `basic.consume`; for `bits` see [`consume_bits`].
 #[must_use]
 pub fn basic_consume(queue: &str, tag: &str, bits: u8, arguments: &Table) -> Method {
-    let writer = Writer::new().u16(0).short(queue).short(tag).u8(bits).table(arguments);
+    let writer = Writer::new()
+        .u16(0)
+        .short(queue)
+        .short(tag)
+        .u8(bits)
+        .table(arguments);
     Method::new(BASIC_CONSUME, writer)
 }
 
@@ -326,13 +378,19 @@ pub fn basic_cancel(tag: &str) -> Method {
 /// `basic.publish`; bit 0 mandatory, bit 1 immediate.
 #[must_use]
 pub fn basic_publish(exchange: &str, key: &str, bits: u8) -> Method {
-    Method::new(BASIC_PUBLISH, Writer::new().u16(0).short(exchange).short(key).u8(bits))
+    Method::new(
+        BASIC_PUBLISH,
+        Writer::new().u16(0).short(exchange).short(key).u8(bits),
+    )
 }
 
 /// `basic.get`
 #[must_use]
 pub fn basic_get(queue: &str, no_ack: bool) -> Method {
-    Method::new(BASIC_GET, Writer::new().u16(0).short(queue).u8(u8::from(no_ack)))
+    Method::new(
+        BASIC_GET,
+        Writer::new().u16(0).short(queue).u8(u8::from(no_ack)),
+    )
 }
 
 /// `basic.ack`

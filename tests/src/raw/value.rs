@@ -140,7 +140,10 @@ impl Table {
     /// The first value under `key`.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 }
 
@@ -264,6 +267,9 @@ mod tests {
         let mut bytes = Vec::new();
         write_table(&mut bytes, &table);
         assert_eq!(read_table(&bytes[4..]).unwrap(), table);
-        assert!(read_table(&bytes[4..bytes.len() - 1]).is_err(), "a cut table must not read");
+        assert!(
+            read_table(&bytes[4..bytes.len() - 1]).is_err(),
+            "a cut table must not read"
+        );
     }
 }
