@@ -4,5 +4,13 @@
 //! the lines of the behavioural specification that it proves, as in `Spec 1.1.1.`; the table in
 //! `docs/compatibility.md` is made from these.
 
+#[path = "conformance/channel.rs"]
+mod channel;
 #[path = "conformance/connection.rs"]
 mod connection;
+#[path = "conformance/frames.rs"]
+mod frames;
+#[path = "conformance/lifecycle.rs"]
+mod lifecycle;
+#[path = "conformance/sasl.rs"]
+mod sasl;
