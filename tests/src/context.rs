@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub struct Context {
     /// Base of its HTTP API, if it has one.
     pub management: Option<String>,
     prefix: String,
+    names: AtomicU32,
     made: Mutex<Vec<Made>>,
 }
 
@@ -45,17 +47,19 @@ impl Context {
             address: running.address.clone(),
             management: running.management.clone(),
             prefix: format!("conformance-{:08x}", rand::random::<u32>()),
+            names: AtomicU32::new(1),
             made: Mutex::new(Vec::new()),
         }
     }
 
-    /// A name that no other test uses; nothing is made, nothing will be deleted.
+    /// A name never used before; nothing is made, nothing will be deleted.
     #[must_use]
     pub fn unique(&self, name: &str) -> String {
-        format!("{}-{name}", self.prefix)
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}-{name}", self.prefix)
     }
 
-    /// A queue name that no other test uses; the queue is deleted after the test.
+    /// A queue name never used before; the queue is deleted after the test.
     #[must_use]
     pub fn queue(&self, name: &str) -> String {
         let name = self.unique(name);
@@ -63,7 +67,7 @@ impl Context {
         name
     }
 
-    /// An exchange name that no other test uses; the exchange is deleted after the test.
+    /// An exchange name never used before; the exchange is deleted after the test.
     #[must_use]
     pub fn exchange(&self, name: &str) -> String {
         let name = self.unique(name);

@@ -64,4 +64,34 @@ pub const DIFFERENCES: &[Difference] = &[
         leveret: "ignores it; on a number that never was open it is 504",
         reason: "an ack may cross the close on its way, which no client can help",
     },
+    Difference {
+        line: "5.3.8",
+        rabbitmq: "closes the connection with 541 when a client sends basic.cancel-ok",
+        leveret: "ignores it",
+        reason: "clients may answer a server's cancel, as the extension's text allows",
+    },
+    Difference {
+        line: "4.1.1",
+        rabbitmq: "4.3.6 ignores `x-name-prefix` of a server-named queue",
+        leveret: "lets it replace `amq.gen`; more than 64 bytes are refused with 406",
+        reason: "later releases have it",
+    },
+    Difference {
+        line: "3.4.5",
+        rabbitmq: "refuses to bind `amq.rabbitmq.reply-to` itself with 404, longer names with 403",
+        leveret: "refuses both with 403",
+        reason: "one rule for one family of names",
+    },
+    Difference {
+        line: "3.5.2",
+        rabbitmq: "refuses a topic binding key with more than two `#` (4.3.5 and later)",
+        leveret: "accepts any number",
+        reason: "the matcher's time is linear in the key, so that the limit protects nothing",
+    },
+    Difference {
+        line: "3.6.3",
+        rabbitmq: "never finds two timestamps equal in a headers exchange",
+        leveret: "finds equal timestamps equal",
+        reason: "RabbitMQ scales only one side to milliseconds before it compares",
+    },
 ];

@@ -95,10 +95,17 @@ impl Close {
                 }
             });
         match text {
-            Some(text) => format!("{}{scope} {text}", self.code),
+            Some(text) => format!("{}{scope} {}", self.code, without_line_breaks(text)),
             None => format!("{}{scope} !{}", self.code, self.text),
         }
     }
+}
+
+/// RabbitMQ breaks long terms into lines and indents them, depending on their width.
+fn without_line_breaks(text: &str) -> String {
+    let mut lines = text.split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |joined, line| joined + line.trim_start())
 }
 
 /// The name that a reply code has in reply texts.

@@ -8,9 +8,21 @@
 mod channel;
 #[path = "conformance/connection.rs"]
 mod connection;
+#[path = "conformance/consume.rs"]
+mod consume;
+#[path = "conformance/exchange.rs"]
+mod exchange;
 #[path = "conformance/frames.rs"]
 mod frames;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
+#[path = "conformance/publish.rs"]
+mod publish;
+#[path = "conformance/queue.rs"]
+mod queue;
+#[path = "conformance/routing.rs"]
+mod routing;
 #[path = "conformance/sasl.rs"]
 mod sasl;
+#[path = "conformance/settle.rs"]
+mod settle;

@@ -137,6 +137,13 @@ impl Table {
         self
     }
 
+    /// This table by key: RabbitMQ passes message headers on in another order.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self
+    }
+
     /// The first value under `key`.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&Value> {

@@ -155,7 +155,9 @@ async fn everything_is_swallowed_between_the_servers_close_and_close_ok(
 /// Spec 2.3. The one method that is not swallowed.
 async fn an_open_before_close_ok_is_a_second_open(context: &Context) -> Result<()> {
     let mut client = closed_by_the_server(context).await?;
-    client.expect(1, method::channel_open(), "504x second 'channel.open' seen").await
+    client
+        .expect(1, method::channel_open(), "504x second 'channel.open' seen")
+        .await
 }
 
 /// Spec 2.3.
