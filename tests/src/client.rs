@@ -331,7 +331,6 @@ impl Client {
 
     /// Fails if a delivery from `queue` to `channel` is on its way or has come.
     ///
-    /// Two round trips through the queue flush what it had decided to send to this channel.
     pub async fn no_delivery(&mut self, channel: u16, queue: &str) -> Result<()> {
         self.flush(channel, queue).await?;
         let on_channel =
@@ -341,9 +340,10 @@ impl Client {
         Ok(())
     }
 
-    /// Waits until what a queue has sent to this channel has arrived.
+    /// Waits until what a queue has sent to this channel has arrived. A few round trips do that:
+    /// in RabbitMQ one of them may overtake what waits at the queue, but each gives the queue time.
     pub async fn flush(&mut self, channel: u16, queue: &str) -> Result<()> {
-        for _ in 0..2 {
+        for _ in 0..3 {
             self.counts(channel, queue).await?;
         }
         Ok(())
@@ -354,6 +354,18 @@ impl Client {
         let declare = method::queue_declare(queue, method::queue_bits::PASSIVE, &Table::new());
         declared(&self.ok(channel, declare).await?)
             .map(|(_, messages, consumers)| (messages, consumers))
+    }
+
+    /// The queue must come to hold this many ready messages, and no other number after that.
+    pub async fn expect_ready(&mut self, channel: u16, queue: &str, ready: u32) -> Result<()> {
+        self.await_ready(channel, queue, ready).await?;
+        self.flush(channel, queue).await?;
+        let (messages, _) = self.counts(channel, queue).await?;
+        ensure!(
+            messages == ready,
+            "{queue} has {messages} ready messages instead of {ready}"
+        );
+        Ok(())
     }
 
     /// Waits until the queue holds this many ready messages; fails if it never does.

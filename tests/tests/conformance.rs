@@ -6,6 +6,8 @@
 
 #[path = "conformance/channel.rs"]
 mod channel;
+#[path = "conformance/confirm.rs"]
+mod confirm;
 #[path = "conformance/connection.rs"]
 mod connection;
 #[path = "conformance/consume.rs"]
@@ -18,6 +20,8 @@ mod frames;
 mod lifecycle;
 #[path = "conformance/publish.rs"]
 mod publish;
+#[path = "conformance/qos.rs"]
+mod qos;
 #[path = "conformance/queue.rs"]
 mod queue;
 #[path = "conformance/routing.rs"]
@@ -26,3 +30,5 @@ mod routing;
 mod sasl;
 #[path = "conformance/settle.rs"]
 mod settle;
+#[path = "conformance/tx.rs"]
+mod tx;

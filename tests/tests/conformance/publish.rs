@@ -376,8 +376,8 @@ async fn a_queue_gets_one_copy_whatever_the_number_of_keys(context: &Context) ->
         .publish(1, publish, &Properties::with_headers(headers), "body")
         .await?;
     client.await_ready(1, &b, 1).await?;
-    ensure!(client.counts(1, &a).await?.0 == 1, "a");
-    ensure!(client.counts(1, &b).await?.0 == 1, "b");
+    client.expect_ready(1, &a, 1).await?;
+    client.expect_ready(1, &b, 1).await?;
     Ok(())
 }
 
@@ -429,7 +429,7 @@ async fn cc_is_case_sensitive(context: &Context) -> Result<()> {
     let properties = Properties::with_headers(headers);
     client.publish(1, publish, &properties, "body").await?;
     client.await_ready(1, &a, 1).await?;
-    ensure!(client.counts(1, &b).await?.0 == 0, "routed by cc");
+    client.expect_ready(1, &b, 0).await?;
     let got = client.take(1, &a).await?;
     let headers = got.content.properties.headers.context("no headers")?;
     ensure!(
@@ -460,7 +460,7 @@ async fn cc_works_on_topic_exchanges(context: &Context) -> Result<()> {
         .await?;
     client.await_ready(1, &a, 1).await?;
     client.await_ready(1, &b, 1).await?;
-    ensure!(client.counts(1, &c).await?.0 == 0, "c");
+    client.expect_ready(1, &c, 0).await?;
     Ok(())
 }
 
