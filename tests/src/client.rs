@@ -303,6 +303,14 @@ impl Client {
             .context("the connection ended")
     }
 
+    /// The next thing to arrive, oldest first; `None` at the connection's end.
+    pub async fn next_or_end(&mut self) -> Result<Option<Received>> {
+        match self.pending.pop_front() {
+            Some(kept) => Ok(Some(kept)),
+            None => self.receive(PATIENCE).await,
+        }
+    }
+
     /// The oldest arrival that is this method on this channel; others stay kept.
     pub async fn next_of(&mut self, channel: u16, id: MethodId) -> Result<Received> {
         let fits = |kept: &Received| kept.channel == channel && kept.method.id == id;

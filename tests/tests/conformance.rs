@@ -30,5 +30,7 @@ mod routing;
 mod sasl;
 #[path = "conformance/settle.rs"]
 mod settle;
+#[path = "conformance/states.rs"]
+mod states;
 #[path = "conformance/tx.rs"]
 mod tx;
