@@ -100,4 +100,16 @@ pub const DIFFERENCES: &[Difference] = &[
         leveret: "queues it behind the commit",
         reason: "a client may send ahead anywhere else; here it would be a matter of luck",
     },
+    Difference {
+        line: "13.4",
+        rabbitmq: "takes tables nested to any depth",
+        leveret: "refuses more than 100 levels with a connection error",
+        reason: "deep nesting has no use but to exhaust somebody's stack, the consumers' included",
+    },
+    Difference {
+        line: "13.12",
+        rabbitmq: "closes the connection with 541 when some forged reply addresses are declared",
+        leveret: "answers 404, as for any queue that does not exist",
+        reason: "an error of the broker's own is no answer",
+    },
 ];

@@ -16,6 +16,8 @@ mod consume;
 mod exchange;
 #[path = "conformance/frames.rs"]
 mod frames;
+#[path = "conformance/hostile.rs"]
+mod hostile;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
 #[path = "conformance/publish.rs"]
