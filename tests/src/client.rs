@@ -1,29 +1,20 @@
 //! A small AMQP client on the raw peer: one request at a time, and everything else that arrives is
 //! kept in its order, so that a test can say what came before what.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::outcome::{Close, Outcome};
-use crate::raw::bytes::Reader;
-use crate::raw::content::{Content, Properties};
+use crate::raw::content::Properties;
 use crate::raw::method::{self, Method, MethodId};
 use crate::raw::value::{Table, one};
 use crate::raw::{self, Frame, PATIENCE, PROTOCOL_HEADER, Peer};
+use crate::received::Assembler;
 use crate::target::Address;
 
-/// A method as received, with its content if it carries one.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// Channel number.
-    pub channel: u16,
-    /// The method.
-    pub method: Method,
-    /// The content that followed it.
-    pub content: Option<Content>,
-}
+pub use crate::received::{Delivery, Received, declared};
 
 /// How to open a connection.
 #[derive(Clone, Debug)]
@@ -99,15 +90,7 @@ pub struct Client {
     /// The server's connection.start, arguments only.
     pub start: Method,
     pending: VecDeque<Received>,
-    partial: HashMap<u16, Partial>,
-}
-
-#[derive(Debug)]
-struct Partial {
-    method: Method,
-    header: Option<(u64, Vec<u8>)>,
-    body: Vec<u8>,
-    body_frames: Vec<usize>,
+    assembler: Assembler,
 }
 
 /// PLAIN's response.
@@ -154,14 +137,14 @@ impl Client {
         if let Err(outcome) = Self::handshake_step(&mut peer, method::CONNECTION_OPEN_OK).await? {
             return Ok(Err(outcome));
         }
-        let (pending, partial) = (VecDeque::new(), HashMap::new());
+        let (pending, assembler) = (VecDeque::new(), Assembler::default());
         Ok(Ok(Self {
             peer,
             offered,
             tune,
             start,
             pending,
-            partial,
+            assembler,
         }))
     }
 
@@ -461,142 +444,11 @@ impl Client {
             if frame.kind == raw::HEARTBEAT {
                 continue;
             }
-            if let Some(received) = self.assemble(frame)? {
+            if let Some(received) = self.assembler.take(frame)? {
                 return Ok(Some(received));
             }
         }
     }
-
-    fn assemble(&mut self, frame: Frame) -> Result<Option<Received>> {
-        let channel = frame.channel;
-        if frame.kind == raw::METHOD {
-            let method = frame.to_method()?;
-            ensure!(
-                !self.partial.contains_key(&channel),
-                "{method:?} inside a content"
-            );
-            if !has_content(method.id) {
-                return Ok(Some(Received {
-                    channel,
-                    method,
-                    content: None,
-                }));
-            }
-            let partial = Partial {
-                method,
-                header: None,
-                body: vec![],
-                body_frames: vec![],
-            };
-            self.partial.insert(channel, partial);
-            return Ok(None);
-        }
-        let partial = self
-            .partial
-            .get_mut(&channel)
-            .context("content without a method")?;
-        if frame.kind == raw::HEADER {
-            ensure!(partial.header.is_none(), "two headers");
-            let mut reader = Reader::new(&frame.payload);
-            ensure!(
-                (reader.u16()?, reader.u16()?) == (60, 0),
-                "bad class or weight"
-            );
-            partial.header = Some((reader.u64()?, reader.rest().to_vec()));
-        } else {
-            partial.body.extend_from_slice(&frame.payload);
-            partial.body_frames.push(frame.payload.len());
-        }
-        let size = partial
-            .header
-            .as_ref()
-            .context("a body without a header")?
-            .0;
-        ensure!(
-            partial.body.len() as u64 <= size,
-            "more body than announced"
-        );
-        if (partial.body.len() as u64) < size {
-            return Ok(None);
-        }
-        let Partial {
-            method,
-            header,
-            body,
-            body_frames,
-        } = self.partial.remove(&channel).context("just found")?;
-        let raw_properties = header.context("just read")?.1;
-        let properties = Properties::decode(&raw_properties)?;
-        let content = Some(Content {
-            raw_properties,
-            properties,
-            body,
-            body_frames,
-        });
-        Ok(Some(Received {
-            channel,
-            method,
-            content,
-        }))
-    }
-}
-
-/// A message as it arrived, by deliver or get.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// Consumer tag; empty for a get.
-    pub consumer: String,
-    /// Delivery tag.
-    pub tag: u64,
-    /// The redelivered bit.
-    pub redelivered: bool,
-    /// Exchange it was published to.
-    pub exchange: String,
-    /// Key it was published with.
-    pub routing_key: String,
-    /// What get-ok says is left; 0 for a delivery.
-    pub left: u32,
-    /// Properties and body.
-    pub content: Content,
-}
-
-impl Delivery {
-    /// Reads basic.deliver or basic.get-ok.
-    pub fn read(received: &Received) -> Result<Self> {
-        let mut reader = received.method.reader();
-        let got = received.method.id == method::BASIC_GET_OK;
-        let consumer = if got { String::new() } else { reader.short()? };
-        let (tag, redelivered) = (reader.u64()?, reader.u8()? != 0);
-        let (exchange, routing_key) = (reader.short()?, reader.short()?);
-        let left = if got { reader.u32()? } else { 0 };
-        ensure!(reader.rest().is_empty(), "trailing bytes in {received:?}");
-        let content = received.content.clone().context("no content")?;
-        Ok(Self {
-            consumer,
-            tag,
-            redelivered,
-            exchange,
-            routing_key,
-            left,
-            content,
-        })
-    }
-
-    /// The body as text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.content.body).into_owned()
-    }
-}
-
-/// Name, ready messages and consumers from queue.declare-ok.
-pub fn declared(received: &Received) -> Result<(String, u32, u32)> {
-    ensure!(
-        received.method.id == method::QUEUE_DECLARE_OK,
-        "no declare-ok: {received:?}"
-    );
-    let mut reader = received.method.reader();
-    Ok((reader.short()?, reader.u32()?, reader.u32()?))
 }
 
 /// The close-ok for a channel, or for the connection if it is 0.
@@ -607,15 +459,6 @@ pub fn close_ok(channel: u16) -> Method {
     } else {
         method::CHANNEL_CLOSE_OK
     })
-}
-
-fn has_content(id: MethodId) -> bool {
-    [
-        method::BASIC_DELIVER,
-        method::BASIC_GET_OK,
-        method::BASIC_RETURN,
-    ]
-    .contains(&id)
 }
 
 /// Whether a server sends this without being asked.

@@ -29,6 +29,7 @@ pub struct Context {
     pub address: Address,
     /// Base of its HTTP API, if it has one.
     pub management: Option<String>,
+    running: tokio::sync::Mutex<Option<Running>>,
     prefix: String,
     names: AtomicU32,
     made: Mutex<Vec<Made>>,
@@ -41,11 +42,12 @@ enum Made {
 }
 
 impl Context {
-    fn new(target: Target, running: &Running) -> Self {
+    fn new(target: Target, running: Running) -> Self {
         Self {
             target,
             address: running.address.clone(),
             management: running.management.clone(),
+            running: tokio::sync::Mutex::new(Some(running)),
             prefix: format!("conformance-{:08x}", rand::random::<u32>()),
             names: AtomicU32::new(1),
             made: Mutex::new(Vec::new()),
@@ -124,6 +126,14 @@ impl Context {
         })
     }
 
+    /// Stops the broker, if it was started for this test; whether it was.
+    pub async fn stop_broker(&self) -> Result<bool> {
+        match self.running.lock().await.take() {
+            Some(running) => running.stop().await,
+            None => Ok(false),
+        }
+    }
+
     /// Deletes what the test made. One channel for each, since a refusal closes it.
     async fn clean_up(&self) -> Result<()> {
         let made = self
@@ -180,11 +190,11 @@ async fn run_on<F>(target: Target, running: Running, test: F) -> Option<String>
 where
     F: AsyncFnOnce(&Context) -> Result<()>,
 {
-    let context = Context::new(target, &running);
+    let context = Context::new(target, running);
     let guarded = AssertUnwindSafe(test(&context)).catch_unwind();
     let result = tokio::time::timeout(TEST_DEADLINE, guarded).await;
     let cleaned = tokio::time::timeout(TEST_DEADLINE, context.clean_up()).await;
-    let stopped = running.stop().await;
+    let stopped = context.stop_broker().await;
     match result {
         Err(_) => return Some(format!("no end within {TEST_DEADLINE:?}")),
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
@@ -197,7 +207,7 @@ where
             "the broker does not serve after the test: {error:#}"
         )),
         (_, Err(error)) => Some(format!("the broker does not stop: {error:#}")),
-        (Ok(Ok(())), Ok(())) => None,
+        (Ok(Ok(())), Ok(_)) => None,
     }
 }
 

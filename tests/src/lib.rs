@@ -9,6 +9,7 @@ pub mod context;
 pub mod differences;
 pub mod outcome;
 pub mod raw;
+pub mod received;
 pub mod target;
 
 pub use context::Context;

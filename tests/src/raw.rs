@@ -20,7 +20,7 @@ use content::{Properties, header_payload};
 use method::{Method, MethodId};
 
 /// How long a peer waits for what it expects before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The eight bytes that open AMQP 0-9-1.
 pub const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\x00\x00\x09\x01";

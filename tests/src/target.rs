@@ -118,19 +118,20 @@ async fn start_embedded() -> Result<std::result::Result<Running, String>> {
 }
 
 impl Running {
-    /// Stops what [`Target::start`] started.
+    /// Stops what [`Target::start`] started; whether there was anything.
     #[cfg(feature = "embedded")]
-    pub async fn stop(self) -> Result<()> {
-        if let Some(broker) = self.broker {
-            broker.shutdown().await?;
-        }
-        Ok(())
+    pub async fn stop(self) -> Result<bool> {
+        let Some(broker) = self.broker else {
+            return Ok(false);
+        };
+        broker.shutdown().await?;
+        Ok(true)
     }
 
     /// Stops what [`Target::start`] started: nothing, without an embedded broker.
     #[cfg(not(feature = "embedded"))]
-    pub async fn stop(self) -> Result<()> {
-        Ok(())
+    pub async fn stop(self) -> Result<bool> {
+        Ok(false)
     }
 }
 

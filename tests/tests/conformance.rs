@@ -14,12 +14,16 @@ mod connection;
 mod consume;
 #[path = "conformance/exchange.rs"]
 mod exchange;
+#[path = "conformance/exclusive.rs"]
+mod exclusive;
 #[path = "conformance/frames.rs"]
 mod frames;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
+#[path = "conformance/properties.rs"]
+mod properties;
 #[path = "conformance/publish.rs"]
 mod publish;
 #[path = "conformance/qos.rs"]

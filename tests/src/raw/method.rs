@@ -441,3 +441,16 @@ pub fn tx_commit() -> Method {
 pub fn tx_rollback() -> Method {
     Method::empty(TX_ROLLBACK)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_of_the_66_methods_once_in_order() {
+        let mut ids: Vec<_> = METHODS.iter().map(|method| method.id).collect();
+        ids.dedup();
+        assert_eq!(ids.len(), 66);
+        assert!(ids.is_sorted());
+    }
+}

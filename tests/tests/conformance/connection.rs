@@ -1,7 +1,5 @@
 //! Opening a connection: protocol header, start, tune, open.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 use leveret_tests::Context;
@@ -10,7 +8,7 @@ use leveret_tests::outcome::Outcome;
 use leveret_tests::raw::bytes::Reader;
 use leveret_tests::raw::method::{self, Method};
 use leveret_tests::raw::value::{Table, Value, one};
-use leveret_tests::raw::{Frame, PROTOCOL_HEADER, Peer};
+use leveret_tests::raw::{Frame, PATIENCE, PROTOCOL_HEADER, Peer};
 
 leveret_tests::on_both_targets![
     the_protocol_header_is_answered_with_start,
@@ -147,7 +145,7 @@ async fn the_handshake_has_a_deadline_from_its_start(context: &Context) -> Resul
         peer.send(b"\x01\x00\x00\x00\x00\x10\x00").await?;
         let mut end = std::pin::pin!(peer.frame());
         // The frame is never complete, so the end can come from the deadline alone.
-        let ended = tokio::time::timeout(Duration::from_secs(15), &mut end).await??;
+        let ended = tokio::time::timeout(PATIENCE, &mut end).await??;
         ensure!(ended.is_none(), "a frame instead of the end: {ended:?}");
         Ok(())
     };

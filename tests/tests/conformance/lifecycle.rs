@@ -1,15 +1,16 @@
 //! Heartbeats, the two ways to close, and what else happens to a running connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use leveret_tests::Context;
-use leveret_tests::client::{Client, Options, Tune, close_ok};
+use leveret_tests::client::{Client, Options, Tune, all_capabilities, close_ok};
 use leveret_tests::outcome::Outcome;
 use leveret_tests::raw::bytes::Writer;
 use leveret_tests::raw::method::{self, Method, MethodId, queue_bits};
-use leveret_tests::raw::value::Table;
-use leveret_tests::raw::{Frame, HEARTBEAT};
+use leveret_tests::raw::value::{Table, one};
+use leveret_tests::raw::{Frame, HEARTBEAT, PATIENCE};
+use leveret_tests::target::Target;
 
 leveret_tests::on_both_targets![
     the_server_sends_heartbeats_when_idle,
@@ -24,6 +25,7 @@ leveret_tests::on_both_targets![
     a_client_that_never_answers_a_close_is_dropped,
     frames_after_the_clients_close_are_discarded,
     a_hard_error_names_the_offending_method,
+    an_operators_close_names_no_method,
     update_secret_is_answered,
 ];
 
@@ -243,6 +245,74 @@ async fn a_hard_error_names_the_offending_method(context: &Context) -> Result<()
         let named = [id, MethodId(0, 0)].contains(&close.method);
         ensure!(close.code == code && named, "{id:?}: {close:?}");
     }
+    Ok(())
+}
+
+/// The path of the connection with this name in the HTTP API.
+fn path_of_connection(management: &str, name: &str) -> Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    let url = format!("{management}/api/connections");
+    loop {
+        let list: serde_json::Value = ureq::get(&url).call()?.body_mut().read_json()?;
+        let found = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|connection| connection["client_properties"]["connection_name"] == name);
+        if let Some(path) = found.and_then(|connection| connection["name"].as_str()) {
+            return Ok(format!(
+                "{url}/{}",
+                path.replace(' ', "%20").replace('>', "%3E")
+            ));
+        }
+        ensure!(Instant::now() < deadline, "no connection {name} in {list}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Spec 1.8.3. Spec 0.4. Spec 1.2.5. RabbitMQ's operator uses the HTTP API; ours stops the broker.
+async fn an_operators_close_names_no_method(context: &Context) -> Result<()> {
+    let name = context.unique("connection");
+    let properties = one("connection_name", &name).with("capabilities", all_capabilities());
+    let options = Options {
+        properties,
+        ..Options::default()
+    };
+    let mut client = context.client_with(&options).await?;
+    let (outcome, expected) = match (context.target, context.management.clone()) {
+        (Target::RabbitMq, Some(management)) => {
+            let close = move || -> Result<()> {
+                let url = path_of_connection(&management, &name)?;
+                ureq::delete(&url).header("X-Reason", "a reason").call()?;
+                Ok(())
+            };
+            let (closed, outcome) =
+                tokio::join!(tokio::task::spawn_blocking(close), client.reply(0));
+            closed??;
+            (outcome?, "320x a reason")
+        }
+        (Target::RabbitMq, None) => return Ok(()),
+        (Target::Leveret, _) => {
+            let (stopped, outcome) = tokio::join!(context.stop_broker(), async {
+                // Without a broker of our own to stop there is nothing to wait for.
+                tokio::time::timeout(PATIENCE, client.reply(0)).await
+            });
+            if !stopped? {
+                return Ok(());
+            }
+            (
+                outcome??,
+                "320x broker forced connection closure with reason 'shutdown'",
+            )
+        }
+    };
+    outcome.expect(expected)?;
+    let close = outcome.close().context("a close")?;
+    ensure!(
+        close.method == MethodId(0, 0),
+        "the close names {:?}",
+        close.method
+    );
     Ok(())
 }
 
