@@ -200,7 +200,7 @@ impl Client {
                 return Ok(outcome);
             }
             if received.channel == channel && !is_spontaneous(received.method.id) {
-                return Ok(Outcome::Reply(received));
+                return Ok(Outcome::Reply(Box::new(received)));
             }
             self.pending.push_back(received);
         }
@@ -246,7 +246,7 @@ impl Client {
                 let fits = reply.0 == id.0 && (reply.1 == id.1 + 1 || reply.1 == id.1 + 2)
                     || (id, reply) == (method::EXCHANGE_UNBIND, method::EXCHANGE_UNBIND_OK);
                 ensure!(fits, "{id:?} was answered with {reply:?}");
-                Ok(received)
+                Ok(*received)
             }
             other => bail!("{id:?} failed: {other:?}"),
         }

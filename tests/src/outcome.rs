@@ -17,7 +17,7 @@ use crate::raw::method::MethodId;
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A reply other than a close.
-    Reply(Received),
+    Reply(Box<Received>),
     /// channel.close.
     ChannelClosed(Close),
     /// connection.close.

@@ -38,5 +38,7 @@ mod sasl;
 mod settle;
 #[path = "conformance/states.rs"]
 mod states;
+#[path = "conformance/tables.rs"]
+mod tables;
 #[path = "conformance/tx.rs"]
 mod tx;

@@ -50,7 +50,7 @@ async fn log_in(
 }
 
 /// All at once, since each refusal takes its three seconds.
-async fn all_have_the_outcome<'a>(
+async fn all_have_the_outcome(
     context: &Context,
     mechanism: &str,
     responses: impl IntoIterator<Item = Vec<u8>>,
