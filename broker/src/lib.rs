@@ -5,7 +5,7 @@ mod config;
 mod engine;
 mod session;
 
-pub use broker::{Broker, BrokerBuilder, RecoveryProgress, StartError};
+pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{Config, Durability, Limits, Password};
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no

@@ -19,6 +19,6 @@ async fn main() -> anyhow::Result<()> {
         std::process::id()
     )?;
     tokio::signal::ctrl_c().await?;
-    broker.shutdown().await;
+    broker.shutdown().await?;
     Ok(())
 }
