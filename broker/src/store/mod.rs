@@ -22,7 +22,9 @@
 //! - Damage is reported, never served, and never keeps the store from opening.
 //! - After the first failed sync nothing is durable any more until the store is reopened.
 
+mod author;
 mod block;
+mod board;
 mod catalog;
 mod codec;
 mod delta;
@@ -41,6 +43,7 @@ mod sled_state;
 mod state;
 mod summary;
 mod ticket;
+mod turn;
 
 use std::fmt;
 use std::path::Path;
