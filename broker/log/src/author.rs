@@ -28,7 +28,8 @@ pub trait Author: Send + 'static {
     /// The group was written, and not yet synced: its records can be read from now on.
     fn written(&mut self, written: &Written<'_>);
 
-    /// The turn's outcome is known. [`Log::progress`](crate::Log::progress) shows it already.
+    /// The turn's outcome is known. [`Log::progress`](crate::Log::progress) shows it already;
+    /// [`Log::wait_durable`](crate::Log::wait_durable) ends after this call.
     fn settled(&mut self, outcome: &TurnOutcome);
 }
 

@@ -141,6 +141,7 @@ impl<A: Author> Committer<A> {
         if let Err(error) = result {
             self.fail(last, error);
         }
+        self.shared.board.announce(last);
     }
 
     fn commit(&mut self, turn: Vec<A::Operation>, last: Ticket) -> Result<(), CommitError> {

@@ -10,7 +10,7 @@ use crate::{
     checkpoint::{CheckpointRecord, Extent},
     id::{Lsn, SegmentId},
     scan::{Bad, CheckpointPlace, Piece, Scan},
-    segment::{Link, SegmentHeader},
+    segment::{GROUPS_START, Link, SegmentHeader},
 };
 
 /// A segment that was read.
@@ -79,6 +79,7 @@ pub(crate) fn judge(read: &[Read], evidence: Evidence<'_>) -> Verdict {
         evidence,
         present,
         position: None,
+        next_group: 1,
         spans: Vec::new(),
         pending: 0,
     };
@@ -115,6 +116,8 @@ struct Walk<'a> {
     present: Vec<SegmentId>,
     /// The last group whose header holds, good or not; `None` before the first segment.
     position: Option<Link>,
+    /// The number of the group that should come next.
+    next_group: u64,
     spans: Vec<Span>,
     /// How many of the last spans still wait to learn where they end.
     pending: usize,
@@ -132,7 +135,7 @@ impl Walk<'_> {
             match piece {
                 Piece::Run(run) => {
                     let position = self.position.unwrap_or_default();
-                    let follows = run.first.number == position.group + 1
+                    let follows = run.first.number == self.next_group
                         && run.first.previous == position.checksum;
                     if !follows && self.pending == 0 {
                         self.hole(
@@ -144,6 +147,7 @@ impl Walk<'_> {
                         );
                     }
                     self.close_spans(run.first.first_lsn);
+                    self.next_group = run.last.number.saturating_add(1);
                     self.position = Some(Link {
                         segment: segment.id,
                         end_offset: run.end,
@@ -189,14 +193,9 @@ impl Walk<'_> {
             );
         }
         self.close_spans(previous.end_lsn);
-        // The numbers go on from those in the header: a recovery may have skipped some.
-        self.position = Some(Link {
-            segment: header.id,
-            end_offset: crate::segment::GROUPS_START,
-            group: header.first_group.saturating_sub(1),
-            checksum: previous.checksum,
-            end_lsn: previous.end_lsn,
-        });
+        self.position = Some(previous);
+        // A recovery may have skipped some numbers.
+        self.next_group = header.first_group;
     }
 
     /// What the first segment that was read should follow on.
@@ -229,6 +228,7 @@ impl Walk<'_> {
             end_lsn: Some(header.end_lsn()),
             kind: SpanKind::Group,
         });
+        self.next_group = header.number.saturating_add(1);
         self.position = Some(Link {
             segment,
             end_offset: bad.end,
@@ -248,16 +248,16 @@ impl Walk<'_> {
             return;
         }
         if self.pending == 0 {
-            let end = extent.end_offset.max(position.end_offset);
-            self.hole(
-                id,
-                position.end_offset,
-                end,
-                position.end_lsn,
-                SpanKind::Hole,
-            );
+            let start = if position.segment == id {
+                position.end_offset
+            } else {
+                GROUPS_START
+            };
+            let end = extent.end_offset.max(start);
+            self.hole(id, start, end, position.end_lsn, SpanKind::Hole);
         }
         self.close_spans(extent.end_lsn);
+        self.next_group = extent.last_group.saturating_add(1);
         self.position = Some(link_of(extent));
     }
 

@@ -45,10 +45,23 @@ struct Failures {
     closed: bool,
 }
 
+impl Failures {
+    /// How an operation ended of whose outcome the author was told.
+    fn outcome(&self, ticket: Ticket) -> Result<(), WaitError> {
+        let range = self.ranges.iter().find(|range| ticket <= range.to);
+        match range.filter(|range| ticket >= range.from) {
+            Some(range) => Err(WaitError::Failed(range.error.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     written: AtomicU64,
     durable: AtomicU64,
+    /// The last operation of whose outcome the author has been told.
+    announced: AtomicU64,
     written_lsn: AtomicU64,
     durable_lsn: AtomicU64,
     /// How many ranges there are, so that nobody takes the lock while all is well.
@@ -93,8 +106,7 @@ impl Board {
     }
 
     pub(crate) fn set_durable(&self, ticket: Ticket) {
-        self.durable.store(ticket.0, Ordering::SeqCst);
-        self.wake();
+        self.durable.store(ticket.0, Ordering::Release);
     }
 
     pub(crate) fn fail(&self, failure: Failure) {
@@ -110,9 +122,17 @@ impl Board {
             let oldest = failures.ranges.remove(0);
             failures.ranges[0].from = oldest.from;
         }
-        self.failed.store(failures.ranges.len(), Ordering::SeqCst);
-        drop(failures);
-        self.wake();
+        self.failed.store(failures.ranges.len(), Ordering::Release);
+    }
+
+    /// The author knows the outcome up to here; now those who wait may.
+    pub(crate) fn announce(&self, ticket: Ticket) {
+        self.announced.store(ticket.0, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            // A waiter holds the lock from its last look until it sleeps.
+            drop(self.failures.lock());
+            self.changed.notify_all();
+        }
     }
 
     /// Nothing changes any more.
@@ -121,25 +141,13 @@ impl Board {
         self.changed.notify_all();
     }
 
-    fn wake(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            // A waiter holds the lock from its last look until it sleeps.
-            drop(self.failures.lock());
-            self.changed.notify_all();
-        }
-    }
-
     pub(crate) fn wait(&self, ticket: Ticket, timeout: Duration) -> Result<(), WaitError> {
         let deadline = Instant::now().checked_add(timeout);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut failures = self.failures.lock();
         let result = loop {
-            let known = failures.ranges.iter().find(|range| ticket <= range.to);
-            if let Some(range) = known.filter(|range| ticket >= range.from) {
-                break Err(WaitError::Failed(range.error.clone()));
-            }
-            if self.durable.load(Ordering::SeqCst) >= ticket.0 {
-                break Ok(());
+            if self.announced.load(Ordering::SeqCst) >= ticket.0 {
+                break failures.outcome(ticket);
             }
             if failures.closed {
                 break Err(WaitError::Failed(CommitError::Closed));

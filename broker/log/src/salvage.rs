@@ -121,8 +121,8 @@ mod tests {
             .collect();
         assert_eq!(found(&bytes, seed), all);
         let mut at = group::HEADER_BYTES;
-        for damaged in 0..10 {
-            let end = at + record::HEADER_BYTES + payloads[damaged].len();
+        for (damaged, payload) in payloads.iter().enumerate() {
+            let end = at + record::HEADER_BYTES + payload.len();
             for byte in at..end {
                 let mut bytes = bytes.clone();
                 bytes[byte] ^= 0x10;

@@ -1,16 +1,12 @@
 //! An owner as plain as can be: an operation is a payload, a record for each.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use leveret_log::{
     Author, CheckpointFound, Group, Location, Log, Lsn, Options, Replay, Report, Ticket,
     TurnOutcome, Written, simulated::SimulatedDisk,
 };
+use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) const KIND: u8 = 0x20;
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -33,7 +29,7 @@ pub(crate) struct Plain {
 
 impl Plain {
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap()
+        self.seen.lock()
     }
 }
 
@@ -67,14 +63,14 @@ impl Author for Plain {
 
     fn written(&mut self, written: &Written<'_>) {
         assert_eq!(written.records(), self.turn.len());
-        let mut seen = self.seen.lock().unwrap();
+        let mut seen = self.seen.lock();
         for (place, payload) in written.all().zip(self.turn.drain(..)) {
             seen.places.insert(payload, place);
         }
     }
 
     fn settled(&mut self, outcome: &TurnOutcome) {
-        let mut seen = self.seen.lock().unwrap();
+        let mut seen = self.seen.lock();
         seen.turns += 1;
         match outcome {
             TurnOutcome::Durable { up_to } => {
@@ -161,8 +157,16 @@ pub(crate) fn open(disk: &SimulatedDisk, options: Options) -> Opened {
     open_from(disk, options, Found::default())
 }
 
-pub(crate) fn open_from(disk: &SimulatedDisk, options: Options, mut found: Found) -> Opened {
-    let author = Plain::default();
+pub(crate) fn open_from(disk: &SimulatedDisk, options: Options, found: Found) -> Opened {
+    open_with(disk, options, found, Plain::default())
+}
+
+pub(crate) fn open_with(
+    disk: &SimulatedDisk,
+    options: Options,
+    mut found: Found,
+    author: Plain,
+) -> Opened {
     let built = author.clone();
     let (log, report) = Log::open(
         Arc::new(disk.clone()),
@@ -170,7 +174,7 @@ pub(crate) fn open_from(disk: &SimulatedDisk, options: Options, mut found: Found
         |_: &mut Found| built,
         &mut found,
     )
-    .unwrap();
+    .expect("the log opens");
     Opened {
         log,
         author,
@@ -184,7 +188,7 @@ impl Opened {
     pub(crate) fn put(&self, payloads: &[Vec<u8>]) {
         for payload in payloads {
             let ticket = self.log.submit(&mut vec![payload.clone()]);
-            self.log.wait_durable(ticket, LONG).unwrap();
+            self.log.wait_durable(ticket, LONG).expect("durable");
         }
     }
 }

@@ -2,3 +2,7 @@
 
 mod basics;
 mod common;
+mod damage;
+mod failure;
+mod power;
+mod space;
