@@ -1,13 +1,14 @@
 //! The author of the log's records: what the commit thread does with operations.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
-use leveret_log::{Author, Group, Lsn, RecordIndex, SegmentId, TurnOutcome, Written};
+use leveret_log::{Author, CommitError, Group, Lsn, RecordIndex, SegmentId, TurnOutcome, Written};
 use parking_lot::Mutex;
 
 use crate::model::{Message, Operation, Stored};
 
 use super::board::Board;
+use super::checkpoint::Signal;
 use super::delta::Ledger;
 use super::ranges::RangeSet;
 use super::record::{self, Target, kind};
@@ -30,6 +31,27 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// What the cleaner wants written with the next turn.
     pub(crate) moves: Mutex<Vec<Move>>,
+    /// Where the checkpoint thread is told that there is something to do.
+    pub(crate) signals: Mutex<Option<mpsc::Sender<Signal>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            board: Board::new(),
+            moves: Mutex::default(),
+            signals: Mutex::new(None),
+        }
+    }
+
+    /// Tells the checkpoint thread something; says whether it is there.
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
+        let signals = self.signals.lock();
+        signals
+            .as_ref()
+            .is_some_and(|sender| sender.send(signal).is_ok())
+    }
 }
 
 /// Turns operations into records.
@@ -44,10 +66,14 @@ pub(crate) struct StoreAuthor {
     /// What a failed turn left to be written.
     retained: Vec<Operation>,
     scratch: Vec<u8>,
+    /// Bytes written since the checkpoint thread took the delta.
+    bytes: u64,
+    checkpoint_bytes: u64,
 }
 
 impl StoreAuthor {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    /// An author that asks for a checkpoint after so many bytes.
+    pub(crate) fn new(shared: Arc<Shared>, checkpoint_bytes: u64) -> Self {
         Self {
             shared,
             freed: RangeSet::default(),
@@ -56,6 +82,8 @@ impl StoreAuthor {
             last_record: None,
             retained: Vec::new(),
             scratch: Vec::new(),
+            bytes: 0,
+            checkpoint_bytes,
         }
     }
 
@@ -70,8 +98,22 @@ impl StoreAuthor {
         keeps
     }
 
+    /// Tells the checkpoint thread of the first change since it took the last ones, and when they
+    /// have become many.
+    fn tell(&mut self, was_empty: bool, is_empty: bool) {
+        if was_empty && !is_empty {
+            self.bytes = 0;
+            self.shared.signal(Signal::Activity);
+        }
+        if self.bytes >= self.checkpoint_bytes {
+            self.bytes = 0;
+            self.shared.signal(Signal::Checkpoint);
+        }
+    }
+
     fn write(&mut self, group: &mut Group, record_kind: u8, more: &[u8]) -> RecordIndex {
         let index = group.record(record_kind, 0, &[&self.scratch, more]);
+        self.bytes += (self.scratch.len() + more.len()) as u64;
         self.scratch.clear();
         self.last_record = Some(index);
         index
@@ -218,6 +260,7 @@ impl Author for StoreAuthor {
     fn written(&mut self, written: &Written<'_>) {
         let shared = self.shared.clone();
         let mut ledger = shared.ledger.lock();
+        let was_empty = ledger.delta.is_empty();
         for change in &self.turn.entities {
             ledger.entity(change.clone());
         }
@@ -268,11 +311,19 @@ impl Author for StoreAuthor {
         if let Some(last) = self.last_record {
             ledger.delta.end = written.lsn(last).next();
         }
+        let is_empty = ledger.delta.is_empty();
+        drop(ledger);
+        self.tell(was_empty, is_empty);
     }
 
     fn settled(&mut self, outcome: &TurnOutcome) {
         if matches!(outcome, TurnOutcome::Failed { .. }) {
             self.retained = self.turn.consumption();
+        }
+        if let TurnOutcome::Failed { error, .. } = outcome
+            && matches!(error, CommitError::NoSpace { .. })
+        {
+            self.shared.signal(Signal::DiskFull);
         }
         self.shared.board.settled(outcome);
     }

@@ -224,18 +224,18 @@ impl Catalog {
         });
         queues.collect()
     }
+}
 
-    /// All definitions in an order in which they can be applied.
-    pub(crate) fn ordered_definitions(&self) -> Vec<Entity> {
-        let mut all: Vec<Entity> = self.definitions.values().cloned().collect();
-        all.sort_by_key(|entity| match entity {
-            Entity::VirtualHost { .. } => (0, 0),
-            Entity::Exchange { .. } => (1, 0),
-            Entity::Queue { id, .. } => (2, *id),
-            Entity::Binding { .. } => (3, 0),
-        });
-        all
-    }
+/// Definitions in an order in which they can be applied.
+pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<Entity> {
+    let mut all: Vec<Entity> = definitions.cloned().collect();
+    all.sort_by_key(|entity| match entity {
+        Entity::VirtualHost { .. } => (0, 0),
+        Entity::Exchange { .. } => (1, 0),
+        Entity::Queue { id, .. } => (2, *id),
+        Entity::Binding { .. } => (3, 0),
+    });
+    all
 }
 
 /// The key of a definition.

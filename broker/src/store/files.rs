@@ -64,10 +64,11 @@ impl Layout {
         // The state needs the real folder, wherever the other files are.
         fs::create_dir_all(&self.root).map_err(failed)?;
         let path = self.root.join("LOCK");
-        disk.lock(&path, true).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => StoreError::InUse(self.root.clone()),
-            _ => StoreError::io("lock", path.clone(), source),
-        })
+        disk.lock(&path, true)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::WouldBlock => StoreError::InUse(self.root.clone()),
+                _ => StoreError::io("lock", path.clone(), source),
+            })
     }
 
     /// Refuses a folder of a newer version.
@@ -99,9 +100,10 @@ impl Layout {
     /// Puts something aside and says where it is now. Nothing is ever deleted from there.
     pub(crate) fn put_aside(&self, path: &Path, what: &str) -> Result<PathBuf, StoreError> {
         let folder = self.quarantine();
-        fs::create_dir_all(&folder)
-            .map_err(|source| StoreError::io("create", &folder, source))?;
-        let when = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        fs::create_dir_all(&folder).map_err(|source| StoreError::io("create", &folder, source))?;
+        let when = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let mut number = 0_u32;
         loop {
             let to = folder.join(format!("{}-{number}-{what}", when.as_millis()));
@@ -238,9 +240,13 @@ mod tests {
         let layout = Layout {
             root: folder.path().to_path_buf(),
         };
-        layout.check_format(&RealDisk).expect("no stamp is no reason");
+        layout
+            .check_format(&RealDisk)
+            .expect("no stamp is no reason");
         layout.stamp_format(&RealDisk).expect("stamps");
-        layout.check_format(&RealDisk).expect("its own stamp is read");
+        layout
+            .check_format(&RealDisk)
+            .expect("its own stamp is read");
         fs::write(folder.path().join("FORMAT"), "2\n").expect("writes");
         let refused = layout.check_format(&RealDisk);
         assert!(matches!(refused, Err(StoreError::Newer { found: 2, .. })));
@@ -253,7 +259,10 @@ mod tests {
         assert_eq!(read(&RealDisk, &path).expect("reads"), None);
         for content in [b"first".as_slice(), b"2"] {
             write(&RealDisk, &path, content).expect("writes");
-            assert_eq!(read(&RealDisk, &path).expect("reads").as_deref(), Some(content));
+            assert_eq!(
+                read(&RealDisk, &path).expect("reads").as_deref(),
+                Some(content)
+            );
         }
     }
 }

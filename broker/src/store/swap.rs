@@ -61,6 +61,18 @@ impl StateHandle {
         drop(state);
     }
 
+    /// Deletes a state that could not be completed.
+    pub(crate) fn discard(&self) -> Result<(), StoreError> {
+        self.close();
+        let path = self.layout.state();
+        remove_folder(&path).map_err(|source| StoreError::io("remove", path, source))
+    }
+
+    /// Its folder.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.layout.state()
+    }
+
     /// Puts a bad state aside, so that a new one takes its place; says where it is now.
     pub(crate) fn put_aside(&self) -> Result<Option<PathBuf>, StoreError> {
         self.close();
