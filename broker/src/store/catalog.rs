@@ -78,18 +78,10 @@ pub(crate) enum Unusable {
     Disagrees(String),
 }
 
-/// A state that was read.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) catalog: Catalog,
-    /// Whether a checkpoint was under way when it was written last.
-    pub(crate) interrupted: bool,
-}
-
 impl Catalog {
     /// Reads everything but the blocks and verifies that it belongs together. `None` for a state
     /// that is new.
-    pub(crate) fn load(state: &State) -> Result<Option<Loaded>, Unusable> {
+    pub(crate) fn load(state: &State) -> Result<Option<Self>, Unusable> {
         let mut catalog = Self::default();
         let begun = state.get(&[key::BEGUN])?;
         let done = state.get(&[key::DONE])?;
@@ -108,10 +100,7 @@ impl Catalog {
         catalog.load_segments(state)?;
         catalog.load_counts(state)?;
         catalog.verify(interrupted)?;
-        Ok(Some(Loaded {
-            catalog,
-            interrupted,
-        }))
+        Ok(Some(catalog))
     }
 
     fn load_definitions(&mut self, state: &State) -> Result<(), Unusable> {

@@ -214,7 +214,7 @@ impl Checkpointer {
     /// Everything below this is in the state or pending.
     fn shared_end(&self) -> Lsn {
         let last = self.pending.last().map(|delta| delta.end);
-        last.unwrap_or_else(|| self.catalog.mark.below)
+        last.unwrap_or(self.catalog.mark.below)
     }
 
     /// Reads the catalog anew if an error has left it untrue.
@@ -224,9 +224,7 @@ impl Checkpointer {
         }
         let state = self.state.get()?;
         match Catalog::load(&state)? {
-            Some(loaded) if loaded.catalog.mark.epoch + 1 >= self.epoch => {
-                self.catalog = loaded.catalog;
-            }
+            Some(catalog) if catalog.mark.epoch + 1 >= self.epoch => self.catalog = catalog,
             // Nothing was ever completed: then the pending deltas begin with the log.
             None if self.epoch == 1 => self.catalog = Catalog::default(),
             Some(_) | None => return Err(Unusable::Empty.into()),
@@ -276,7 +274,7 @@ impl Checkpointer {
     }
 
     /// Writes the CHECKPOINT record and frees what nothing needs.
-    fn free(&mut self, below: Lsn, next_queue: u32) -> Result<(), CheckpointError> {
+    fn free(&self, below: Lsn, next_queue: u32) -> Result<(), CheckpointError> {
         let pinned: Vec<_> = self.catalog.segments.keys().copied().collect();
         let checkpoint = Checkpoint {
             epoch: self.epoch,

@@ -101,7 +101,7 @@ impl Collector<'_> {
 
 impl Checkpointer {
     /// One round, if enough of the log is dead.
-    pub(crate) fn clean(&mut self) -> Result<(), CheckpointError> {
+    pub(crate) fn clean(&self) -> Result<(), CheckpointError> {
         let victims = self.victims();
         if victims.is_empty() {
             return Ok(());

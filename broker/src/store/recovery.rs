@@ -9,13 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use leveret_log::{CheckpointFound, Location, Lsn, Replay};
 
 use crate::model::{EntityChange, QueueId};
 
-use super::catalog::{Catalog, Loaded, Unusable};
+use super::catalog::{Catalog, Unusable};
 use super::delta::Ledger;
 use super::error::StoreError;
 use super::files::Definitions;
@@ -118,7 +117,7 @@ impl<'a> Recovery<'a> {
         };
         self.load_marks(&state);
         match Catalog::load(&state) {
-            Ok(Some(Loaded { catalog, .. })) => {
+            Ok(Some(catalog)) => {
                 self.ledger.known = catalog.defined_queues().into_iter().collect();
                 self.ledger.delta.end = catalog.mark.below;
                 self.catalog = catalog;
