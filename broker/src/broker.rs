@@ -304,8 +304,15 @@ async fn open_store(
     };
     options.disk_free_limit =
         (config.limits.disk_free_limit_bytes > 0).then_some(config.limits.disk_free_limit_bytes);
-    drop((options, progress));
-    Err(StoreError::NothingOnDisk.into())
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut report = |done, total| {
+            if let Some(progress) = &progress {
+                progress(done, total);
+            }
+        };
+        store::open(options, &mut report)
+    });
+    Ok(opened.await.map_err(|error| StartError::Panicked(error.to_string()))??)
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {
