@@ -102,10 +102,14 @@ impl Picture<'_> {
             .map(|entry| u64::from(entry.bytes))
             .sum::<u64>();
         self.counts(queue, level, changed);
-        let lease = changed.lease.or(held.summary.lease);
+        let next_position = held.summary.next_position.max(changed.next_position);
+        let mut lease = changed.lease.or(held.summary.lease);
+        if self.rebuilt {
+            lease = next_position.checked_sub(1);
+        }
         queue.levels.push(RecoveredLevel {
             level,
-            next_position: held.summary.next_position.max(changed.next_position),
+            next_position,
             lease: lease.map(|position| Seq::new(level, position)),
             blocks: held
                 .blocks
