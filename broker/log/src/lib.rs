@@ -2,6 +2,7 @@
 
 mod author;
 mod bytes;
+mod chain;
 mod checkpoint;
 mod commit;
 mod disk;

@@ -117,7 +117,8 @@ fn goes_on(sound: &Sound, disk: &SimulatedDisk, what: &str) {
 #[test]
 fn no_flipped_byte_goes_unnoticed_or_changes_a_payload() {
     for clean in [true, false] {
-        let sound = Sound::new(60, clean);
+        let sound = Sound::new(30, clean);
+        assert_eq!(sound.report.segments, 1);
         let path = sound.segment(1);
         let used = used_bytes(&sound.disk, &path);
         for offset in 0..used {

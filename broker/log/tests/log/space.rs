@@ -344,3 +344,34 @@ fn what_an_interrupted_recycling_leaves_is_cleared_away() {
     // No number is used twice, not even that of a file which was only being made.
     assert!(again.log.segments().last().unwrap().id > SegmentId(78));
 }
+
+#[test]
+fn a_segment_that_a_recovery_abandoned_stays_abandoned_if_it_comes_back() {
+    let disk = SimulatedDisk::new();
+    let options = Options {
+        durability: leveret_log::Durability::Os,
+        ..even()
+    };
+    let opened = open(&disk, options.clone());
+    opened.put(&payloads(0..25, 1000));
+    // The first group is lost and the second segment is there: a torn tail of two segments.
+    let torn = disk.image(PowerLoss::process_death());
+    let (location, _) = opened.author.seen().places[&payload(0, 1000)];
+    torn.corrupt(
+        &directory().join("0000000001.seg"),
+        u64::from(location.offset),
+        &[9],
+    )
+    .unwrap();
+    let second = torn.contents(&directory().join("0000000002.seg")).unwrap();
+    let recovered = open(&torn, options.clone());
+    assert!(recovered.found.records.is_empty());
+    assert_eq!(recovered.report.cut.len(), 1);
+    recovered.put(&payloads(100..110, 1000));
+    recovered.log.shutdown();
+    let file = leveret_log::Disk::create(&torn, &directory().join("0000000002.seg")).unwrap();
+    file.write_at(0, &second).unwrap();
+    let again = open(&torn, options);
+    assert_eq!(again.found.payloads(), payloads(100..110, 1000));
+    assert!(again.report.damage.is_empty() && again.report.cut.is_empty());
+}
