@@ -1,10 +1,11 @@
 //! Segments: how they grow, when they are freed, how they are written again, and what happens when
 //! there is no space for one.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use leveret_log::{
     Checkpoint, CheckpointDone, CommitError, Lsn, Options, ReadError, SegmentId, WaitError,
+    inspect,
     simulated::{Fault, FaultEffect, FaultPoint, PowerLoss, SimulatedDisk},
 };
 
@@ -160,7 +161,16 @@ fn nothing_of_a_recycled_segment_comes_back() {
     let disk = SimulatedDisk::new();
     let opened = open(&disk, even());
     for round in 0..20 {
-        opened.put(&payloads(round * 30..(round + 1) * 30, 1000));
+        for number in round * 30..(round + 1) * 30 {
+            opened.put(&[payload(number, 1000)]);
+            // Wherever the end of the log is, what stood there before is not taken for a part of it.
+            let image = Arc::new(disk.image(PowerLoss::unsynced()));
+            let report = inspect(image, &even(), &mut Found::default()).unwrap();
+            assert!(
+                report.cut.is_empty() && report.damage.is_empty(),
+                "{number}: {report:?}"
+            );
+        }
         let below = opened.log.durable_lsn();
         checkpoint(&opened, below, &[]);
     }
@@ -182,6 +192,22 @@ fn nothing_of_a_recycled_segment_comes_back() {
         extensions(&disk.image(PowerLoss::process_death()), "new"),
         0
     );
+}
+
+#[test]
+fn every_segment_has_a_seed_of_its_own_and_so_has_a_recycled_one() {
+    let disk = SimulatedDisk::new();
+    let opened = open(&disk, even());
+    let mut seeds = std::collections::BTreeSet::new();
+    for round in 0..6 {
+        opened.put(&payloads(round * 10..(round + 1) * 10, 1000));
+        let active = opened.log.segments().last().unwrap().id;
+        let path = directory().join(format!("{:010}.seg", active.0));
+        seeds.insert(disk.contents(&path).unwrap()[24..32].to_vec());
+        let below = opened.log.durable_lsn();
+        checkpoint(&opened, below, &[]);
+    }
+    assert_eq!(seeds.len(), 6);
 }
 
 #[test]
