@@ -102,6 +102,9 @@ fn goes_on(sound: &Sound, disk: &SimulatedDisk, what: &str) {
     );
     let more = payloads(1000..1010, 60);
     opened.put(&more);
+    let first = opened.author.seen().places[&more[0]].1;
+    let last = sound.found.records.last().map(|record| record.0);
+    assert!(Some(first) > last, "{what}: {first} was given out before");
     let image = disk.image(PowerLoss::unsynced());
     let again = open(&image, options());
     let mut all = found.payloads();
