@@ -322,44 +322,64 @@ impl Chain {
         segments.collect()
     }
 
-    /// The numbers that the log goes on with: above everything ever seen, cut records included.
+    /// The numbers that the log goes on with: above everything ever seen, records included that are
+    /// yet to be cut.
     pub(crate) fn next(&self, highest: Lsn) -> Result<Next, OpenError> {
-        let mut lsn = self.verdict.link.end_lsn.max(self.verdict.durable.next());
-        lsn = lsn.max(highest.next()).max(self.synced.next());
-        let mut group = self.verdict.link.group;
-        for (header, scan) in self
-            .read
-            .iter()
-            .filter_map(|segment| segment.contents.as_ref())
-        {
-            lsn = lsn.max(header.first_lsn);
-            group = group.max(header.first_group);
+        let verdict = &self.verdict;
+        let mut numbers = Numbers {
+            lsn: verdict
+                .link
+                .end_lsn
+                .max(verdict.durable.next())
+                .max(highest.next()),
+            group: verdict.link.group + 1,
+        };
+        for segment in &self.read {
+            let Some((header, scan)) = &segment.contents else {
+                numbers.unrecognized(segment.bytes);
+                continue;
+            };
+            numbers.seen(header.first_group, header.first_lsn);
             for piece in &scan.pieces {
-                let last = match piece {
-                    Piece::Run(run) => run.last,
-                    Piece::Bad(bad) => match bad.header {
-                        Some(header) => header,
-                        None => {
-                            // As many as can have stood there unrecognized.
-                            let bytes = u64::from(bad.end - bad.start);
-                            lsn = lsn.plus(bytes / record::HEADER_BYTES as u64);
-                            group += bytes / group::HEADER_BYTES as u64;
-                            continue;
-                        }
+                match piece {
+                    Piece::Run(run) => numbers.seen(run.last.number + 1, run.last.end_lsn()),
+                    Piece::Bad(bad) => match &bad.header {
+                        Some(header) => numbers.seen(header.number + 1, header.end_lsn()),
+                        None => numbers.unrecognized(bad.end - bad.start),
                     },
-                };
-                lsn = lsn.max(last.end_lsn());
-                group = group.max(last.number);
+                }
             }
         }
+        let Numbers { lsn, group } = numbers;
         let highest = self.survey.highest.0;
         let segment = SegmentId(highest.checked_add(1).ok_or(OpenError::SegmentsExhausted)?);
         Ok(Next {
             segment,
-            group: group + 1,
+            group,
             lsn,
             durable: self.verdict.durable_now(),
         })
+    }
+}
+
+/// The least numbers that were certainly never given out.
+struct Numbers {
+    lsn: Lsn,
+    group: u64,
+}
+
+impl Numbers {
+    fn seen(&mut self, group: u64, lsn: Lsn) {
+        self.group = self.group.max(group);
+        self.lsn = self.lsn.max(lsn);
+    }
+
+    /// As many as can have stood there.
+    fn unrecognized(&mut self, bytes: u32) {
+        self.group += u64::from(bytes) / group::HEADER_BYTES as u64;
+        self.lsn = self
+            .lsn
+            .plus(u64::from(bytes) / record::HEADER_BYTES as u64);
     }
 }
 

@@ -38,10 +38,10 @@ pub(crate) fn recover<R: Replay + ?Sized>(
         disk: &*disk,
         options,
     };
+    let next = chain.next(replay.highest_lsn())?;
     repair.quarantine(&chain, &mut report);
     repair.apply(&mut chain)?;
     chain.replay(replay, &mut report)?;
-    let next = chain.next(replay.highest_lsn())?;
     let link = chain.verdict.link;
     let table = Arc::new(Table::new(disk, chain.table(options)));
     report.segments = table.all().len();
