@@ -84,9 +84,16 @@ pub(crate) fn directory(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
 
+/// A folder for the state. In memory if possible: what a sync makes durable is decided by copying,
+/// and thousands of real syncs take long.
+fn folder() -> TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.unwrap_or_else(|_| tempfile::tempdir().expect("a folder"))
+}
+
 impl Run {
     fn new(seed: u64, planted: Planted) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         let disk = SimulatedDisk::new();
         if let Planted::ForgottenSyncs(after) = planted {
             for sync in after..after + 2000 {
