@@ -1,12 +1,22 @@
 //! Leveret: a message broker that speaks AMQP 0-9-1 with RabbitMQ's extensions.
 
-#[cfg(feature = "unstable")]
+mod broker;
+mod config;
+mod engine;
+mod session;
+
+pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
+pub use config::{Config, Durability, Limits, Password};
+
+// The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
+// part of the stable interface.
 #[doc(hidden)]
 pub mod model;
-#[cfg(not(feature = "unstable"))]
-mod model;
-#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod queue;
 #[doc(hidden)]
 pub mod store;
-#[cfg(not(feature = "unstable"))]
-mod store;
+#[doc(hidden)]
+pub mod topology;
+#[doc(hidden)]
+pub mod wire;

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::QueueId;
 use super::name::{ExchangeName, QueueName, VirtualHostName};
+use crate::wire::{TableReader, TableWriter};
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
 ///
-/// Two tables are equal when their decoded values are; see spec 3.4.1 and 4.1.5 for where that
-/// matters.
+/// Two are equal when their bytes are. Bindings are compared [sorted](Self::sorted) (spec 3.4.1),
+/// and declarations argument by argument (spec 4.1.5).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Arguments(Vec<u8>);
@@ -26,6 +27,28 @@ impl Arguments {
     #[must_use]
     pub fn as_wire(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The fields, to be read one by one.
+    #[must_use]
+    pub fn fields(&self) -> TableReader<'_> {
+        TableReader::new(&self.0)
+    }
+
+    /// The same arguments in the order of their names, so that equal ones are equal bytes.
+    #[must_use]
+    pub fn sorted(&self) -> Self {
+        let mut entries: Vec<_> = TableReader::new(&self.0).iter().collect();
+        entries.sort_by_key(|entry| entry.key);
+        let mut table = TableWriter::new();
+        for entry in entries {
+            // Decoded and written again, because one type has two octets. What was read from a table
+            // fits a table.
+            if table.entry(entry.key, entry.value).is_err() {
+                table.copy(&entry);
+            }
+        }
+        Self(table.finish())
     }
 
     /// Whether there are no arguments.

@@ -2,15 +2,26 @@
 //!
 //! Everything above the wire speaks in these types. They hold no locks and do no input or output.
 
+mod access;
+mod arguments;
 mod clock;
+mod comparable;
 mod entity;
 mod error;
 mod identity;
 mod message;
 mod name;
 mod record;
+mod terms;
 
+pub use access::{Credentials, LoginRequest, Secret};
+pub use arguments::{
+    ArgumentDifference, ArgumentError, ConsumerArguments, DeadLetterStrategy, DeadLetterTarget,
+    DelayedRetry, DeliveryLimit, ExchangeArguments, Overflow, QueueArguments, QueueProperties,
+    QueueType, QueueVariant, QuorumArguments, RetryKind,
+};
 pub use clock::Now;
+pub use comparable::Comparable;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition,
@@ -20,3 +31,4 @@ pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
 pub use record::{Operation, SeqRange, Settlement};
+pub use terms::value_term;

@@ -1,0 +1,33 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::churn::ChurnCommand;
+use crate::compare::CompareCommand;
+use crate::crash::{BacklogCommand, StartCommand};
+use crate::load::LoadCommand;
+
+/// Load, comparison and crash benchmarks for any AMQP 0-9-1 broker.
+///
+/// Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the broker lost, doubled or reordered
+/// messages, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish and consume; report rates, latencies and faults.
+    Load(LoadCommand),
+    /// Open and close connections and queues; report cycles per second.
+    Churn(ChurnCommand),
+    /// Run the same workloads on two brokers in turn; report medians and ratios.
+    Compare(CompareCommand),
+    /// Fill a queue, kill the broker, start it again; report memory, times and faults.
+    Backlog(BacklogCommand),
+    /// Start an empty broker again and again; report time to ready and idle memory.
+    Start(StartCommand),
+}

@@ -1,0 +1,18 @@
+//! What a broker is like to start, to fill and to kill.
+//!
+//! ```text
+//! victim    the broker's process: start, ready, kill -9, stop
+//! fill      persistent messages with confirms, numbered
+//! redeliver consumes what came back and checks it
+//! backlog   fill -> kill -> start -> redeliver
+//! start     start -> ready -> stop, again and again
+//! ```
+
+mod backlog;
+mod fill;
+mod redeliver;
+mod start;
+mod victim;
+
+pub(crate) use backlog::{BacklogCommand, run as backlog};
+pub(crate) use start::{StartCommand, run as start};

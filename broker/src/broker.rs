@@ -1,0 +1,389 @@
+//! The broker: assembled from its layers, started, connected to, shut down.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::DuplexStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, Durability, Password};
+use crate::engine::{Engine, EngineSettings};
+use crate::model::{Credentials, LoginRequest, Secret, VirtualHostName};
+use crate::session::{self, Listener, SessionSettings, Sessions};
+use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
+
+/// How long open connections may take to say goodbye at a shutdown.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address given to the builder is none.
+    #[error("'{text}' is not an address: {source}")]
+    Address {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A port cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The thread that opened the store died.
+    #[error("opening the store failed: {0}")]
+    Panicked(String),
+}
+
+/// The store did not close cleanly; the next start recovers what was confirmed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not close cleanly: {0}")]
+pub struct ShutdownError(String);
+
+/// Says how far a long recovery has come: bytes done, bytes in all.
+pub type RecoveryProgress = Box<dyn Fn(u64, u64) + Send + Sync>;
+
+/// Makes a [`Broker`].
+#[must_use = "a builder does nothing until it is started"]
+#[derive(Default)]
+pub struct BrokerBuilder {
+    config: Config,
+    amqp: Option<String>,
+    management: Option<String>,
+    recovery_progress: Option<RecoveryProgress>,
+}
+
+impl std::fmt::Debug for BrokerBuilder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("BrokerBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BrokerBuilder {
+    /// Starts from a whole configuration. Later calls change it.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Keeps durable queues in this folder. Without it everything is in memory only.
+    pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.config.data_dir = Some(directory.into());
+        self
+    }
+
+    /// Speaks AMQP on this address, for example `127.0.0.1:5672`. Port 0 lets the system choose:
+    /// see [`Broker::amqp_url`].
+    pub fn amqp(mut self, address: impl Into<String>) -> Self {
+        self.amqp = Some(address.into());
+        self
+    }
+
+    /// Answers HTTP on this address, for example `127.0.0.1:15672`.
+    pub fn management(mut self, address: impl Into<String>) -> Self {
+        self.management = Some(address.into());
+        self
+    }
+
+    /// What a confirm promises.
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.config.durability = durability;
+        self
+    }
+
+    /// The user that exists from the start, instead of `guest`. May log in from anywhere.
+    pub fn user(mut self, name: impl Into<String>, password: &str) -> Self {
+        self.config.default_user = name.into();
+        self.config.default_pass = Password::from(password);
+        self
+    }
+
+    /// Calls `progress` with bytes done and bytes in all while a log is recovered.
+    pub fn on_recovery_progress(mut self, progress: RecoveryProgress) -> Self {
+        self.recovery_progress = Some(progress);
+        self
+    }
+
+    /// Recovers what is on disk, binds the ports and starts to serve.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be used or a port cannot be bound. Nothing is left behind then.
+    pub async fn start(mut self) -> Result<Broker, StartError> {
+        if let Some(text) = self.amqp.take() {
+            self.config.amqp = Some(resolve(text)?);
+        }
+        if let Some(text) = self.management.take() {
+            self.config.management = Some(resolve(text)?);
+        }
+        Broker::start(self.config, self.recovery_progress).await
+    }
+}
+
+fn resolve(text: String) -> Result<SocketAddr, StartError> {
+    let resolved = text.to_socket_addrs().and_then(|mut addresses| {
+        addresses
+            .next()
+            .ok_or_else(|| io::Error::other("it names no address"))
+    });
+    resolved.map_err(|source| StartError::Address { text, source })
+}
+
+/// A running broker.
+///
+/// Dropping it stops accepting and ends its tasks without waiting; [`shutdown`](Self::shutdown)
+/// says goodbye to clients and syncs the disk.
+#[derive(Debug)]
+pub struct Broker {
+    config: Config,
+    engine: Arc<Engine>,
+    sessions: Arc<Sessions>,
+    amqp: Option<SocketAddr>,
+    management: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Starts to describe a broker.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
+
+    async fn start(config: Config, progress: Option<RecoveryProgress>) -> Result<Self, StartError> {
+        // Ports first: a port that is taken must not cost a recovery. Nobody is let in before it.
+        let amqp = config.amqp.map(bind).transpose()?;
+        let management = config.management.map(bind).transpose()?;
+        let (store, recovered) = open_store(&config, progress).await?;
+        let engine = Engine::start(engine_settings(&config), store, recovered);
+        engine.ensure_virtual_host(&VirtualHostName::from(config.default_vhost.as_str()));
+        let sessions = Sessions::new(
+            Arc::clone(&engine),
+            session_settings(&config),
+            credentials(&config),
+        );
+        let (stop, stopped) = watch::channel(false);
+        let mut broker = Self {
+            amqp: amqp.as_ref().map(Listener::address),
+            management: management.as_ref().map(Listener::address),
+            config,
+            engine,
+            sessions,
+            stop,
+            tasks: Vec::new(),
+        };
+        let timers = Engine::run_timers(Arc::downgrade(&broker.engine), stopped.clone());
+        broker.tasks.push(tokio::spawn(timers));
+        if let Some(listener) = amqp {
+            let sessions = Arc::clone(&broker.sessions);
+            broker
+                .tasks
+                .push(tokio::spawn(listener.run(sessions, stopped.clone())));
+        }
+        Ok(broker)
+    }
+
+    /// The URL of the AMQP listener, with the default user's credentials; empty without listener.
+    #[must_use]
+    pub fn amqp_url(&self) -> String {
+        self.amqp.map_or_else(String::new, |address| {
+            let user = percent(&self.config.default_user);
+            let password = percent(self.config.default_pass.expose());
+            let host = percent(&self.config.default_vhost);
+            format!("amqp://{user}:{password}@{address}/{host}")
+        })
+    }
+
+    /// Where AMQP is spoken.
+    #[must_use]
+    pub const fn amqp_address(&self) -> Option<SocketAddr> {
+        self.amqp
+    }
+
+    /// Where HTTP is answered.
+    #[must_use]
+    pub const fn management_address(&self) -> Option<SocketAddr> {
+        self.management
+    }
+
+    /// What opening the store found; empty for a broker in memory.
+    #[must_use]
+    pub fn recovery_report(&self) -> RecoveryReport {
+        self.engine.store().status().report
+    }
+
+    /// Opens a connection inside the process: a byte stream that speaks AMQP, without a socket. It
+    /// counts as a connection from this machine.
+    #[allow(
+        clippy::unused_async,
+        reason = "a connection with a handshake may have to wait"
+    )]
+    pub async fn connect(&self) -> io::Result<DuplexStream> {
+        Ok(self.sessions.connect())
+    }
+
+    /// Stops accepting, closes every connection with 320, writes and syncs everything.
+    ///
+    /// # Errors
+    ///
+    /// If something that clients were not told about could not be stored.
+    pub async fn shutdown(mut self) -> Result<(), ShutdownError> {
+        self.stop.send_replace(true);
+        self.engine.clients.close_all("shutdown");
+        let deadline = tokio::time::Instant::now() + GOODBYE;
+        while self.engine.clients.count() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for task in self.tasks.drain(..) {
+            // The tasks end by themselves once they are told to stop.
+            let _ = task.await;
+        }
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || engine.close())
+            .await
+            .map_err(|error| ShutdownError(error.to_string()))?;
+        self.engine
+            .store()
+            .status()
+            .failed
+            .map_or(Ok(()), |reason| Err(ShutdownError(reason)))
+    }
+
+    /// Empties the broker: closes every connection, deletes every queue, exchange and binding that
+    /// was declared. For tests that share one broker.
+    pub async fn reset(&self) {
+        self.engine.clients.close_all("reset");
+        let deadline = tokio::time::Instant::now() + GOODBYE;
+        while self.engine.clients.count() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.engine.clients.open_again();
+        let ticket = self.engine.reset();
+        if let Err(error) = self.engine.durable(ticket).await {
+            tracing::error!(%error, "the reset may not survive a restart");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.engine.clients.close_all("shutdown");
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    session::bind(address).map_err(|source| StartError::Bind { address, source })
+}
+
+async fn open_store(
+    config: &Config,
+    progress: Option<RecoveryProgress>,
+) -> Result<(Arc<dyn Store>, Recovered), StartError> {
+    let Some(directory) = &config.data_dir else {
+        return Ok((Arc::new(MemoryStore::new()), Recovered::default()));
+    };
+    let mut options = StoreOptions::new(directory);
+    options.durability = match config.durability {
+        Durability::Commit => store::Durability::Commit,
+        Durability::Interval(interval) => store::Durability::Interval(interval),
+        Durability::Os => store::Durability::OperatingSystem,
+    };
+    options.disk_free_limit =
+        (config.limits.disk_free_limit_bytes > 0).then_some(config.limits.disk_free_limit_bytes);
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut report = |done, total| {
+            if let Some(progress) = &progress {
+                progress(done, total);
+            }
+        };
+        store::open(options, &mut report)
+    });
+    Ok(opened
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))??)
+}
+
+fn engine_settings(config: &Config) -> EngineSettings {
+    EngineSettings {
+        body_cache_bytes: config.limits.body_cache_bytes,
+        outbox_bytes: config.limits.outbox_bytes,
+        store_backlog_bytes_max: config.limits.store_backlog_bytes_max,
+        node_name: format!("{}@localhost", config.cluster_name),
+    }
+}
+
+fn session_settings(config: &Config) -> SessionSettings {
+    let limits = &config.limits;
+    SessionSettings {
+        handshake_timeout: Duration::from_millis(limits.handshake_timeout_ms),
+        refusal_delay: Duration::from_millis(limits.refusal_delay_ms),
+        channel_max: limits.channel_max,
+        frame_max: limits.frame_max,
+        frame_min: limits.frame_min,
+        initial_frame_max: limits.initial_frame_max,
+        heartbeat_seconds: limits.heartbeat_seconds,
+        message_bytes_max: limits.message_bytes_max,
+        partial_bytes_max: limits.partial_bytes_max,
+        consumers_per_channel_max: limits.consumers_per_channel_max,
+        write_buffer_bytes: limits.write_buffer_bytes,
+        write_buffer_bytes_max: limits.write_buffer_bytes_max,
+        write_timeout: Duration::from_millis(limits.write_timeout_ms),
+        connections_max: limits.connections_max,
+        handshakes_per_address_max: limits.handshakes_per_address_max,
+        anonymous: anonymous(config),
+        product: config.product.clone(),
+        version: config.product_version.clone(),
+        cluster_name: config.cluster_name.clone(),
+    }
+}
+
+/// `ANONYMOUS` means guest with guest's own password, as in RabbitMQ: where another user or password
+/// was configured, it opens nothing.
+fn anonymous(config: &Config) -> Option<LoginRequest> {
+    config.anonymous_login.then(|| LoginRequest {
+        user: "guest".to_owned(),
+        password: Secret::new(b"guest"),
+    })
+}
+
+fn credentials(config: &Config) -> Credentials {
+    let password = Secret::new(config.default_pass.expose().as_bytes());
+    let loopback_only = config.loopback_users.contains(&config.default_user);
+    Credentials::new().with_user(
+        &config.default_user,
+        &password,
+        crate::engine::random(),
+        loopback_only,
+    )
+}
+
+/// Encodes everything that means something in a URL.
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
+}

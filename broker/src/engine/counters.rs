@@ -1,0 +1,46 @@
+//! Counts of what has happened, for the overview. They only grow.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One count.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts `count` more.
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All counts of a broker.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Connections opened.
+    pub(crate) connections_created: Counter,
+    /// Connections closed.
+    pub(crate) connections_closed: Counter,
+    /// Channels opened.
+    pub(crate) channels_created: Counter,
+    /// Channels closed.
+    pub(crate) channels_closed: Counter,
+    /// Queues made.
+    pub(crate) queues_created: Counter,
+    /// Queues removed.
+    pub(crate) queues_deleted: Counter,
+    /// Messages published.
+    pub(crate) published: Counter,
+    /// Messages handed to consumers or by `basic.get`.
+    pub(crate) delivered: Counter,
+    /// Deliveries acknowledged.
+    pub(crate) acknowledged: Counter,
+    /// Publishes confirmed.
+    pub(crate) confirmed: Counter,
+    /// Messages returned because no queue took them.
+    pub(crate) returned: Counter,
+}

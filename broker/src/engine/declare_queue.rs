@@ -1,0 +1,279 @@
+//! Declaring and deleting queues (spec 4.1, 4.2, 4.5).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Engine;
+use super::definitions::{Changes, Definitions};
+use super::exchange::Destination;
+use super::queue::{CloseCondition, CloseRefusal, Queue};
+use super::virtual_host::VirtualHost;
+use crate::model::{
+    AmqpError, Entity, EntityKey, QueueArguments, QueueDefinition, QueueName, QueueProperties,
+};
+use crate::store::Ticket;
+
+/// What a client wants a queue to be.
+#[derive(Debug)]
+pub(crate) struct QueueDeclaration {
+    /// As the client asked; an empty name asks for a generated one.
+    pub(crate) definition: QueueDefinition,
+    /// The connection that asks.
+    pub(crate) connection: u64,
+}
+
+/// A queue that exists, and what its declaration tells the client.
+#[derive(Debug)]
+pub(crate) struct DeclaredQueue {
+    /// Its name.
+    pub(crate) name: QueueName,
+    /// Messages that wait for a consumer.
+    pub(crate) ready: u64,
+    /// Consumers.
+    pub(crate) consumers: usize,
+    /// The answer must wait until this is durable.
+    pub(crate) ticket: Ticket,
+}
+
+/// What a deletion tells the client.
+#[derive(Debug, Default)]
+pub(crate) struct DeletedQueue {
+    /// The messages that were ready.
+    pub(crate) ready: u64,
+    /// The answer must wait until this is durable.
+    pub(crate) ticket: Ticket,
+}
+
+impl VirtualHost {
+    /// Answers a passive declaration (spec 4.1.4).
+    pub(crate) fn inspect_queue(
+        &self,
+        name: &QueueName,
+        connection: u64,
+    ) -> Result<DeclaredQueue, AmqpError> {
+        Ok(declared(
+            &*self.usable_queue(name, connection)?,
+            Ticket::default(),
+        ))
+    }
+
+    /// Makes the queue, or checks that it is as declared.
+    pub(crate) fn declare_queue(
+        &self,
+        engine: &Arc<Engine>,
+        mut declaration: QueueDeclaration,
+    ) -> Result<DeclaredQueue, AmqpError> {
+        let definition = &mut declaration.definition;
+        let generated = definition.name.as_str().is_empty();
+        let properties = QueueProperties {
+            server_named: generated,
+            durable: definition.durable,
+            exclusive: definition.exclusive,
+            auto_delete: definition.auto_delete,
+        };
+        if generated {
+            definition.name = self.generated_name(definition)?;
+        }
+        if definition.exclusive {
+            // Spec 4.1.6: what belongs to a connection cannot outlive it.
+            definition.durable = false;
+        }
+        // RabbitMQ refuses even to declare an existing one again (spec 4.1.2).
+        if !generated && definition.name.as_str().starts_with("amq.") {
+            return Err(AmqpError::queue_name_reserved(&definition.name));
+        }
+        let mut definitions = self.definitions.lock();
+        if let Some(existing) = self.queue(definition.name.as_str()) {
+            self.check_equivalent(&existing, &declaration)?;
+            // The first declaration may still be on its way to the disk.
+            return Ok(declared(&existing, engine.last_ticket()));
+        }
+        let definition = &declaration.definition;
+        let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
+            .map_err(|error| error.for_queue(&definition.name, self.name()))?;
+        let owner = definition.exclusive.then_some(declaration.connection);
+        let queue = engine.new_queue(declaration.definition, arguments, owner);
+        let ticket = self.publish_queue(engine, &mut definitions, &queue);
+        Ok(declared(&queue, ticket))
+    }
+
+    fn publish_queue(
+        &self,
+        engine: &Engine,
+        definitions: &mut Definitions,
+        queue: &Arc<Queue>,
+    ) -> Ticket {
+        let mut changes = Changes::default();
+        if queue.is_durable() {
+            changes.put(Entity::Queue {
+                virtual_host: self.name().clone(),
+                id: queue.id().0,
+                definition: queue.definition().clone(),
+            });
+        }
+        // The record goes first: what is published to the queue must follow it in the log.
+        let ticket = changes.submit(engine);
+        if let Some(connection) = queue.owner() {
+            definitions.owned(connection, Arc::clone(queue));
+        }
+        self.insert_queue(Arc::clone(queue));
+        engine.counters.queues_created.add(1);
+        ticket
+    }
+
+    fn check_equivalent(
+        &self,
+        existing: &Queue,
+        declaration: &QueueDeclaration,
+    ) -> Result<(), AmqpError> {
+        let wanted = &declaration.definition;
+        let current = existing.definition();
+        if existing.is_locked_for(declaration.connection) || wanted.exclusive != current.exclusive {
+            return Err(AmqpError::queue_locked(&wanted.name, self.name()));
+        }
+        let flags = [
+            ("durable", wanted.durable, current.durable),
+            ("auto_delete", wanted.auto_delete, current.auto_delete),
+        ];
+        for (argument, received, current) in flags {
+            if received != current {
+                let difference = format!("received '{received}' but current is '{current}'");
+                return Err(AmqpError::queue_inequivalent(
+                    argument,
+                    &wanted.name,
+                    self.name(),
+                    &difference,
+                ));
+            }
+        }
+        let difference =
+            QueueArguments::difference(current.arguments.fields(), wanted.arguments.fields());
+        match difference {
+            None => Ok(()),
+            Some(difference) => Err(AmqpError::queue_inequivalent(
+                difference.argument,
+                &wanted.name,
+                self.name(),
+                &difference.text,
+            )),
+        }
+    }
+
+    /// Deletes a queue for a client (spec 4.5.1). A missing one counts as deleted.
+    pub(crate) fn delete_queue(
+        &self,
+        engine: &Arc<Engine>,
+        name: &QueueName,
+        connection: u64,
+        condition: CloseCondition,
+    ) -> Result<DeletedQueue, AmqpError> {
+        let mut definitions = self.definitions.lock();
+        let Some(queue) = self.queue(name.as_str()) else {
+            return Ok(DeletedQueue::default());
+        };
+        if queue.is_locked_for(connection) {
+            return Err(AmqpError::queue_locked(name, self.name()));
+        }
+        match self.remove_queue(engine, &mut definitions, &queue, condition) {
+            Ok(deleted) => Ok(deleted),
+            Err(CloseRefusal::NotEmpty) => Err(AmqpError::queue_not_empty(name, self.name())),
+            Err(CloseRefusal::InUse) => Err(AmqpError::queue_in_use(name, self.name())),
+        }
+    }
+
+    /// Deletes an auto-delete queue whose last consumer has gone, unless a new one came (4.2.3).
+    pub(crate) fn delete_unused_queue(&self, engine: &Arc<Engine>, queue: &Arc<Queue>) -> Ticket {
+        let mut definitions = self.definitions.lock();
+        let condition = CloseCondition {
+            if_empty: false,
+            if_unused: true,
+        };
+        self.remove_queue(engine, &mut definitions, queue, condition)
+            .map_or_else(|_| Ticket::default(), |deleted| deleted.ticket)
+    }
+
+    /// Deletes what belongs to a connection that ends (spec 4.2.1).
+    pub(crate) fn delete_exclusive_queues(&self, engine: &Arc<Engine>, connection: u64) -> Ticket {
+        let mut definitions = self.definitions.lock();
+        let mut last = Ticket::default();
+        for queue in definitions.exclusive_queues(connection) {
+            let removed =
+                self.remove_queue(engine, &mut definitions, &queue, CloseCondition::default());
+            last = last.max(removed.map_or_else(|_| Ticket::default(), |deleted| deleted.ticket));
+        }
+        last
+    }
+
+    fn remove_queue(
+        &self,
+        engine: &Arc<Engine>,
+        definitions: &mut Definitions,
+        queue: &Arc<Queue>,
+        condition: CloseCondition,
+    ) -> Result<DeletedQueue, CloseRefusal> {
+        let Some(closed) = queue.close(engine, condition)? else {
+            return Ok(DeletedQueue::default());
+        };
+        self.forget_queue(queue.name());
+        if let Some(connection) = queue.owner() {
+            definitions.disowned(connection, queue);
+        }
+        let mut changes = Changes::default();
+        self.detach(
+            definitions,
+            &Destination::Queue(Arc::clone(queue)),
+            &mut changes,
+        );
+        if queue.is_durable() {
+            changes.remove(EntityKey::Queue { id: queue.id().0 });
+        }
+        engine.counters.queues_deleted.add(1);
+        for link in closed.consumers {
+            let outbox = Arc::clone(&link.outbox);
+            outbox.push_cancelled(link);
+        }
+        Ok(DeletedQueue {
+            ready: closed.ready,
+            ticket: changes.submit(engine),
+        })
+    }
+}
+
+fn declared(queue: &Queue, ticket: Ticket) -> DeclaredQueue {
+    let counts = queue.counts();
+    DeclaredQueue {
+        name: queue.name().clone(),
+        ready: counts.ready,
+        consumers: counts.consumers,
+        ticket,
+    }
+}
+
+impl VirtualHost {
+    /// A name that nobody can guess or has taken (spec 4.1.1).
+    fn generated_name(&self, definition: &QueueDefinition) -> Result<QueueName, AmqpError> {
+        const PREFIX_BYTES_MAX: usize = 64;
+        let fields = definition.arguments.fields();
+        let prefix = match fields
+            .get("x-name-prefix")
+            .map(|value| (value.as_text(), value))
+        {
+            None => "amq.gen",
+            Some((Some(prefix), _)) if prefix.len() <= PREFIX_BYTES_MAX => prefix,
+            Some((_, value)) => {
+                let detail = format!("unacceptable prefix of type {}", value.type_name());
+                let name = &definition.name;
+                return Err(AmqpError::queue_argument(
+                    "x-name-prefix",
+                    name,
+                    self.name(),
+                    &detail,
+                ));
+            }
+        };
+        let unique = URL_SAFE_NO_PAD.encode(super::random::<16>());
+        Ok(QueueName::from(format!("{prefix}-{unique}")))
+    }
+}

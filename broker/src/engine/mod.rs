@@ -1,0 +1,199 @@
+//! The only place where routing, queues and storage meet.
+//!
+//! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
+//! queues, but for a transaction, which takes its queues in the order of their numbers; the last
+//! two are leaves. An exchange's table is read-locked for one routing decision and for nothing
+//! else. No lock is held across an `.await`.
+
+mod budget;
+mod clients;
+mod counters;
+mod declare_exchange;
+mod declare_queue;
+mod definitions;
+mod exchange;
+mod outbox;
+mod publish;
+mod queue;
+mod recover;
+mod settings;
+mod shutdown;
+mod timers;
+mod transaction;
+mod virtual_host;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use ahash::AHashMap;
+use parking_lot::{Mutex, RwLock};
+
+use self::budget::BodyBudget;
+use self::timers::Timers;
+use crate::model::{
+    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueVariant,
+    VirtualHostName,
+};
+use crate::queue::{QueueState, Settings as QueueSettings};
+use crate::store::Store;
+
+pub(crate) use self::clients::{Client, ClientFacts, Clients};
+pub(crate) use self::counters::Counters;
+pub(crate) use self::declare_exchange::BindingRequest;
+pub(crate) use self::declare_queue::QueueDeclaration;
+pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
+pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
+pub(crate) use self::queue::{CloseCondition, Queue};
+pub(crate) use self::settings::EngineSettings;
+pub(crate) use self::transaction::{PartiallyRefused, Transaction};
+pub(crate) use self::virtual_host::VirtualHost;
+pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
+pub(crate) use crate::store::{Outcome, Progress, Ticket};
+
+/// A broker without its listeners.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    settings: EngineSettings,
+    store: Arc<dyn Store>,
+    hosts: RwLock<AHashMap<VirtualHostName, Arc<VirtualHost>>>,
+    /// Who is connected.
+    pub(crate) clients: Clients,
+    /// What has happened so far, for the overview.
+    pub(crate) counters: Counters,
+    bodies: BodyBudget,
+    timers: Timers,
+    started: Instant,
+    next_consumer: AtomicU64,
+    next_transient_queue: AtomicU32,
+    last_ticket: AtomicU64,
+    /// Serialises the removal of virtual hosts and resets with one another.
+    administration: Mutex<()>,
+}
+
+impl Engine {
+    /// The settings that it was made with.
+    pub(crate) const fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// Both clocks.
+    pub(crate) fn now(&self) -> Now {
+        Now::read(self.started)
+    }
+
+    /// How long it has been running.
+    pub(crate) fn uptime(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The virtual host of that name.
+    pub(crate) fn virtual_host(&self, name: &str) -> Option<Arc<VirtualHost>> {
+        self.hosts.read().get(name).cloned()
+    }
+
+    /// All virtual hosts.
+    pub(crate) fn virtual_hosts(&self) -> Vec<Arc<VirtualHost>> {
+        self.hosts.read().values().cloned().collect()
+    }
+
+    /// A number for a new consumer.
+    pub(crate) fn next_consumer_key(&self) -> ConsumerKey {
+        ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Hands records to the store; returns the ticket of the last, or zero if there were none.
+    pub(crate) fn submit(&self, operations: &mut Vec<Operation>) -> Ticket {
+        if operations.is_empty() || !self.store.records() {
+            operations.clear();
+            return Ticket::default();
+        }
+        let ticket = self.store.submit(operations);
+        self.last_ticket.fetch_max(ticket.0, Ordering::AcqRel);
+        ticket
+    }
+
+    /// The ticket of everything that was handed over so far.
+    pub(crate) fn last_ticket(&self) -> Ticket {
+        Ticket(self.last_ticket.load(Ordering::Acquire))
+    }
+
+    /// Waits until the records of `ticket` are as durable as configured.
+    pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), StorageFailed> {
+        if ticket == Ticket::default() {
+            return Ok(());
+        }
+        let mut progress = self.store.watch();
+        loop {
+            match progress.borrow_and_update().outcome(ticket) {
+                Outcome::Durable => return Ok(()),
+                Outcome::Failed => return Err(StorageFailed),
+                Outcome::Pending | Outcome::Written => {}
+            }
+            if progress.changed().await.is_err() {
+                return Err(StorageFailed);
+            }
+        }
+    }
+
+    /// Told at every turn of the commit thread.
+    pub(crate) fn progress(&self) -> tokio::sync::watch::Receiver<Progress> {
+        self.store.watch()
+    }
+
+    /// Whether publishers must wait until the store has written what it holds.
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.store.pending_bytes() > self.settings.store_backlog_bytes_max
+    }
+
+    fn new_queue(
+        &self,
+        definition: QueueDefinition,
+        arguments: QueueArguments,
+        owner: Option<u64>,
+    ) -> Arc<Queue> {
+        let recorded = definition.durable && self.store.records();
+        let id = if definition.durable {
+            self.store.next_queue_id()
+        } else {
+            // Never met on disk: transient queues have no records.
+            QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
+        };
+        let state = QueueState::new(queue_settings(&arguments, recorded));
+        Arc::new(Queue::new(id, definition, arguments, owner, state))
+    }
+}
+
+/// The store could not make something durable; nothing that waits for it may be confirmed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the store could not make the change durable")]
+pub(crate) struct StorageFailed;
+
+fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
+    let highest = match &arguments.variant {
+        QueueVariant::Classic { max_priority } => max_priority.unwrap_or(0),
+        QueueVariant::Quorum(_) => 0,
+    };
+    QueueSettings {
+        levels: u16::from(highest) + 1,
+        recorded,
+        counts_deliveries: false,
+    }
+}
+
+/// Bytes that nobody can guess.
+///
+/// Without a source of randomness there is no safe name or salt to hand out, so this waits for the
+/// system's, which cannot fail once the machine has started.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    while getrandom::fill(&mut bytes).is_err() {
+        std::thread::yield_now();
+    }
+    bytes
+}

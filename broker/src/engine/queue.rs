@@ -1,0 +1,666 @@
+//! A queue at run time: a lock around the pure state machine, and nothing else.
+//!
+//! Every change is one *turn*: lock, change, dispatch, hand the records to the store and the
+//! deliveries to the outboxes, unlock, and only then wake, load and report. Lock order:
+//! `definitions → one Queue → Outbox | the store's buffer`; the last two are leaves.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use super::Engine;
+use super::outbox::{BurstSink, ConsumerLink, Handover, Outgoing};
+use super::publish::Origin;
+use crate::model::{
+    Message, Now, Operation, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, Seq,
+    SeqRange, Settlement, Stored,
+};
+use crate::queue::{
+    Admission, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, QueueState,
+    Settings,
+};
+use crate::store::{LoadError, Ticket};
+
+/// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
+const BLOCKS_KEPT: usize = 64;
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+pub(super) type State = QueueState<Arc<ConsumerLink>>;
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    number: u64,
+    id: QueueId,
+    definition: QueueDefinition,
+    arguments: QueueArguments,
+    owner: Option<u64>,
+    guarded: Mutex<Guarded>,
+    /// Told whenever something was read back from disk, for those who wait in `get`.
+    loaded: Notify,
+    /// What this queue last added to the broker-wide count of resident bytes.
+    resident_bytes: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Guarded {
+    state: State,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// A panic left the state half changed; it serves nothing until the broker restarts.
+    Crashed,
+    Deleted,
+}
+
+/// What must hold for a deletion.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CloseCondition {
+    /// No message may be ready.
+    pub(crate) if_empty: bool,
+    /// No consumer may be there.
+    pub(crate) if_unused: bool,
+}
+
+/// Why a queue is not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseRefusal {
+    /// Messages are ready.
+    NotEmpty,
+    /// Consumers are there.
+    InUse,
+}
+
+/// What a deleted queue leaves behind.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// Messages that were ready.
+    pub(crate) ready: u64,
+    /// Consumers to be told.
+    pub(crate) consumers: Vec<Arc<ConsumerLink>>,
+}
+
+/// One turn's outcome while the queue is locked.
+pub(super) struct Turn<'a> {
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) now: Now,
+    pub(super) effects: Vec<Effect>,
+    operations: Vec<Operation>,
+    later: Vec<Effect>,
+    sink: BurstSink,
+    queue: QueueId,
+    /// Set when the disk did not answer: asking again at once would ask for ever.
+    holds: bool,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(engine: &'a Arc<Engine>, queue: QueueId) -> Self {
+        Self {
+            engine,
+            now: engine.now(),
+            effects: Vec::new(),
+            operations: Vec::new(),
+            later: Vec::new(),
+            sink: BurstSink::default(),
+            queue,
+            holds: false,
+        }
+    }
+
+    /// Adds a message to the queue. A lease that the arrival asks for is handed over before the
+    /// arrival's own record: that is what lets the message be delivered without waiting.
+    pub(super) fn enqueue(&mut self, state: &mut State, message: Message) {
+        let recordable = message.is_persistent().then(|| message.clone());
+        let Admission::Accepted { seq, record } =
+            state.enqueue(self.now, message, &mut self.effects);
+        if !self.effects.is_empty() {
+            self.absorb();
+        }
+        if let Some(message) = recordable.filter(|_| record) {
+            let queue = self.queue;
+            self.operations.push(Operation::Enqueue {
+                message,
+                queue,
+                seq,
+                deadline_ms: 0,
+            });
+        }
+    }
+
+    pub(super) fn dispatch(&mut self, state: &mut State) {
+        if self.holds {
+            return;
+        }
+        state.dispatch(self.now, &mut self.sink, &mut self.effects);
+        self.absorb();
+    }
+
+    /// Turns effects into records, and keeps the rest for after the unlock.
+    pub(super) fn absorb(&mut self) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Settled(ranges) => {
+                    self.operations.push(Operation::Settle {
+                        queue: self.queue,
+                        ranges,
+                    });
+                }
+                Effect::Requeued {
+                    ranges,
+                    delivery_count,
+                } => self.operations.push(Operation::Requeue {
+                    queue: self.queue,
+                    ranges,
+                    delivery_count,
+                }),
+                Effect::ExtendLease { up_to } => {
+                    self.operations.push(Operation::Delivered {
+                        queue: self.queue,
+                        up_to,
+                    });
+                    self.later.push(Effect::ExtendLease { up_to });
+                }
+                Effect::SettledBlocks(range) => {
+                    let ranges = vec![range];
+                    self.operations.push(Operation::Settle {
+                        queue: self.queue,
+                        ranges,
+                    });
+                }
+                Effect::LoadBlock { .. }
+                | Effect::LoadBodies(_)
+                | Effect::Damaged { .. }
+                | Effect::Missing { .. } => self.later.push(effect),
+            }
+        }
+    }
+
+    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.operations)
+    }
+
+    /// Hands records to the store and deliveries to the outboxes; the queue is still locked.
+    pub(super) fn hand_over(mut self) -> Aftermath {
+        let ticket = self.engine.submit(&mut self.operations);
+        Aftermath {
+            ticket,
+            later: self.later,
+            handover: self.sink.finish(),
+        }
+    }
+}
+
+/// What is left of a turn once the queue is unlocked.
+pub(super) struct Aftermath {
+    ticket: Ticket,
+    later: Vec<Effect>,
+    handover: Handover,
+}
+
+impl Aftermath {
+    /// The same, with records that were handed over before.
+    pub(super) fn covering(mut self, ticket: Ticket) -> Self {
+        self.ticket = self.ticket.max(ticket);
+        self
+    }
+}
+
+impl Queue {
+    pub(super) fn new(
+        id: QueueId,
+        definition: QueueDefinition,
+        arguments: QueueArguments,
+        owner: Option<u64>,
+        state: State,
+    ) -> Self {
+        Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            id,
+            definition,
+            arguments,
+            owner,
+            guarded: Mutex::new(Guarded {
+                state,
+                phase: Phase::Running,
+            }),
+            loaded: Notify::new(),
+            resident_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Tells queues of the same name apart, and orders their locks.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The queue's number on disk.
+    pub(crate) const fn id(&self) -> QueueId {
+        self.id
+    }
+
+    /// The queue's name.
+    pub(crate) const fn name(&self) -> &QueueName {
+        &self.definition.name
+    }
+
+    /// As declared.
+    pub(crate) const fn definition(&self) -> &QueueDefinition {
+        &self.definition
+    }
+
+    /// The declared arguments, parsed.
+    pub(crate) const fn arguments(&self) -> &QueueArguments {
+        &self.arguments
+    }
+
+    /// Whether it survives a restart.
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.definition.durable
+    }
+
+    /// The connection that it belongs to, if it is exclusive.
+    pub(crate) const fn owner(&self) -> Option<u64> {
+        self.owner
+    }
+
+    /// Whether it is exclusive to another connection than `connection` (spec 4.2.2).
+    pub(crate) fn is_locked_for(&self, connection: u64) -> bool {
+        self.owner.is_some_and(|owner| owner != connection)
+    }
+
+    /// Counts of what it holds.
+    pub(crate) fn counts(&self) -> Counts {
+        self.guarded.lock().state.counts()
+    }
+
+    /// Adds messages, in order. Says which publishes it refused; the ticket covers the records of
+    /// the others and is zero if nothing was recorded.
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        messages: Vec<(Message, Origin)>,
+    ) -> (Vec<Origin>, Ticket) {
+        self.turn(engine, |state, turn| {
+            let mut refused = Vec::new();
+            for (message, origin) in messages {
+                if self.refuses(state, &message) {
+                    refused.push(origin);
+                } else {
+                    turn.enqueue(state, message);
+                    // What a consumer can take at once does not count towards the length.
+                    if self.is_bounded() {
+                        turn.dispatch(state);
+                    }
+                }
+            }
+            refused
+        })
+        .unwrap_or_default()
+    }
+
+    fn is_bounded(&self) -> bool {
+        matches!(
+            self.arguments.overflow,
+            Some(Overflow::RejectPublish | Overflow::RejectPublishDeadLetter)
+        )
+    }
+
+    /// Whether one more message would be too many for a queue that refuses the newest (spec 7.3.2).
+    pub(super) fn refuses(&self, state: &State, message: &Message) -> bool {
+        if !self.is_bounded() {
+            return false;
+        }
+        let counts = state.counts();
+        let (length, bytes) = (
+            counts.ready + 1,
+            counts.ready_bytes + message.body().len() as u64,
+        );
+        let exceeds = |value: u64, max: Option<u64>| max.is_some_and(|max| value > max);
+        exceeds(length, self.arguments.max_length)
+            || exceeds(bytes, self.arguments.max_length_bytes)
+    }
+
+    /// Settles deliveries.
+    pub(crate) fn settle(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        seqs: &[Seq],
+        settlement: Settlement,
+    ) -> Ticket {
+        self.turn(engine, |state, turn| {
+            state.settle(turn.now, seqs, settlement, &mut turn.effects);
+            turn.absorb();
+        })
+        .map_or_else(Ticket::default, |((), ticket)| ticket)
+    }
+
+    /// Takes one message for `basic.get`, reading it back from disk if need be.
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        no_ack: bool,
+    ) -> Option<(Delivery, u64)> {
+        loop {
+            let loaded = self.loaded.notified();
+            tokio::pin!(loaded);
+            // Registered before the question, so that an answer in between is not missed.
+            loaded.as_mut().enable();
+            let (got, _) = self.turn(engine, |state, turn| {
+                let got = state.get(turn.now, no_ack, &mut turn.effects);
+                turn.absorb();
+                got
+            })?;
+            match got {
+                Get::Empty => return None,
+                Get::Message {
+                    delivery,
+                    ready_left,
+                } => return Some((delivery, ready_left)),
+                Get::Loading => loaded.await,
+            }
+        }
+    }
+
+    /// Removes what is ready and says how much that was.
+    pub(crate) fn purge(self: &Arc<Self>, engine: &Arc<Engine>) -> (u64, Ticket) {
+        self.turn(engine, |state, turn| {
+            let purged = state.purge(&mut turn.effects);
+            turn.absorb();
+            purged
+        })
+        .unwrap_or_default()
+    }
+
+    /// Adds a consumer. Its deliveries start with `resume`, so that `consume-ok` comes first.
+    pub(crate) fn consume(
+        &self,
+        consumer: Consumer<Arc<ConsumerLink>>,
+    ) -> Result<(), ConsumeRefusal> {
+        let mut guarded = self.guarded.lock();
+        match guarded.phase {
+            Phase::Running => guarded.state.consume(consumer),
+            // A queue that is gone never delivers; the caller looked it up a moment ago.
+            Phase::Crashed | Phase::Deleted => Ok(()),
+        }
+    }
+
+    /// Lets consumers go on that had no room or credit.
+    pub(crate) fn resume(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) {
+        self.turn(engine, |state, _| state.resume(link.key));
+    }
+
+    /// A lease is on disk: what it covers may be delivered.
+    pub(super) fn lease_written(self: &Arc<Self>, engine: &Arc<Engine>, up_to: Seq) {
+        self.turn(engine, |state, _| state.lease_written(up_to.level(), up_to));
+        self.loaded.notify_waiters();
+    }
+
+    /// Records exactly what was delivered: this is a clean stop.
+    pub(super) fn tighten(self: &Arc<Self>, engine: &Arc<Engine>) {
+        self.turn(engine, |state, turn| {
+            state.tighten(&mut turn.effects);
+            turn.absorb();
+            turn.holds = true;
+        });
+    }
+
+    /// Gives up the slots of blocks below `up_to` that the store's index holds, if the queue is
+    /// long.
+    pub(super) fn page_out(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, up_to: u64) {
+        self.turn(engine, |state, _| {
+            let is_held = |block: u64| {
+                block
+                    .checked_add(1)
+                    .and_then(|next| next.checked_mul(crate::queue::BLOCK_PLACES))
+                    .is_some_and(|end| end <= up_to)
+            };
+            state.page_out(level, BLOCKS_KEPT, &is_held);
+        });
+    }
+
+    /// Removes a consumer. Returns whether the queue is now without any, having had one.
+    pub(crate) fn cancel(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) -> bool {
+        self.turn(engine, |state, _| {
+            state
+                .cancel(link.key)
+                .is_some_and(|cancelled| cancelled.remaining == 0)
+        })
+        .is_some_and(|(unused, _)| unused)
+    }
+
+    /// Deletes the queue if the condition holds. `None` if it was deleted before.
+    pub(super) fn close(
+        &self,
+        engine: &Engine,
+        condition: CloseCondition,
+    ) -> Result<Option<Closed>, CloseRefusal> {
+        let mut guarded = self.guarded.lock();
+        if guarded.phase == Phase::Deleted {
+            return Ok(None);
+        }
+        let counts = guarded.state.counts();
+        if condition.if_empty && counts.ready > 0 {
+            return Err(CloseRefusal::NotEmpty);
+        }
+        if condition.if_unused && counts.consumers > 0 {
+            return Err(CloseRefusal::InUse);
+        }
+        let consumers = guarded
+            .state
+            .consumers()
+            .map(|(_, link)| Arc::clone(link))
+            .collect();
+        guarded.phase = Phase::Deleted;
+        // The messages go now, not when the last handle does.
+        guarded.state = State::new(Settings {
+            levels: 1,
+            recorded: false,
+            counts_deliveries: false,
+        });
+        drop(guarded);
+        self.account(engine, 0);
+        self.loaded.notify_waiters();
+        Ok(Some(Closed {
+            ready: counts.ready,
+            consumers,
+        }))
+    }
+
+    /// Locks for a change that spans several queues; `None` if it is gone.
+    pub(super) fn lock(&self) -> Option<LockedQueue<'_>> {
+        let mut guarded = self.guarded.lock();
+        if guarded.phase != Phase::Running {
+            return None;
+        }
+        guarded.phase = Phase::Crashed;
+        Some(LockedQueue { guarded })
+    }
+
+    /// Runs one turn. `None` if the queue is deleted or crashed.
+    pub(super) fn turn<R>(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        act: impl FnOnce(&mut State, &mut Turn<'_>) -> R,
+    ) -> Option<(R, Ticket)> {
+        let mut turn = Turn::new(engine, self.id);
+        let mut guarded = self.guarded.lock();
+        if guarded.phase != Phase::Running {
+            return None;
+        }
+        // A panic below leaves the phase as it is set here.
+        guarded.phase = Phase::Crashed;
+        let result = act(&mut guarded.state, &mut turn);
+        turn.dispatch(&mut guarded.state);
+        let aftermath = turn.hand_over();
+        self.keep_within_budget(engine, &mut guarded.state);
+        guarded.phase = Phase::Running;
+        drop(guarded);
+        let ticket = aftermath.ticket;
+        self.finish(engine, aftermath);
+        Some((result, ticket))
+    }
+
+    /// Drops bodies that the log holds when the whole broker keeps too many.
+    pub(super) fn keep_within_budget(&self, engine: &Engine, state: &mut State) {
+        let resident = state.counts().resident_bytes;
+        let excess = self.account(engine, resident).min(resident);
+        if excess > 0 && state.release_bodies(excess) > 0 {
+            self.account(engine, state.counts().resident_bytes);
+        }
+    }
+
+    /// Tells the broker-wide count what this queue keeps now; returns how much the whole is over.
+    fn account(&self, engine: &Engine, resident: usize) -> usize {
+        let before = self.resident_bytes.swap(resident, Ordering::Relaxed);
+        engine.bodies.replace(before, resident)
+    }
+
+    /// Does what must not be done under the lock.
+    pub(super) fn finish(self: &Arc<Self>, engine: &Arc<Engine>, aftermath: Aftermath) {
+        let Aftermath {
+            ticket,
+            later,
+            mut handover,
+        } = aftermath;
+        handover.wake();
+        for effect in later {
+            self.run(engine, effect, ticket);
+        }
+        for link in handover.resume {
+            link.queue.resume(engine, &link);
+        }
+        let undeliverable: Vec<Seq> = handover
+            .undeliverable
+            .into_iter()
+            .filter_map(returnable)
+            .collect();
+        if !undeliverable.is_empty() {
+            self.settle(engine, &undeliverable, Settlement::Requeue);
+        }
+    }
+
+    fn run(self: &Arc<Self>, engine: &Arc<Engine>, effect: Effect, ticket: Ticket) {
+        match effect {
+            Effect::ExtendLease { up_to } => engine.await_lease(self, ticket, up_to),
+            Effect::LoadBlock { level, first } => self.load_block(engine, level, first),
+            Effect::LoadBodies(places) => self.load_bodies(engine, places),
+            Effect::Damaged { ranges } => tracing::error!(
+                queue = %self.definition.name,
+                places = ranges.iter().map(|range: &SeqRange| range.count()).sum::<u64>(),
+                first = ranges.first().map_or(0, |range| range.first.0),
+                "messages could not be read back and are lost to damage"
+            ),
+            Effect::Missing { messages } => tracing::error!(
+                queue = %self.definition.name,
+                messages,
+                "the index held fewer messages than it had counted"
+            ),
+            Effect::Settled(_) | Effect::SettledBlocks(_) | Effect::Requeued { .. } => {}
+        }
+    }
+
+    fn load_block(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, first: Seq) {
+        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
+        let block = first.position() / crate::queue::BLOCK_PLACES;
+        engine.store().load_block(
+            self.id,
+            level,
+            block,
+            Box::new(move |loaded| {
+                queue.turn(&reply_engine, |state, turn| {
+                    match loaded {
+                        Ok(entries) => {
+                            let entries: Vec<_> =
+                                entries.into_iter().map(super::recover::entry).collect();
+                            state.block_loaded(level, first, &entries, &mut turn.effects);
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "an index block could not be read");
+                            let failure = load_failure(&error);
+                            turn.holds = failure == LoadFailure::Unavailable;
+                            state.block_failed(level, first, failure, &mut turn.effects);
+                        }
+                    }
+                    turn.absorb();
+                });
+                queue.loaded.notify_waiters();
+            }),
+        );
+    }
+
+    fn load_bodies(self: &Arc<Self>, engine: &Arc<Engine>, places: Vec<(Seq, Stored)>) {
+        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
+        engine.store().load_bodies(
+            self.id,
+            places,
+            Box::new(move |bodies| {
+                queue.turn(&reply_engine, |state, turn| {
+                    let bodies: Vec<_> = bodies
+                        .into_iter()
+                        .map(|(seq, body)| (seq, body.map_err(|error| load_failure(&error))))
+                        .collect();
+                    turn.holds = bodies
+                        .iter()
+                        .any(|(_, body)| matches!(body, Err(LoadFailure::Unavailable)));
+                    state.bodies_loaded(bodies, &mut turn.effects);
+                    turn.absorb();
+                });
+                queue.loaded.notify_waiters();
+            }),
+        );
+    }
+}
+
+/// Damage is for ever; anything else may pass.
+fn load_failure(error: &LoadError) -> LoadFailure {
+    match error {
+        LoadError::Gone { .. } | LoadError::Damaged { .. } => LoadFailure::Damaged,
+        LoadError::Io(_) | LoadError::Closed => LoadFailure::Unavailable,
+    }
+}
+
+// Two queues are the same only if they are one: a name may be deleted and declared again.
+impl PartialEq for Queue {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Queue {}
+
+impl Hash for Queue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+/// The place of a delivery that its queue still counts as unacknowledged.
+fn returnable(entry: Outgoing) -> Option<Seq> {
+    match entry {
+        Outgoing::Delivery(link, delivery) if !link.no_ack => Some(delivery.seq),
+        Outgoing::Delivery(..) | Outgoing::Cancelled(_) => None,
+    }
+}
+
+/// A queue that is locked together with others.
+pub(super) struct LockedQueue<'a> {
+    guarded: MutexGuard<'a, Guarded>,
+}
+
+impl LockedQueue<'_> {
+    pub(super) fn state(&mut self) -> &mut State {
+        &mut self.guarded.state
+    }
+
+    /// Unlocks. A queue that is dropped without this was left half changed by a panic.
+    pub(super) fn finish(mut self) {
+        self.guarded.phase = Phase::Running;
+    }
+}

@@ -1,0 +1,216 @@
+//! From what was on disk to a running engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Instant;
+
+use ahash::AHashMap;
+use parking_lot::{Mutex, RwLock};
+
+use super::budget::BodyBudget;
+use super::clients::Clients;
+use super::counters::Counters;
+use super::declare_exchange::BindingRequest;
+use super::exchange::Exchange;
+use super::queue::Queue;
+use super::settings::EngineSettings;
+use super::timers::Timers;
+use super::virtual_host::VirtualHost;
+use super::{Engine, queue_settings};
+use crate::model::{
+    Entity, QueueArguments, QueueDefinition, QueueId, QueueProperties, VirtualHostName,
+};
+use crate::queue::{BlockEntry, QueueState, Recovered as RecoveredState, RecoveredLevel};
+use crate::store::{self, CheckpointNews, HeldLevel, Recovered, RecoveredQueue, Store};
+
+/// The first number of queues that are not on disk. They never meet those that are, but a log line
+/// should not confuse the two.
+const TRANSIENT_QUEUE_FIRST: u32 = 1 << 31;
+
+impl Engine {
+    /// An engine with everything that `recovered` describes.
+    pub(crate) fn start(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        recovered: Recovered,
+    ) -> Arc<Self> {
+        let engine = Arc::new(Self {
+            bodies: BodyBudget::new(settings.body_cache_bytes),
+            settings,
+            store,
+            hosts: RwLock::default(),
+            clients: Clients::default(),
+            counters: Counters::default(),
+            timers: Timers::default(),
+            started: Instant::now(),
+            next_consumer: AtomicU64::new(1),
+            next_transient_queue: AtomicU32::new(TRANSIENT_QUEUE_FIRST),
+            last_ticket: AtomicU64::new(0),
+            administration: Mutex::new(()),
+        });
+        let mut queues: AHashMap<QueueId, RecoveredQueue> = recovered
+            .queues
+            .into_iter()
+            .map(|queue| (queue.id, queue))
+            .collect();
+        for entity in recovered.definitions {
+            engine.apply(entity, &mut queues);
+        }
+        engine.follow_checkpoints();
+        engine
+    }
+
+    /// Makes sure that a virtual host exists.
+    pub(crate) fn ensure_virtual_host(&self, name: &VirtualHostName) -> Arc<VirtualHost> {
+        let mut hosts = self.hosts.write();
+        let host = hosts
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(VirtualHost::new(name.clone())));
+        Arc::clone(host)
+    }
+
+    /// Applies one definition to the running engine without recording it: it is on disk already.
+    fn apply(&self, entity: Entity, queues: &mut AHashMap<QueueId, RecoveredQueue>) {
+        match entity {
+            Entity::VirtualHost { name } => {
+                self.ensure_virtual_host(&name);
+            }
+            Entity::Exchange {
+                virtual_host,
+                definition,
+            } => {
+                let host = self.ensure_virtual_host(&virtual_host);
+                host.insert_exchange(Arc::new(Exchange::new(definition)));
+            }
+            Entity::Queue {
+                virtual_host,
+                id,
+                definition,
+            } => {
+                let host = self.ensure_virtual_host(&virtual_host);
+                let recovered = queues.remove(&QueueId(id));
+                host.insert_queue(self.recover_queue(&host, QueueId(id), definition, recovered));
+            }
+            Entity::Binding {
+                virtual_host,
+                definition,
+            } => {
+                let host = self.ensure_virtual_host(&virtual_host);
+                let request = BindingRequest {
+                    source: definition.source,
+                    destination_kind: definition.destination_kind,
+                    destination: definition.destination,
+                    routing_key: definition.routing_key,
+                    arguments: definition.arguments,
+                    connection: 0,
+                };
+                if let Err(error) = host.restore_binding(&request) {
+                    tracing::warn!(%error, ?request, "a binding on disk has lost an end");
+                }
+            }
+        }
+    }
+
+    fn recover_queue(
+        &self,
+        host: &VirtualHost,
+        id: QueueId,
+        definition: QueueDefinition,
+        recovered: Option<RecoveredQueue>,
+    ) -> Arc<Queue> {
+        let properties = QueueProperties {
+            server_named: false,
+            durable: definition.durable,
+            exclusive: definition.exclusive,
+            auto_delete: definition.auto_delete,
+        };
+        let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
+            .unwrap_or_else(|error| {
+                let (queue, host) = (&definition.name, host.name());
+                tracing::error!(%queue, %host, %error, "arguments on disk are ignored");
+                QueueArguments::default()
+            });
+        let settings = queue_settings(&arguments, true);
+        let state = recovered.map_or_else(
+            || QueueState::new(settings),
+            |recovered| QueueState::recover(settings, state(recovered)),
+        );
+        Arc::new(Queue::new(id, definition, arguments, None, state))
+    }
+
+    /// Lets long queues give up what the store's index holds as well.
+    fn follow_checkpoints(self: &Arc<Self>) {
+        let engine = Arc::downgrade(self);
+        self.store().on_checkpoint(Box::new(move |news| {
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            engine.page_out(news);
+        }));
+    }
+}
+
+impl Engine {
+    /// Gives up what the index holds of queues that are long enough for it to matter.
+    fn page_out(self: &Arc<Self>, news: &CheckpointNews) {
+        let held: AHashMap<QueueId, Vec<&HeldLevel>> =
+            news.held
+                .iter()
+                .fold(AHashMap::default(), |mut held, level| {
+                    held.entry(level.queue).or_insert_with(Vec::new).push(level);
+                    held
+                });
+        for host in self.virtual_hosts() {
+            for queue in host.all_queues().iter().filter(|queue| queue.is_durable()) {
+                for level in held.get(&queue.id()).into_iter().flatten() {
+                    queue.page_out(self, level.level, level.up_to);
+                }
+            }
+        }
+    }
+}
+
+fn state(recovered: RecoveredQueue) -> RecoveredState {
+    let highest = recovered.levels.iter().map(|level| level.level).max();
+    let mut levels: Vec<RecoveredLevel> = Vec::new();
+    levels.resize_with(
+        highest.map_or(0, |highest| usize::from(highest) + 1),
+        Default::default,
+    );
+    for level in recovered.levels {
+        let entries = level.entries.into_iter().map(entry).collect();
+        levels[usize::from(level.level)] = RecoveredLevel {
+            next_position: level.next_position,
+            lease: level.lease,
+            blocks: level
+                .blocks
+                .into_iter()
+                .map(|range| range.first..=range.last)
+                .collect(),
+            settled_since: level.settled_since,
+            entries,
+        };
+    }
+    RecoveredState {
+        levels,
+        ready_count: recovered.ready_count,
+        ready_bytes: recovered.ready_bytes,
+        delivery_counts: recovered
+            .delivery_counts
+            .into_iter()
+            .map(|delivered| (delivered.seq, delivered.count))
+            .collect(),
+        all_redelivered: recovered.all_redelivered,
+    }
+}
+
+/// An index entry in the queue's own terms.
+pub(super) fn entry(entry: store::BlockEntry) -> BlockEntry {
+    BlockEntry {
+        seq: entry.seq,
+        location: entry.stored,
+        bytes: entry.bytes,
+        deadline_ms: entry.deadline_ms,
+        redelivered: entry.redelivered,
+    }
+}

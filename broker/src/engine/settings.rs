@@ -1,0 +1,14 @@
+//! The engine's limits; `Config` fills them in.
+
+/// What bounds the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineSettings {
+    /// Bodies kept in memory although the log holds them, in bytes, for the whole broker.
+    pub(crate) body_cache_bytes: usize,
+    /// Deliveries that may wait for one connection, in bytes.
+    pub(crate) outbox_bytes: usize,
+    /// Records handed to the store and not yet written, in bytes, before publishers wait.
+    pub(crate) store_backlog_bytes_max: usize,
+    /// The name that management and logs give to this node.
+    pub(crate) node_name: String,
+}

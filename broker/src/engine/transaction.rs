@@ -1,0 +1,112 @@
+//! `tx.commit`: publishes and settlements that take effect together, a crash included.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
+use super::Engine;
+use super::publish::Route;
+use super::queue::{Queue, Turn};
+use crate::model::{Message, Operation, Seq, Settlement};
+use crate::store::Ticket;
+
+/// What a transaction does to one queue.
+#[derive(Debug, Default)]
+struct Part {
+    messages: Vec<Message>,
+    settlements: Vec<(Seq, Settlement)>,
+}
+
+/// Some queue had no room for a message of the transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartiallyRefused;
+
+/// A transaction that is about to be committed.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    parts: AHashMap<u64, (Option<Arc<Queue>>, Part)>,
+}
+
+impl Transaction {
+    /// Adds a publish.
+    pub(crate) fn publish(&mut self, route: &Route, message: &Message) {
+        for queue in route.queues() {
+            self.part(queue).messages.push(message.clone());
+        }
+    }
+
+    /// Adds a settlement.
+    pub(crate) fn settle(&mut self, queue: &Arc<Queue>, seq: Seq, settlement: Settlement) {
+        self.part(queue).settlements.push((seq, settlement));
+    }
+
+    fn part(&mut self, queue: &Arc<Queue>) -> &mut Part {
+        let (known, part) = self.parts.entry(queue.number()).or_default();
+        known.get_or_insert_with(|| Arc::clone(queue));
+        part
+    }
+
+    /// Applies everything while all queues are locked, in the order of their numbers, and hands it
+    /// to the store as one operation. It has happened once the ticket is durable.
+    ///
+    /// # Errors
+    ///
+    /// If some queue refused a message; everything else has been committed (spec 6.2.3).
+    pub(crate) fn commit(self, engine: &Arc<Engine>) -> Result<Ticket, PartiallyRefused> {
+        let mut parts: Vec<(Arc<Queue>, Part)> = self
+            .parts
+            .into_values()
+            .filter_map(|(queue, part)| queue.map(|queue| (queue, part)))
+            .collect();
+        parts.sort_unstable_by_key(|(queue, _)| queue.number());
+
+        let mut refused = false;
+        let mut operations = Vec::new();
+        let mut open = Vec::with_capacity(parts.len());
+        for (queue, part) in &parts {
+            let Some(mut locked) = queue.lock() else {
+                continue;
+            };
+            let mut turn = Turn::new(engine, queue.id());
+            for message in &part.messages {
+                if queue.refuses(locked.state(), message) {
+                    refused = true;
+                } else {
+                    turn.enqueue(locked.state(), message.clone());
+                }
+            }
+            for (seq, settlement) in &part.settlements {
+                let state = locked.state();
+                state.settle(turn.now, &[*seq], *settlement, &mut turn.effects);
+            }
+            turn.absorb();
+            operations.append(&mut turn.take_operations());
+            open.push((queue, locked, turn));
+        }
+        let mut ticket = Ticket::default();
+        if !operations.is_empty() {
+            // A lease covers messages that may be on disk already, so it goes ahead by itself.
+            let (mut leases, changes): (Vec<_>, Vec<_>) = operations
+                .into_iter()
+                .partition(|operation| matches!(operation, Operation::Delivered { .. }));
+            leases.push(Operation::Transaction(changes));
+            ticket = engine.submit(&mut leases);
+        }
+        let mut aftermaths = Vec::with_capacity(open.len());
+        for (queue, mut locked, mut turn) in open {
+            turn.dispatch(locked.state());
+            let aftermath = turn.hand_over().covering(ticket);
+            queue.keep_within_budget(engine, locked.state());
+            locked.finish();
+            aftermaths.push((queue, aftermath));
+        }
+        for (queue, aftermath) in aftermaths {
+            queue.finish(engine, aftermath);
+        }
+        if refused {
+            Err(PartiallyRefused)
+        } else {
+            Ok(ticket)
+        }
+    }
+}

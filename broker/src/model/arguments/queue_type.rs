@@ -1,0 +1,134 @@
+//! The types of queues, and the arguments that each knows.
+
+use super::ArgumentError;
+use super::check::{quoted, text};
+use crate::model::terms::plain_text;
+use crate::wire::{TableReader, Value};
+
+pub(super) const QUEUE_TYPE: &str = "x-queue-type";
+
+/// The arguments of a classic queue, in the order in which a redeclaration is compared.
+const CLASSIC: &[&str] = &[
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-single-active-consumer",
+    QUEUE_TYPE,
+    "x-queue-master-locator",
+    "x-queue-leader-locator",
+];
+
+/// The arguments of a quorum queue, in the same order.
+const QUORUM: &[&str] = &[
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-overflow",
+    "x-single-active-consumer",
+    QUEUE_TYPE,
+    "x-quorum-initial-group-size",
+    "x-delivery-limit",
+    "x-message-ttl",
+    "x-queue-leader-locator",
+    "x-consumer-disconnected-timeout",
+    "x-consumer-timeout",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+];
+
+/// The arguments that only streams know.
+const STREAM_ONLY: &[&str] = &[
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-filter-size-bytes",
+    "x-stream-max-segment-size-bytes",
+];
+
+/// What kind of queue a client asks for. A single node needs no replication: a quorum queue is a
+/// durable queue with a quorum queue's arguments and rules (spec 4.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum QueueType {
+    /// The ordinary queue.
+    #[default]
+    Classic,
+    /// A queue for data safety: always durable, counts deliveries.
+    Quorum,
+}
+
+impl QueueType {
+    /// The type that a declaration's arguments name; classic where they name none.
+    ///
+    /// Streams are refused: a stream's consumer would lose data on any other queue (spec 4.4.4).
+    pub fn parse(fields: TableReader<'_>) -> Result<Self, ArgumentError> {
+        match text(fields, QUEUE_TYPE)? {
+            None | Some(b"" | b"classic") => Ok(Self::Classic),
+            Some(b"quorum") => Ok(Self::Quorum),
+            Some(other) => {
+                let sentence = format!("unsupported queue type '{}'", plain_text(other));
+                Err(quoted(QUEUE_TYPE, &sentence))
+            }
+        }
+    }
+
+    /// The name that clients use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+        }
+    }
+
+    /// The name that texts to clients use.
+    #[must_use]
+    pub const fn module_name(self) -> &'static str {
+        match self {
+            Self::Classic => "rabbit_classic_queue",
+            Self::Quorum => "rabbit_quorum_queue",
+        }
+    }
+
+    pub(super) const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Classic => CLASSIC,
+            Self::Quorum => QUORUM,
+        }
+    }
+
+    /// Refuses arguments that mean something, but not to queues of this type (spec 4.3.1).
+    pub(super) fn refuse_foreign(self, fields: TableReader<'_>) -> Result<(), ArgumentError> {
+        let known = [CLASSIC, QUORUM, STREAM_ONLY].into_iter().flatten();
+        for argument in known {
+            if !self.arguments().contains(argument) && fields.get(argument).is_some() {
+                return Err(ArgumentError::OtherQueueType {
+                    argument,
+                    queue_type: self,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses the types whose queues cannot be named by the broker, before anything else is looked at.
+pub(super) fn refuse_server_named(fields: TableReader<'_>) -> Result<(), ArgumentError> {
+    let module_name = match fields.get(QUEUE_TYPE) {
+        Some(Value::LongString(b"quorum")) => "rabbit_quorum_queue",
+        Some(Value::LongString(b"stream")) => "rabbit_stream_queue",
+        Some(_) | None => return Ok(()),
+    };
+    Err(ArgumentError::ServerNamed { module_name })
+}

@@ -1,0 +1,353 @@
+//! Who gets the next message.
+//!
+//! Consumers that can take a message stand in rings, one ring per priority, and are served in
+//! turn. A consumer without credit, or whose outbox is full, stands in none, so that it costs
+//! nothing until it can take a message again.
+
+use std::collections::HashMap;
+
+use thiserror::Error;
+
+use super::slot::Hold;
+use crate::model::ConsumerKey;
+
+/// A consumer to be.
+#[derive(Clone, Debug)]
+pub struct Consumer<C> {
+    /// Its key.
+    pub key: ConsumerKey,
+    /// What the sink is handed with each delivery.
+    pub handle: C,
+    /// Messages count as settled when they are delivered.
+    pub no_ack: bool,
+    /// How many messages it may have unacked; 0 for any number.
+    pub prefetch: u32,
+    /// Higher ones are served first.
+    pub priority: i64,
+    /// No other consumer beside it.
+    pub exclusive: bool,
+}
+
+/// Why a consumer was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ConsumeRefusal {
+    /// An exclusive consumer is there, or the new one wants to be exclusive and is not the first.
+    #[error("queue in exclusive use")]
+    ExclusiveUse,
+    /// The queue cannot tell more consumers apart.
+    #[error("queue has too many consumers")]
+    TooMany,
+}
+
+/// What a cancelled consumer leaves behind.
+#[derive(Clone, Debug)]
+pub struct Cancelled<C> {
+    /// Its handle.
+    pub handle: C,
+    /// How many consumers remain.
+    pub remaining: usize,
+}
+
+#[derive(Debug)]
+struct Member<C> {
+    key: ConsumerKey,
+    /// `None` once cancelled; the member stays until its last message is settled, because the
+    /// messages' slots name it by its index.
+    handle: Option<C>,
+    no_ack: bool,
+    /// The sink had no room.
+    blocked: bool,
+    linked: bool,
+    prefetch: u32,
+    outstanding: u32,
+    priority: i64,
+    previous: u32,
+    next: u32,
+}
+
+impl<C> Member<C> {
+    const fn can_take(&self) -> bool {
+        let has_credit = self.no_ack || self.prefetch == 0 || self.outstanding < self.prefetch;
+        self.handle.is_some() && !self.blocked && has_credit
+    }
+}
+
+/// The consumers of one priority that can take a message, as a circle.
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    priority: i64,
+    /// The next to be served.
+    head: u32,
+}
+
+/// A queue's consumers.
+#[derive(Debug)]
+pub(super) struct Consumers<C> {
+    members: Vec<Option<Member<C>>>,
+    vacant: Vec<u32>,
+    by_key: HashMap<ConsumerKey, u32, ahash::RandomState>,
+    /// No ring is empty; the highest priority is last.
+    rings: Vec<Ring>,
+    exclusive: Option<ConsumerKey>,
+}
+
+/// The consumer that is to be served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) index: u32,
+    pub(super) key: ConsumerKey,
+    pub(super) no_ack: bool,
+}
+
+impl<C> Consumers<C> {
+    pub(super) fn new() -> Self {
+        Self {
+            members: Vec::new(),
+            vacant: Vec::new(),
+            by_key: HashMap::default(),
+            rings: Vec::new(),
+            exclusive: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Whether a message could be handed out now.
+    pub(super) fn any_can_take(&self) -> bool {
+        !self.rings.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
+        self.members
+            .iter()
+            .flatten()
+            .filter_map(|member| Some((member.key, member.handle.as_ref()?)))
+    }
+
+    pub(super) fn add(&mut self, consumer: Consumer<C>) -> Result<(), ConsumeRefusal> {
+        // A key is never reused; should it be, the older consumer gives way.
+        self.cancel(consumer.key);
+        let shares = consumer.exclusive && !self.is_empty();
+        if self.exclusive.is_some() || shares {
+            return Err(ConsumeRefusal::ExclusiveUse);
+        }
+        let index = match self.vacant.last() {
+            Some(&index) => index,
+            None => u32::try_from(self.members.len()).map_err(|_| ConsumeRefusal::TooMany)?,
+        };
+        if index >= Hold::CONSUMERS_MAX {
+            return Err(ConsumeRefusal::TooMany);
+        }
+        if consumer.exclusive {
+            self.exclusive = Some(consumer.key);
+        }
+        let member = Member {
+            key: consumer.key,
+            handle: Some(consumer.handle),
+            no_ack: consumer.no_ack,
+            blocked: false,
+            linked: false,
+            prefetch: consumer.prefetch,
+            outstanding: 0,
+            priority: consumer.priority,
+            previous: index,
+            next: index,
+        };
+        self.by_key.insert(consumer.key, index);
+        match self.vacant.pop() {
+            Some(_) => self.members[index as usize] = Some(member),
+            None => self.members.push(Some(member)),
+        }
+        self.link_if_able(index);
+        Ok(())
+    }
+
+    pub(super) fn cancel(&mut self, key: ConsumerKey) -> Option<Cancelled<C>> {
+        let index = self.by_key.remove(&key)?;
+        self.unlink(index);
+        if self.exclusive == Some(key) {
+            self.exclusive = None;
+        }
+        let member = self.members.get_mut(index as usize)?.as_mut()?;
+        let handle = member.handle.take()?;
+        self.forget_if_done(index);
+        Some(Cancelled {
+            handle,
+            remaining: self.by_key.len(),
+        })
+    }
+
+    pub(super) fn set_prefetch(&mut self, key: ConsumerKey, prefetch: u32) {
+        let Some(&index) = self.by_key.get(&key) else {
+            return;
+        };
+        if let Some(member) = self.member_mut(index) {
+            member.prefetch = prefetch;
+        }
+        self.link_if_able(index);
+        self.unlink_if_unable(index);
+    }
+
+    pub(super) fn resume(&mut self, key: ConsumerKey) {
+        let Some(&index) = self.by_key.get(&key) else {
+            return;
+        };
+        if let Some(member) = self.member_mut(index) {
+            member.blocked = false;
+        }
+        self.link_if_able(index);
+    }
+
+    /// Whose turn it is.
+    pub(super) fn candidate(&self) -> Option<Candidate> {
+        let index = self.rings.last()?.head;
+        let member = self.members.get(index as usize)?.as_ref()?;
+        Some(Candidate {
+            index,
+            key: member.key,
+            no_ack: member.no_ack,
+        })
+    }
+
+    pub(super) fn candidate_handle(&self) -> Option<(u32, &C)> {
+        let index = self.rings.last()?.head;
+        let member = self.members.get(index as usize)?.as_ref()?;
+        Some((index, member.handle.as_ref()?))
+    }
+
+    /// The candidate took a message: the turn passes on.
+    pub(super) fn took(&mut self, index: u32) {
+        let Some(member) = self.member_mut(index) else {
+            return;
+        };
+        let next = member.next;
+        if !member.no_ack {
+            member.outstanding += 1;
+        }
+        if let Some(ring) = self.rings.last_mut() {
+            ring.head = next;
+        }
+        self.unlink_if_unable(index);
+    }
+
+    /// The candidate's sink had no room.
+    pub(super) fn block(&mut self, index: u32) {
+        if let Some(member) = self.member_mut(index) {
+            member.blocked = true;
+        }
+        self.unlink(index);
+    }
+
+    /// One of the consumer's messages was settled.
+    pub(super) fn give_back(&mut self, index: u32) {
+        let Some(member) = self.member_mut(index) else {
+            return;
+        };
+        member.outstanding = member.outstanding.saturating_sub(1);
+        if member.handle.is_none() {
+            self.forget_if_done(index);
+        } else if !member.linked {
+            self.link_if_able(index);
+        }
+    }
+
+    fn member_mut(&mut self, index: u32) -> Option<&mut Member<C>> {
+        self.members.get_mut(index as usize)?.as_mut()
+    }
+
+    fn forget_if_done(&mut self, index: u32) {
+        if let Some(place) = self.members.get_mut(index as usize)
+            && place
+                .as_ref()
+                .is_some_and(|member| member.handle.is_none() && member.outstanding == 0)
+        {
+            *place = None;
+            self.vacant.push(index);
+        }
+    }
+
+    /// Puts the consumer at the end of its ring's turn.
+    fn link_if_able(&mut self, index: u32) {
+        let Some(member) = self.member_mut(index) else {
+            return;
+        };
+        if member.linked || !member.can_take() {
+            return;
+        }
+        member.linked = true;
+        let priority = member.priority;
+        match self
+            .rings
+            .binary_search_by_key(&priority, |ring| ring.priority)
+        {
+            Ok(ring) => {
+                let head = self.rings[ring].head;
+                let last = self.member_mut(head).map_or(head, |member| member.previous);
+                self.join(last, index);
+                self.join(index, head);
+            }
+            Err(ring) => {
+                self.join(index, index);
+                let head = index;
+                self.rings.insert(ring, Ring { priority, head });
+            }
+        }
+    }
+
+    fn unlink_if_unable(&mut self, index: u32) {
+        if self
+            .member_mut(index)
+            .is_some_and(|member| !member.can_take())
+        {
+            self.unlink(index);
+        }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Some(member) = self.member_mut(index) else {
+            return;
+        };
+        if !member.linked {
+            return;
+        }
+        member.linked = false;
+        let (previous, next, priority) = (member.previous, member.next, member.priority);
+        let Ok(ring) = self
+            .rings
+            .binary_search_by_key(&priority, |ring| ring.priority)
+        else {
+            return;
+        };
+        if next == index {
+            self.rings.remove(ring);
+            return;
+        }
+        if self.rings[ring].head == index {
+            self.rings[ring].head = next;
+        }
+        self.join(previous, next);
+    }
+
+    fn join(&mut self, first: u32, second: u32) {
+        if let Some(member) = self.member_mut(first) {
+            member.next = second;
+        }
+        if let Some(member) = self.member_mut(second) {
+            member.previous = first;
+        }
+    }
+}
+
+#[cfg(test)]
+impl<C> Consumers<C> {
+    /// How many consumers there is memory for.
+    pub(super) fn capacity(&self) -> usize {
+        self.members.len()
+    }
+}

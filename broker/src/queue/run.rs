@@ -1,0 +1,228 @@
+//! Neighbouring places that go out, or come back, in one go.
+//!
+//! Bursts are the rule, and finding a place costs more than handing it out; so a chunk is found
+//! once for as many of its places as follow one another.
+
+use std::collections::HashMap;
+
+use super::chunk::{Content, Places};
+use super::effect::{Delivery, Effect};
+use super::lease::Lease;
+use super::level::{Level, Place};
+use super::ranges::Ranges;
+use super::recipients::{Recipient, Recipients};
+use super::slot::{Holder, Slot};
+use super::tally::Tally;
+use crate::model::Seq;
+
+/// What is written down while places change hands.
+pub(super) struct Books<'a> {
+    pub(super) tally: &'a mut Tally,
+    pub(super) delivery_counts: &'a mut HashMap<Seq, u32, ahash::RandomState>,
+    /// Recorded places that left for good.
+    pub(super) settled: &'a mut Ranges,
+    pub(super) effects: &'a mut Vec<Effect>,
+}
+
+impl Books<'_> {
+    fn delivery_count(&self, seq: Seq) -> u32 {
+        if self.delivery_counts.is_empty() {
+            return 0;
+        }
+        self.delivery_counts.get(&seq).copied().unwrap_or(0)
+    }
+
+    /// The place left for good.
+    fn settle(&mut self, seq: Seq, recorded: bool) {
+        if recorded {
+            self.settled.push(seq);
+        }
+        if !self.delivery_counts.is_empty() {
+            self.delivery_counts.remove(&seq);
+        }
+    }
+}
+
+/// How an offer ended.
+enum Offered {
+    Taken {
+        recorded: bool,
+    },
+    Refused,
+    /// The place cannot be offered yet.
+    Held,
+}
+
+impl Places {
+    /// Offers the ready message at `offset`.
+    fn offer(
+        &mut self,
+        offset: u16,
+        seq: Seq,
+        lease: &Lease,
+        recipient: Recipient,
+        recipients: &mut impl Recipients,
+        books: &mut Books<'_>,
+    ) -> Offered {
+        let Some(slot) = self.slot_mut(offset) else {
+            return Offered::Held;
+        };
+        let Slot::Resident { hold, message } = &*slot else {
+            return Offered::Held;
+        };
+        let (hold, recorded) = (*hold, hold.is_recorded());
+        if recorded && !lease.covers(seq.position()) {
+            return Offered::Held;
+        }
+        let (bytes, memory_bytes) = (message.body().len() as u64, message.memory_bytes());
+        // What counts as settled is taken out of its slot, not shared.
+        let Some(message) = (match recipient.holder {
+            Some(_) => Some(message.clone()),
+            None => slot.take_message(),
+        }) else {
+            return Offered::Held;
+        };
+        let delivery = Delivery {
+            consumer: recipient.key,
+            seq,
+            message,
+            redelivered: hold.is_redelivered(),
+            delivery_count: books.delivery_count(seq),
+        };
+        if let Err(refused) = recipients.offer(delivery) {
+            if recipient.holder.is_none() {
+                *slot = Slot::resident(refused.message, hold);
+            }
+            return Offered::Refused;
+        }
+        books.tally.left_ready(bytes);
+        if let Some(holder) = recipient.holder {
+            slot.set_hold(hold.held_by(holder));
+            self.unacked += 1;
+            books.tally.became_unacked(bytes);
+        } else {
+            self.live -= 1;
+            books.tally.resident_bytes -= memory_bytes;
+            books.settle(seq, recorded);
+        }
+        Offered::Taken { recorded }
+    }
+}
+
+impl Level {
+    /// Hands out the head, `place`, and what follows it in its chunk, until nobody takes more or
+    /// something has to be asked for first.
+    pub(super) fn hand_out(
+        &mut self,
+        now_ms: u64,
+        place: Place,
+        recipients: &mut impl Recipients,
+        books: &mut Books<'_>,
+    ) {
+        let first = place.position - u64::from(place.offset);
+        let Some(Content::Places(places)) = self
+            .chunks
+            .get_mut(place.chunk)
+            .map(|chunk| &mut chunk.content)
+        else {
+            return;
+        };
+        let mut next = Some(place.offset);
+        let mut passed = 0;
+        while let Some(offset) = next
+            && passed < self.look_ahead_in
+            && let Some(recipient) = recipients.next()
+        {
+            let position = first + u64::from(offset);
+            let seq = Seq::new(self.number, position);
+            match places.offer(offset, seq, &self.lease, recipient, recipients, books) {
+                Offered::Taken { recorded: false } => {}
+                Offered::Taken { recorded: true } => {
+                    self.lease.delivered(position);
+                    let extended = self.lease.extend_for_delivery(now_ms, position, self.next);
+                    let effect = |bound| Effect::extend_lease(self.number, bound);
+                    books.effects.extend(extended.map(effect));
+                }
+                Offered::Refused => continue,
+                Offered::Held => break,
+            }
+            passed += 1;
+            if place.requeued {
+                places.requeued.remove(offset);
+                next = places.requeued.first_from(offset + 1);
+            } else {
+                self.cursor = position + 1;
+                next = places.present_from(offset + 1);
+            }
+        }
+        if passed == 0 {
+            return;
+        }
+        self.look_ahead_in -= passed;
+        if place.requeued {
+            self.released_behind_to = self.released_behind_to.min(place.position);
+            if places.requeued.is_empty() {
+                self.requeued.remove(&self.block_of(place.position));
+            }
+        }
+        self.forget_if_empty(place.chunk);
+    }
+
+    /// Takes back the first of `seqs`, which is this level's, and those that follow it in its
+    /// chunk. What nobody had in hand is passed over. `came_back` learns of each place, its holder
+    /// and whether it is recorded. Says how many of `seqs` that were.
+    pub(super) fn take_back(
+        &mut self,
+        seqs: &[Seq],
+        requeue: bool,
+        books: &mut Books<'_>,
+        mut came_back: impl FnMut(Seq, Holder, bool),
+    ) -> usize {
+        let Some(first) = seqs.first() else {
+            return 0;
+        };
+        let block = self.block_of(first.position());
+        let level = self.number;
+        let bits = self.block_bits;
+        let same_chunk = |seq: &&Seq| seq.level() == level && seq.position() >> bits == block;
+        let count = seqs.iter().take_while(same_chunk).count();
+        let Ok(chunk) = self.find(block) else {
+            return count;
+        };
+        let Content::Places(places) = &mut self.chunks[chunk].content else {
+            return count;
+        };
+        let (stored, mask) = (places.stored, (1 << bits) - 1);
+        for &seq in &seqs[..count] {
+            let offset = (seq.position() & mask) as u16;
+            let Some(index) = places.index(offset) else {
+                continue;
+            };
+            let Some(hold) = places.slots.get(index).and_then(Slot::hold) else {
+                continue;
+            };
+            if hold.is_ready() {
+                continue;
+            }
+            let bytes = places.bytes(index);
+            places.unacked -= 1;
+            books.tally.left_unacked(bytes);
+            if requeue {
+                places.slots[index].set_hold(hold.held_by(Holder::Nobody).redelivered());
+                places.requeued.insert(offset);
+                books.tally.became_ready(bytes);
+            } else {
+                books.tally.resident_bytes -= places.slots[index].memory_bytes();
+                places.clear(index);
+                books.settle(seq, hold.is_recorded());
+            }
+            came_back(seq, hold.holder(), hold.is_recorded());
+        }
+        self.stored -= u64::from(stored - places.stored);
+        if requeue && !places.requeued.is_empty() {
+            self.requeued.insert(block);
+        }
+        self.forget_if_empty(chunk);
+        count
+    }
+}

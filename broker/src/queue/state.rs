@@ -1,0 +1,188 @@
+//! The queue as a whole.
+
+use std::collections::HashMap;
+
+use super::consumers::{Cancelled, ConsumeRefusal, Consumer, Consumers};
+use super::effect::{Admission, Effect};
+use super::lease;
+use super::level::Level;
+use super::mask::Mask;
+use super::tally::{Counts, Tally};
+use crate::model::{ConsumerKey, Message, Now, Seq};
+
+/// What a queue is, for as long as it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many priority levels it has: one more than its highest priority. At least 1, at most
+    /// 256; anything else is taken for the nearer of the two.
+    pub levels: u16,
+    /// Persistent messages are recorded on disk.
+    pub recorded: bool,
+    /// Messages that come back carry how often they did.
+    pub counts_deliveries: bool,
+}
+
+/// One queue: its messages in order, who has them in hand, and who wants the next.
+///
+/// `C` is what the sink needs to know of a consumer.
+#[derive(Debug)]
+pub struct QueueState<C> {
+    pub(super) settings: Settings,
+    pub(super) levels: Vec<Level>,
+    /// Levels that may have something ready.
+    pub(super) occupied: Mask,
+    pub(super) consumers: Consumers<C>,
+    pub(super) tally: Tally,
+    pub(super) delivery_counts: HashMap<Seq, u32, ahash::RandomState>,
+    pub(super) last_delivery_ms: u64,
+    /// When [`Self::tick`] has something to do.
+    pub(super) deadline_ms: Option<u64>,
+}
+
+impl<C> QueueState<C> {
+    /// A new, empty queue.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self::with_block_bits(settings, super::BLOCK_PLACES.trailing_zeros())
+    }
+
+    pub(super) fn with_block_bits(settings: Settings, block_bits: u32) -> Self {
+        let highest = u8::try_from(settings.levels.clamp(1, 256) - 1).unwrap_or(u8::MAX);
+        Self {
+            settings,
+            levels: (0..=highest)
+                .map(|number| Level::new(number, block_bits))
+                .collect(),
+            occupied: Mask::default(),
+            consumers: Consumers::new(),
+            tally: Tally::default(),
+            delivery_counts: HashMap::default(),
+            last_delivery_ms: 0,
+            deadline_ms: None,
+        }
+    }
+
+    /// Takes a message in at the end of its level.
+    ///
+    /// What this pushes to `effects` is to be handed to the log before the enqueue itself: a lease
+    /// that precedes the message in the log is what allows to deliver it without a wait.
+    pub fn enqueue(&mut self, now: Now, message: Message, effects: &mut Vec<Effect>) -> Admission {
+        let record = self.settings.recorded && message.is_persistent();
+        let index = usize::from(message.parts().priority).min(self.levels.len() - 1);
+        let level = &mut self.levels[index];
+        if record && self.consumers.any_can_take() {
+            let bound =
+                level
+                    .lease
+                    .extend_for_arrival(now.monotonic_ms, level.next, level.backlog());
+            if let Some(bound) = bound {
+                effects.push(Effect::extend_lease(level.number, bound));
+                let pause_ends = now.monotonic_ms + lease::PAUSE_MS;
+                self.deadline_ms.get_or_insert(pause_ends);
+            }
+        }
+        let position = level.push(message, record, &mut self.tally);
+        self.occupied.insert(u16::from(level.number));
+        Admission::Accepted {
+            seq: level.seq(position),
+            record,
+        }
+    }
+
+    /// Adds a consumer.
+    ///
+    /// # Errors
+    ///
+    /// Refuses where exclusive use forbids it.
+    pub fn consume(&mut self, consumer: Consumer<C>) -> Result<(), ConsumeRefusal> {
+        self.consumers.add(consumer)
+    }
+
+    /// Removes a consumer. What it has in hand stays unacked. `None` if there is no such consumer.
+    pub fn cancel(&mut self, key: ConsumerKey) -> Option<Cancelled<C>> {
+        self.consumers.cancel(key)
+    }
+
+    /// Changes how many messages a consumer may have unacked; 0 for any number.
+    pub fn set_prefetch(&mut self, key: ConsumerKey, prefetch: u32) {
+        self.consumers.set_prefetch(key, prefetch);
+    }
+
+    /// A consumer whose sink had no room is to be tried again.
+    pub fn resume(&mut self, key: ConsumerKey) {
+        self.consumers.resume(key);
+    }
+
+    /// The consumers, in no particular order.
+    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
+        self.consumers.iter()
+    }
+
+    /// What the queue holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            ready: self.tally.ready + self.tally.unread,
+            ready_bytes: self.tally.ready_bytes + self.tally.unread_bytes,
+            unacked: self.tally.unacked,
+            unacked_bytes: self.tally.unacked_bytes,
+            resident_bytes: self.tally.resident_bytes,
+            consumers: self.consumers.len(),
+        }
+    }
+
+    /// The place that the next message of a level gets; `None` if there is no such level.
+    #[must_use]
+    pub fn next_seq(&self, level: u8) -> Option<Seq> {
+        let level = self.levels.get(usize::from(level))?;
+        Some(level.seq(level.next))
+    }
+
+    /// When [`Self::tick`] is due, in monotonic milliseconds. It can come nearer with each
+    /// enqueue, dispatch and get.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<u64> {
+        self.deadline_ms
+    }
+
+    /// The lease `up_to`, and every earlier one of its level, is on disk.
+    pub fn lease_written(&mut self, level: u8, up_to: Seq) {
+        if let Some(level) = self.levels.get_mut(usize::from(level)) {
+            level.lease.written(up_to.position() + 1);
+        }
+    }
+
+    /// Does what time has made due, and says when it wants to be called next.
+    pub fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) -> Option<u64> {
+        let due = self.deadline_ms?;
+        if now.monotonic_ms < due {
+            return self.deadline_ms;
+        }
+        let pause_ends = self.last_delivery_ms + lease::PAUSE_MS;
+        if now.monotonic_ms < pause_ends {
+            self.deadline_ms = Some(pause_ends);
+            return self.deadline_ms;
+        }
+        let mut waits = false;
+        for level in &mut self.levels {
+            if let Some(bound) = level.lease.tighten() {
+                effects.push(Effect::extend_lease(level.number, bound));
+            }
+            waits |= level.lease.is_loose();
+            level.shrink();
+        }
+        self.deadline_ms = waits.then(|| now.monotonic_ms + lease::PAUSE_MS);
+        self.deadline_ms
+    }
+
+    /// Lowers every lease to what was delivered, for a clean stop. From now on recorded messages
+    /// that were not delivered before stay where they are.
+    pub fn tighten(&mut self, effects: &mut Vec<Effect>) {
+        for level in &mut self.levels {
+            if let Some(bound) = level.lease.seal() {
+                effects.push(Effect::extend_lease(level.number, bound));
+            }
+        }
+        self.deadline_ms = None;
+    }
+}

@@ -1,0 +1,12 @@
+//! Tests of the whole queue: each behaviour by name, and random histories against a reference.
+
+mod behaviour;
+mod consumers;
+mod invariants;
+mod leases;
+mod paging;
+mod properties;
+mod recovery;
+mod reference;
+mod support;
+mod world;

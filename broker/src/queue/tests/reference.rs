@@ -1,0 +1,129 @@
+//! What a queue has to do, written down as plainly as possible.
+
+use std::collections::BTreeMap;
+
+use crate::model::{ConsumerKey, Seq};
+
+/// Highest level first, then by position.
+type Order = (std::cmp::Reverse<u8>, u64);
+
+fn order(seq: Seq) -> Order {
+    (std::cmp::Reverse(seq.level()), seq.position())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) seq: Seq,
+    pub(super) id: u32,
+    pub(super) recorded: bool,
+    pub(super) redelivered: bool,
+    pub(super) returns: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) key: ConsumerKey,
+    pub(super) priority: i64,
+    pub(super) prefetch: u32,
+    pub(super) no_ack: bool,
+    pub(super) blocked: bool,
+    pub(super) outstanding: u32,
+    pub(super) room: u32,
+}
+
+impl Member {
+    fn can_take(&self) -> bool {
+        let has_credit = self.no_ack || self.prefetch == 0 || self.outstanding < self.prefetch;
+        !self.blocked && has_credit
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Reference {
+    pub(super) ready: BTreeMap<Order, Entry>,
+    pub(super) unacked: BTreeMap<Seq, (Entry, Option<ConsumerKey>)>,
+    pub(super) members: Vec<Member>,
+    /// Who can take a message, in turn.
+    pub(super) line: Vec<ConsumerKey>,
+}
+
+impl Reference {
+    pub(super) fn member(&mut self, key: ConsumerKey) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.key == key)
+    }
+
+    pub(super) fn enqueue(&mut self, entry: Entry) {
+        self.ready.insert(order(entry.seq), entry);
+    }
+
+    pub(super) fn head(&self) -> Option<Entry> {
+        self.ready.values().next().copied()
+    }
+
+    pub(super) fn candidate(&self) -> Option<ConsumerKey> {
+        let priority = |key| {
+            self.members
+                .iter()
+                .find(|member| member.key == key)
+                .map(|member| member.priority)
+        };
+        let highest = self.line.iter().filter_map(|key| priority(*key)).max()?;
+        self.line
+            .iter()
+            .copied()
+            .find(|key| priority(*key) == Some(highest))
+    }
+
+    pub(super) fn consume(&mut self, member: Member) {
+        self.line.push(member.key);
+        self.members.push(member);
+    }
+
+    pub(super) fn cancel(&mut self, key: ConsumerKey) {
+        self.members.retain(|member| member.key != key);
+        self.line.retain(|other| *other != key);
+    }
+
+    /// Whoever can take a message again joins the line's end; whoever cannot leaves it.
+    pub(super) fn review(&mut self, key: ConsumerKey) {
+        let able = self.member(key).is_some_and(|member| member.can_take());
+        if !able {
+            self.line.retain(|other| *other != key);
+        } else if !self.line.contains(&key) {
+            self.line.push(key);
+        }
+    }
+
+    /// The head goes to `key`, or to a `basic.get`.
+    pub(super) fn deliver(&mut self, key: Option<ConsumerKey>, no_ack: bool) -> Option<Entry> {
+        let (_, entry) = self.ready.pop_first()?;
+        if !no_ack {
+            self.unacked.insert(entry.seq, (entry, key));
+        }
+        if let Some(key) = key {
+            self.line.retain(|other| *other != key);
+            if let Some(member) = self.member(key) {
+                member.room -= 1;
+                member.outstanding += u32::from(!no_ack);
+            }
+            self.review(key);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn settle(&mut self, seq: Seq, requeue: bool) -> Option<Entry> {
+        let (mut entry, holder) = self.unacked.remove(&seq)?;
+        if requeue {
+            entry.redelivered = true;
+            entry.returns += 1;
+            self.enqueue(entry);
+        }
+        if let Some(key) = holder {
+            if let Some(member) = self.member(key) {
+                member.outstanding -= 1;
+            }
+            self.review(key);
+        }
+        Some(entry)
+    }
+}

@@ -1,0 +1,92 @@
+//! One channel: what it declared last, whom it consumes for, what it has not settled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::assembler::Assembler;
+use super::confirms::ConfirmTracker;
+use super::transaction::PendingTransaction;
+use super::window::Window;
+use crate::engine::{ChannelLimit, ConsumerLink, Route};
+use crate::model::{AmqpError, ConsumerTag, QueueName};
+
+/// How publishes on the channel are answered.
+#[derive(Debug, Default)]
+pub(super) enum Mode {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// Each by an ack or a nack.
+    Confirm(ConfirmTracker),
+    /// By `tx.commit-ok`.
+    Transactional(PendingTransaction),
+}
+
+/// Whether a channel can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Yes.
+    Open,
+    /// The server closed it; everything but `close-ok` and `close` is swallowed (spec 2.3).
+    Closing,
+}
+
+/// The route of the channel's last publish: the next one usually takes it too.
+#[derive(Debug, Default)]
+pub(super) struct RouteCache {
+    /// Exchange and routing key, as two short strings.
+    pub(super) address: Vec<u8>,
+    /// The state of names and bindings that the route was found in.
+    pub(super) generation: u64,
+    /// Where it leads.
+    pub(super) route: Route,
+}
+
+/// A channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) number: u16,
+    pub(super) phase: Phase,
+    pub(super) last_queue: Option<QueueName>,
+    pub(super) consumers: HashMap<ConsumerTag, Arc<ConsumerLink>>,
+    pub(super) window: Window,
+    /// The prefetch of consumers that are started from now on.
+    pub(super) prefetch: u32,
+    pub(super) limit: Arc<ChannelLimit>,
+    pub(super) mode: Mode,
+    pub(super) assembler: Assembler,
+    pub(super) cache: RouteCache,
+}
+
+impl Channel {
+    /// A channel that was just opened.
+    pub(super) fn new(number: u16) -> Self {
+        Self {
+            number,
+            phase: Phase::Open,
+            last_queue: None,
+            consumers: HashMap::new(),
+            window: Window::default(),
+            prefetch: 0,
+            limit: Arc::default(),
+            mode: Mode::default(),
+            assembler: Assembler::default(),
+            cache: RouteCache::default(),
+        }
+    }
+
+    /// The queue that a method means: the named one, or the one that the channel declared last
+    /// (spec 2.8).
+    pub(super) fn queue_name(&self, name: &str) -> Result<QueueName, AmqpError> {
+        if name.is_empty() {
+            self.last_queue.clone().ok_or_else(AmqpError::no_last_queue)
+        } else {
+            Ok(QueueName::from(name))
+        }
+    }
+
+    /// Whether some publish still waits for its confirm.
+    pub(super) fn awaits_confirms(&self) -> bool {
+        matches!(&self.mode, Mode::Confirm(tracker) if tracker.is_waiting())
+    }
+}

@@ -1,0 +1,106 @@
+//! Starting and stopping consumers (spec 5.3).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::super::core::Session;
+use crate::engine::{ConsumeRefusal, Consumer, ConsumerLink, random};
+use crate::model::{AmqpError, ConsumerArguments, ConsumerTag, QueueType, ReplyCode};
+use crate::wire::method::basic;
+
+impl Session {
+    /// Takes `basic.consume`.
+    pub(super) fn consume(
+        &mut self,
+        number: u16,
+        consume: &basic::Consume<'_>,
+    ) -> Result<(), AmqpError> {
+        let name = self.named_queue(number, consume.queue)?;
+        let queue = self.host.usable_queue(&name, self.number())?;
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        let tag = match consume.consumer_tag {
+            "" => format!("amq.ctag-{}", URL_SAFE_NO_PAD.encode(random::<16>())),
+            tag => tag.to_owned(),
+        };
+        if channel.consumers.contains_key(tag.as_str()) {
+            return Err(AmqpError::consumer_tag_reused(&tag));
+        }
+        let consumers_max = self.settings.consumers_per_channel_max;
+        if consumers_max != 0 && channel.consumers.len() >= consumers_max {
+            let text = format!("reached maximum ({consumers_max}) of consumers per channel");
+            return Err(AmqpError::new(ReplyCode::NotAllowed, text));
+        }
+        let arguments = ConsumerArguments::parse(consume.arguments, QueueType::Classic)
+            .map_err(|error| error.for_queue(&name, self.host.name()))?;
+        let link = Arc::new(ConsumerLink {
+            key: self.engine.next_consumer_key(),
+            queue: Arc::clone(&queue),
+            outbox: Arc::clone(&self.outbox),
+            channel: number,
+            tag: ConsumerTag::from(tag.as_str()),
+            no_ack: consume.no_ack,
+            limit: Arc::clone(&channel.limit),
+        });
+        let consumer = Consumer {
+            key: link.key,
+            handle: Arc::clone(&link),
+            no_ack: consume.no_ack,
+            prefetch: channel.prefetch,
+            priority: arguments.priority,
+            exclusive: consume.exclusive,
+        };
+        if consume.exclusive && queue.arguments().single_active_consumer {
+            return Err(AmqpError::queue_in_exclusive_use(&name, self.host.name()));
+        }
+        queue.consume(consumer).map_err(|refusal| match refusal {
+            ConsumeRefusal::ExclusiveUse => {
+                AmqpError::queue_in_exclusive_use(&name, self.host.name())
+            }
+            ConsumeRefusal::TooMany => {
+                AmqpError::new(ReplyCode::ResourceError, refusal.to_string())
+            }
+        })?;
+        channel
+            .consumers
+            .insert(link.tag.clone(), Arc::clone(&link));
+        if !consume.nowait {
+            // Nothing leaves the outbox before this method is done, so this comes first (5.3.2).
+            self.reply(number, basic::ConsumeOk { consumer_tag: &tag });
+        }
+        queue.resume(&self.engine, &link);
+        Ok(())
+    }
+
+    /// Takes `basic.cancel` (spec 5.3.8).
+    pub(super) async fn cancel(
+        &mut self,
+        number: u16,
+        cancel: &basic::Cancel<'_>,
+    ) -> Result<(), AmqpError> {
+        let tag = cancel.consumer_tag;
+        let link = self
+            .channels
+            .get(&number)
+            .and_then(|channel| channel.consumers.get(tag).cloned());
+        if let Some(link) = link {
+            let unused = link.queue.cancel(&self.engine, &link);
+            // What the queue handed over before goes out before the answer.
+            self.drain(usize::MAX);
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.consumers.remove(tag);
+            }
+            if unused {
+                let ticket = self.delete_if_unused(&link);
+                self.wait(ticket).await?;
+            }
+        }
+        if !cancel.nowait {
+            self.reply(number, basic::CancelOk { consumer_tag: tag });
+        }
+        Ok(())
+    }
+}

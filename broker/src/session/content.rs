@@ -1,0 +1,350 @@
+//! Publishing: from content frames to queues (spec 5.1).
+
+use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags};
+use super::channel::Mode;
+use super::core::Session;
+use crate::engine::{Origin, Route};
+use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
+use crate::wire::encoder::{self, Content, Returned};
+use crate::wire::method::{basic, publish_address};
+use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property, TableReader, Value};
+
+const PUBLISH: (u16, u16) = (60, 40);
+
+/// Uncommitted publishes of one channel, in bytes.
+const TRANSACTION_BYTES_MAX: usize = 256 << 20;
+
+impl Session {
+    /// A `basic.publish` came; its content follows.
+    pub(super) fn begin_publish(
+        &mut self,
+        number: u16,
+        publish: &basic::Publish<'_>,
+        payload: &[u8],
+    ) {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return;
+        };
+        let flags = PublishFlags {
+            mandatory: publish.mandatory,
+            immediate: publish.immediate,
+        };
+        let address = publish_address(payload);
+        channel
+            .assembler
+            .begin(publish.exchange, publish.routing_key, address, flags);
+    }
+
+    /// Takes a content header frame.
+    pub(super) fn content_header(&mut self, number: u16, payload: &[u8]) -> Result<(), AmqpError> {
+        let message_bytes_max = self.settings.message_bytes_max;
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        let claimed = match channel.assembler.header(payload).map_err(content_error)? {
+            Progress::Claimed(claimed) => claimed,
+            Progress::Incomplete | Progress::Complete => return Ok(()),
+        };
+        if claimed > message_bytes_max {
+            let configured = if message_bytes_max == BODY_BYTES_CEILING {
+                ""
+            } else {
+                "configured "
+            };
+            let text = format!(
+                "message size {claimed} is larger than {configured}max size {message_bytes_max}"
+            );
+            return Err(blame(AmqpError::new(ReplyCode::PreconditionFailed, text)));
+        }
+        if claimed == 0 {
+            self.complete(number)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes a body frame.
+    pub(super) fn content_body(&mut self, number: u16, payload: &[u8]) -> Result<(), AmqpError> {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        match channel.assembler.body(payload).map_err(content_error)? {
+            Progress::Complete => self.complete(number),
+            Progress::Claimed(_) => Ok(()),
+            Progress::Incomplete => self.check_partial_bytes(),
+        }
+    }
+
+    /// Spec 13.3: many channels with half a message each must not hold the broker's memory.
+    fn check_partial_bytes(&self) -> Result<(), AmqpError> {
+        let partial: usize = self
+            .channels
+            .values()
+            .map(|channel| channel.assembler.partial_bytes())
+            .sum();
+        if partial <= self.settings.partial_bytes_max {
+            return Ok(());
+        }
+        let text = format!(
+            "incomplete messages of {partial} bytes exceed the limit of {} bytes per connection",
+            self.settings.partial_bytes_max
+        );
+        Err(blame(AmqpError::new(ReplyCode::ResourceError, text)))
+    }
+
+    fn complete(&mut self, number: u16) -> Result<(), AmqpError> {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        let Some((message, flags)) = channel.assembler.finish() else {
+            return Ok(());
+        };
+        self.publish(number, message, flags).map_err(blame)
+    }
+
+    fn publish(
+        &mut self,
+        number: u16,
+        message: Message,
+        flags: PublishFlags,
+    ) -> Result<(), AmqpError> {
+        if flags.immediate {
+            return Err(AmqpError::new(ReplyCode::NotImplemented, "immediate=true"));
+        }
+        let message = self.route(number, message)?;
+        self.engine.counters.published.add(1);
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        let route = &channel.cache.route;
+        let returned = (flags.mandatory && route.is_empty()).then(|| message.clone());
+        match &mut channel.mode {
+            Mode::Plain => {
+                let origin = Origin {
+                    channel: number,
+                    number: 0,
+                };
+                self.burst.add(route, message, origin);
+            }
+            Mode::Confirm(tracker) => {
+                let origin = Origin {
+                    channel: number,
+                    number: tracker.publish(),
+                };
+                self.burst.add(route, message, origin);
+                self.confirming.insert(number);
+            }
+            Mode::Transactional(transaction) => {
+                let route = route.clone();
+                if !transaction.publish(route, message, TRANSACTION_BYTES_MAX) {
+                    let text = "the transaction is too large";
+                    return Err(AmqpError::new(ReplyCode::ResourceError, text));
+                }
+            }
+        }
+        if let Some(message) = returned {
+            self.return_message(number, &message);
+        }
+        Ok(())
+    }
+
+    /// Finds the queues for a message and leaves them in the channel's cache. What comes back is
+    /// the message as it is to be delivered.
+    fn route(&mut self, number: u16, message: Message) -> Result<Message, AmqpError> {
+        let generation = self.host.generation();
+        let user = self.client.facts.user.as_str();
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(message);
+        };
+        let properties = Properties::new(message.header().get(12..).unwrap_or_default());
+        let is_plain = ![Property::Headers, Property::Expiration, Property::UserId]
+            .into_iter()
+            .any(|property| properties.contains(property));
+        let cache = &mut channel.cache;
+        if is_plain && cache.generation == generation && cache.address == message.envelope() {
+            return Ok(message);
+        }
+        let name = ExchangeName::from(&*text(message.exchange()));
+        let exchange = self.host.existing_exchange(&name)?;
+        if exchange.definition.internal {
+            return Err(AmqpError::exchange_is_internal(&name, self.host.name()));
+        }
+        let carbon_copies = CarbonCopies::read(properties)?;
+        check_expiration(properties)?;
+        check_user_id(properties, user)?;
+        let headers = properties.headers().unwrap_or(TableReader::EMPTY);
+        let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
+        cache.route = Route::find(&self.host, &exchange, keys, headers);
+        let routes_by_key_alone = is_plain && !cache.route.depends_on_headers();
+        cache.generation = if routes_by_key_alone { generation } else { 0 };
+        cache.address.clear();
+        cache.address.extend_from_slice(message.envelope());
+        if carbon_copies.are_blind() {
+            without_blind_copies(&message)
+        } else {
+            Ok(message)
+        }
+    }
+
+    fn return_message(&mut self, number: u16, message: &Message) {
+        self.engine.counters.returned.add(1);
+        let returned = Returned {
+            reply_code: ReplyCode::NoRoute.number(),
+            reply_text: "NO_ROUTE",
+            address: message.envelope(),
+        };
+        let content = Content {
+            header: message.header(),
+            body: message.body(),
+        };
+        let limit = self.limit();
+        // It came from this client in frames of this size, so it fits.
+        if let Err(error) = encoder::return_(&mut self.out, number, &returned, &content, limit) {
+            tracing::error!(%error, "a message could not be returned");
+        }
+    }
+}
+
+fn blame(error: AmqpError) -> AmqpError {
+    if error.method.class == 0 {
+        error.blaming(PUBLISH.0, PUBLISH.1)
+    } else {
+        error
+    }
+}
+
+fn content_error(fault: ContentFault) -> AmqpError {
+    match fault {
+        ContentFault::Unexpected(text) => blame(AmqpError::new(ReplyCode::UnexpectedFrame, text)),
+        ContentFault::WrongClass(class) => blame(AmqpError::new(
+            ReplyCode::UnexpectedFrame,
+            format!("expected content header for class 60, got one for class {class} instead"),
+        )),
+        ContentFault::TooLarge(claimed) => AmqpError::new(
+            ReplyCode::FrameError,
+            format!(
+                "content body size {claimed} exceeds maximum allowed size {BODY_BYTES_CEILING}"
+            ),
+        ),
+        ContentFault::Overrun => AmqpError::new(
+            ReplyCode::FrameError,
+            "content body frame exceeds remaining content size",
+        ),
+        ContentFault::Header(error) => AmqpError::new(ReplyCode::FrameError, error.to_string()),
+    }
+}
+
+/// The extra routing keys of a message (spec 5.1.8).
+struct CarbonCopies<'a> {
+    visible: Option<Value<'a>>,
+    blind: Option<Value<'a>>,
+}
+
+impl<'a> CarbonCopies<'a> {
+    fn read(properties: Properties<'a>) -> Result<Self, AmqpError> {
+        let headers = properties.headers();
+        let list = |name: &str| match headers.and_then(|headers| headers.get(name)) {
+            None => Ok(None),
+            Some(value @ Value::Array(_)) => Ok(Some(value)),
+            Some(value) => Err(AmqpError::new(
+                ReplyCode::PreconditionFailed,
+                format!(
+                    "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
+                    value.type_name()
+                ),
+            )),
+        };
+        Ok(Self {
+            visible: list("CC")?,
+            blind: list("BCC")?,
+        })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        [self.visible, self.blind]
+            .into_iter()
+            .flatten()
+            .filter_map(|value| value.as_array())
+            .flat_map(|array| array.iter())
+            .filter_map(|value| match value {
+                Value::LongString(key) => Some(key),
+                _ => None,
+            })
+    }
+
+    const fn are_blind(&self) -> bool {
+        self.blind.is_some()
+    }
+}
+
+/// The same message without its BCC header, which no consumer may see.
+fn without_blind_copies(message: &Message) -> Result<Message, AmqpError> {
+    let undecodable =
+        || AmqpError::new(ReplyCode::FrameError, "message headers cannot be rewritten");
+    let header = ContentHeader::parse(message.header()).map_err(|_| undecodable())?;
+    let properties = PropertiesBuilder::from(header.properties)
+        .without_header("BCC")
+        .map_err(|_| undecodable())?
+        .finish();
+    let mut encoded = message.envelope().to_vec();
+    let start = encoded.len();
+    ContentHeader::write(&mut encoded, header.body_size, &properties);
+    let header_bytes = u32::try_from(encoded.len() - start).map_err(|_| undecodable())?;
+    encoded.extend_from_slice(message.body());
+    Message::new(
+        MessageParts {
+            header_bytes,
+            ..message.parts()
+        },
+        &encoded,
+    )
+    .ok_or_else(undecodable)
+}
+
+/// Spec 5.1.6.
+fn check_expiration(properties: Properties<'_>) -> Result<(), AmqpError> {
+    const TEN_YEARS_MS: i128 = 315_360_000_000;
+    let Some(expiration) = properties.expiration() else {
+        return Ok(());
+    };
+    let refuse = |detail: String| {
+        let text = format!("invalid expiration '{}': {detail}", text(expiration));
+        Err(AmqpError::new(ReplyCode::PreconditionFailed, text))
+    };
+    let signed = usize::from(matches!(expiration.first(), Some(b'+' | b'-')));
+    let digits = expiration[signed..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    if digits == 0 {
+        return refuse("no_integer".to_owned());
+    }
+    let (number, leftover) = expiration.split_at(signed + digits);
+    if !leftover.is_empty() {
+        return refuse(format!("{{leftover_string,\"{}\"}}", text(leftover)));
+    }
+    match text(number).parse::<i128>() {
+        Ok(value) if value < 0 => refuse(format!("{{value_negative,{value}}}")),
+        Ok(value) if value <= TEN_YEARS_MS => Ok(()),
+        Ok(_) | Err(_) => refuse(format!("{{value_too_large,{}}}", text(number))),
+    }
+}
+
+/// Spec 5.1.7.
+fn check_user_id(properties: Properties<'_>, user: &str) -> Result<(), AmqpError> {
+    match properties.user_id() {
+        Some(claimed) if claimed != user.as_bytes() => {
+            let text = format!(
+                "user_id property set to '{}' but authenticated user was '{user}'",
+                text(claimed)
+            );
+            Err(AmqpError::new(ReplyCode::PreconditionFailed, text))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Short strings of methods are UTF-8; those of properties may be anything.
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}

@@ -1,0 +1,141 @@
+//! Deliveries on their way to the client, and what happens to them when a channel ends.
+
+use std::sync::Arc;
+
+use super::channel::{Channel, Mode, Phase};
+use super::core::Session;
+use super::window::{Receiver, Unacked};
+use crate::engine::{ConsumerLink, Delivery, Outgoing, Ticket};
+use crate::model::{AmqpError, ReplyCode, Settlement};
+use crate::wire::encoder::{self, Content};
+use crate::wire::method::basic;
+
+impl Session {
+    /// Encodes one entry of the outbox, or gives it back if nobody is there for it any more.
+    pub(super) fn send(&mut self, entry: Outgoing) {
+        match entry {
+            Outgoing::Cancelled(link) => self.send_cancelled(&link),
+            Outgoing::Delivery(link, delivery) => {
+                let consumes = |channel: &&mut Channel| {
+                    channel.phase == Phase::Open
+                        && channel
+                            .consumers
+                            .get(&link.tag)
+                            .is_some_and(|own| own.key == link.key)
+                };
+                match self.channels.get_mut(&link.channel).filter(consumes) {
+                    Some(_) => self.send_delivery(link, &delivery),
+                    None => self.give_back(Outgoing::Delivery(link, delivery)),
+                }
+            }
+        }
+    }
+
+    fn send_delivery(&mut self, link: Arc<ConsumerLink>, delivery: &Delivery) {
+        let limit = self.limit();
+        let Some(channel) = self.channels.get_mut(&link.channel) else {
+            return;
+        };
+        let number = channel.number;
+        let unacked = (!link.no_ack).then(|| Unacked {
+            receiver: Receiver::Consumer(Arc::clone(&link)),
+            seq: delivery.seq,
+        });
+        let delivery_tag = channel.window.push(unacked);
+        let head = encoder::Delivery {
+            consumer_tag: link.tag.as_str(),
+            delivery_tag,
+            redelivered: delivery.redelivered,
+            address: delivery.message.envelope(),
+        };
+        let content = Content {
+            header: delivery.message.header(),
+            body: delivery.message.body(),
+        };
+        match encoder::deliver(&mut self.out, number, &head, &content, limit) {
+            Ok(()) => self.engine.counters.delivered.add(1),
+            Err(error) => {
+                // Spec 1.6.10: a header that does not fit this client's frames. The message goes
+                // back for a consumer with larger ones.
+                let error = AmqpError::new(ReplyCode::ContentTooLarge, error.to_string());
+                self.close_channel(number, &error);
+            }
+        }
+    }
+
+    fn send_cancelled(&mut self, link: &ConsumerLink) {
+        let Some(channel) = self.channels.get_mut(&link.channel) else {
+            return;
+        };
+        let own = channel
+            .consumers
+            .get(&link.tag)
+            .is_some_and(|own| own.key == link.key);
+        if !own {
+            return;
+        }
+        channel.consumers.remove(&link.tag);
+        if self.properties.consumer_cancel_notify && channel.phase == Phase::Open {
+            let cancel = basic::Cancel {
+                consumer_tag: link.tag.as_str(),
+                nowait: true,
+            };
+            self.reply(link.channel, cancel);
+        }
+    }
+
+    /// Returns an undelivered entry to its queue.
+    pub(super) fn give_back(&mut self, entry: Outgoing) {
+        if let Outgoing::Delivery(link, delivery) = entry
+            && !link.no_ack
+        {
+            let limit = Arc::clone(&link.limit);
+            let unacked = Unacked {
+                receiver: Receiver::Consumer(link),
+                seq: delivery.seq,
+            };
+            self.settlements.add(&unacked, Settlement::Requeue, &limit);
+        }
+    }
+
+    /// Stops a channel's consumers and returns what it holds to the queues (spec 2.6). The ticket
+    /// covers auto-delete queues that went with their last consumer.
+    pub(super) fn release_channel(&mut self, number: u16) -> Ticket {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ticket::default();
+        };
+        let links: Vec<_> = channel.consumers.drain().map(|(_, link)| link).collect();
+        let mut held = channel.window.take_all();
+        if let Mode::Transactional(transaction) = std::mem::take(&mut channel.mode) {
+            let settled = transaction.settlements.into_iter();
+            held.extend(settled.map(|(tag, unacked, _)| (tag, unacked)));
+        }
+        channel.assembler.discard();
+        channel.last_queue = None;
+        let limit = Arc::clone(&channel.limit);
+        let unused: Vec<_> = links
+            .iter()
+            .filter(|link| link.queue.cancel(&self.engine, link))
+            .collect();
+        for (_, unacked) in &held {
+            self.settlements.add(unacked, Settlement::Requeue, &limit);
+        }
+        self.flush_settlements();
+        self.unconfirmed.remove(&number);
+        self.confirming.remove(&number);
+        let mut ticket = Ticket::default();
+        for link in unused {
+            ticket = ticket.max(self.delete_if_unused(link));
+        }
+        ticket
+    }
+
+    /// Deletes an auto-delete queue that has just lost its last consumer (spec 4.2.3).
+    pub(super) fn delete_if_unused(&self, link: &ConsumerLink) -> Ticket {
+        if link.queue.definition().auto_delete {
+            self.host.delete_unused_queue(&self.engine, &link.queue)
+        } else {
+            Ticket::default()
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! `cargo +nightly fuzz run methods`
+#![no_main]
+
+#[path = "../targets/mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    targets::methods(data);
+});

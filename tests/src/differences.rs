@@ -1,0 +1,115 @@
+//! Where Leveret differs from RabbitMQ on purpose. Tests take their expectations from here by the
+//! line's number, and `docs/compatibility.md` lists it.
+
+/// One deliberate difference.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// Number of the line in the behavioural specification.
+    pub line: &'static str,
+    /// What RabbitMQ does.
+    pub rabbitmq: &'static str,
+    /// What Leveret does.
+    pub leveret: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// All of them, in the order of their lines.
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        line: "1.1.2",
+        rabbitmq: "answers an unknown protocol header with `AMQP 3 1 0 0`",
+        leveret: "answers it with `AMQP 0 0 9 1`",
+        reason: "0-9-1 is the only protocol spoken",
+    },
+    Difference {
+        line: "1.4.2",
+        rabbitmq: "drops a connection whose tune-ok is out of bounds after 3 s, without a frame",
+        leveret: "sends connection.close 530 first; the least frame-max is 4096",
+        reason: "the client's author learns what was wrong; clients take both",
+    },
+    Difference {
+        line: "1.4.3",
+        rabbitmq: "refuses a frame-max below 8192",
+        leveret: "accepts 4096 and above",
+        reason: "4096 is the protocol's minimum and what old client releases send",
+    },
+    Difference {
+        line: "1.6.8",
+        rabbitmq: "drops the connection at an unknown class or method id",
+        leveret: "sends connection.close 503",
+        reason: "a crash of the reader is no behaviour to copy",
+    },
+    Difference {
+        line: "1.6.9",
+        rabbitmq: "closes with 541 INTERNAL_ERROR at properties that do not decode",
+        leveret: "closes with 501 or 502",
+        reason: "the fault is the sender's, not the broker's",
+    },
+    Difference {
+        line: "1.6.10",
+        rabbitmq: "sends a content header that is larger than the consumer's frame-max as it is",
+        leveret: "closes that consumer's channel with 501 or 311",
+        reason: "a frame above the agreed size may break the client",
+    },
+    Difference {
+        line: "2.2",
+        rabbitmq: "counts open channels but does not check their numbers",
+        leveret: "also refuses a channel number above the agreed channel-max",
+        reason: "the agreement is on numbers; a table of channels stays bounded",
+    },
+    Difference {
+        line: "2.4",
+        rabbitmq: "closes the connection with 504 at a settlement on a channel that was closed",
+        leveret: "ignores it; on a number that never was open it is 504",
+        reason: "an ack may cross the close on its way, which no client can help",
+    },
+    Difference {
+        line: "3.4.5",
+        rabbitmq: "refuses to bind `amq.rabbitmq.reply-to` itself with 404, longer names with 403",
+        leveret: "refuses both with 403",
+        reason: "one rule for one family of names",
+    },
+    Difference {
+        line: "3.5.2",
+        rabbitmq: "refuses a topic binding key with more than two `#` (4.3.5 and later)",
+        leveret: "accepts any number",
+        reason: "the matcher's time is linear in the key, so that the limit protects nothing",
+    },
+    Difference {
+        line: "3.6.3",
+        rabbitmq: "never finds two timestamps equal in a headers exchange",
+        leveret: "finds equal timestamps equal",
+        reason: "RabbitMQ scales only one side to milliseconds before it compares",
+    },
+    Difference {
+        line: "4.1.1",
+        rabbitmq: "4.3.6 ignores `x-name-prefix` of a server-named queue",
+        leveret: "lets it replace `amq.gen`; more than 64 bytes are refused with 406",
+        reason: "later releases have it",
+    },
+    Difference {
+        line: "5.3.8",
+        rabbitmq: "closes the connection with 541 when a client sends basic.cancel-ok",
+        leveret: "ignores it",
+        reason: "a client may well answer a server's cancel",
+    },
+    Difference {
+        line: "6.2.5",
+        rabbitmq: "closes the connection with 504 at a method that arrives while a commit is pending",
+        leveret: "queues it behind the commit",
+        reason: "a client may send ahead anywhere else; here it would be a matter of luck",
+    },
+    Difference {
+        line: "13.4",
+        rabbitmq: "takes tables nested to any depth",
+        leveret: "refuses more than 100 levels with a connection error",
+        reason: "deep nesting has no use but to exhaust somebody's stack, the consumers' included",
+    },
+    Difference {
+        line: "13.12",
+        rabbitmq: "closes the connection with 541 when some forged reply addresses are declared",
+        leveret: "answers 404, as for any queue that does not exist",
+        reason: "an error of the broker's own is no answer",
+    },
+];

@@ -1,0 +1,44 @@
+//! The conformance suites: each behaviour once, on our broker and on a real RabbitMQ.
+//!
+//! One binary for all of them, since linking is what takes the time. A test's doc comment names
+//! the lines of the behavioural specification that it proves, as in `Spec 1.1.1.`; the table in
+//! `docs/compatibility.md` is made from these.
+
+#[path = "conformance/channel.rs"]
+mod channel;
+#[path = "conformance/confirm.rs"]
+mod confirm;
+#[path = "conformance/connection.rs"]
+mod connection;
+#[path = "conformance/consume.rs"]
+mod consume;
+#[path = "conformance/exchange.rs"]
+mod exchange;
+#[path = "conformance/exclusive.rs"]
+mod exclusive;
+#[path = "conformance/frames.rs"]
+mod frames;
+#[path = "conformance/hostile.rs"]
+mod hostile;
+#[path = "conformance/lifecycle.rs"]
+mod lifecycle;
+#[path = "conformance/properties.rs"]
+mod properties;
+#[path = "conformance/publish.rs"]
+mod publish;
+#[path = "conformance/qos.rs"]
+mod qos;
+#[path = "conformance/queue.rs"]
+mod queue;
+#[path = "conformance/routing.rs"]
+mod routing;
+#[path = "conformance/sasl.rs"]
+mod sasl;
+#[path = "conformance/settle.rs"]
+mod settle;
+#[path = "conformance/states.rs"]
+mod states;
+#[path = "conformance/tables.rs"]
+mod tables;
+#[path = "conformance/tx.rs"]
+mod tx;

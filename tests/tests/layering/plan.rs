@@ -1,0 +1,211 @@
+//! The house plan: which room may import from which, and which crates each may use.
+//!
+//! A change here is a change of the architecture; `docs/architecture.md` says why the plan is as it
+//! is.
+
+/// A top-level module of the broker.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) name: &'static str,
+    /// The rooms it may import from.
+    pub(crate) rooms: &'static [&'static str],
+    /// The crates it may use outside its tests; `crate::path` allows what lies below that path alone.
+    pub(crate) crates: &'static [&'static str],
+}
+
+/// The room of the binary's own modules, beside `main.rs` itself.
+pub(crate) const BINARY: &str = "main";
+
+/// From the bottom up.
+pub(crate) const ROOMS: &[Room] = &[
+    Room {
+        name: "config",
+        rooms: &[],
+        crates: &["serde", "thiserror", "toml"],
+    },
+    Room {
+        name: "wire",
+        rooms: &[],
+        crates: &["amq_protocol", "bytes", "smallvec", "thiserror"],
+    },
+    Room {
+        name: "model",
+        rooms: &["wire"],
+        crates: &[
+            "ahash",
+            "base64",
+            "getrandom",
+            "leveret_log::Location",
+            "leveret_log::Lsn",
+            "serde",
+            "sha2",
+            "smallvec",
+            "thiserror",
+            "triomphe",
+        ],
+    },
+    Room {
+        name: "topology",
+        rooms: &["model", "wire"],
+        crates: &["ahash", "smallvec", "thiserror"],
+    },
+    Room {
+        name: "queue",
+        rooms: &["model", "wire"],
+        crates: &[
+            "ahash",
+            "leveret_log::Location",
+            "leveret_log::Lsn",
+            "smallvec",
+            "thiserror",
+        ],
+    },
+    Room {
+        name: "store",
+        rooms: &["model", "wire"],
+        crates: &[
+            "ahash",
+            "bytes",
+            "crc32c",
+            "leveret_log",
+            "parking_lot",
+            "rustix",
+            "serde",
+            "serde_json",
+            "sha2",
+            "sled",
+            "smallvec",
+            "thiserror",
+            // Only to announce progress to those who wait: the store has no tasks.
+            "tokio::sync::watch",
+            "tracing",
+        ],
+    },
+    Room {
+        name: "engine",
+        rooms: &["topology", "queue", "store", "model", "wire"],
+        crates: &[
+            "ahash",
+            "bytes",
+            "getrandom",
+            "parking_lot",
+            "serde",
+            "serde_json",
+            "smallvec",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "triomphe",
+        ],
+    },
+    Room {
+        name: "session",
+        rooms: &["engine", "model", "wire"],
+        crates: &[
+            "ahash",
+            "bytes",
+            "getrandom",
+            "parking_lot",
+            "smallvec",
+            "socket2",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Room {
+        name: "management",
+        rooms: &["engine", "model", "wire"],
+        crates: &[
+            "axum",
+            "base64",
+            "bytes",
+            "serde",
+            "serde_json",
+            "socket2",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Room {
+        name: "broker",
+        rooms: &[
+            "config",
+            "session",
+            "management",
+            "engine",
+            "topology",
+            "queue",
+            "store",
+            "model",
+            "wire",
+        ],
+        crates: &[
+            "ahash",
+            "axum",
+            "bytes",
+            "getrandom",
+            "leveret_log",
+            "parking_lot",
+            "rustix",
+            "serde",
+            "socket2",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Room {
+        name: BINARY,
+        rooms: &[],
+        crates: &[
+            "anyhow",
+            "clap",
+            "indicatif",
+            "leveret",
+            "serde",
+            "serde_json",
+            "tokio",
+            "tracing",
+            "tracing_subscriber",
+            "ureq",
+        ],
+    },
+];
+
+/// Modules that may import one another, and why. Everything else that goes in a circle is a mistake,
+/// and so is an entry here that is no longer needed.
+pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
+    (
+        &["wire::table::reader", "wire::table::value"],
+        "a value may be a table, and a table holds values",
+    ),
+    (
+        &["wire::arguments", "wire::table"],
+        "arguments may be tables, and tables hold the same strings as arguments",
+    ),
+    (
+        &["wire::error", "wire::frame"],
+        "a frame error knows how many octets the bad frame takes",
+    ),
+    (
+        &[
+            "queue::chunk",
+            "queue::level",
+            "queue::recovered",
+            "queue::state",
+        ],
+        "a chunk is filled from what was recovered, and recovery builds the whole queue",
+    ),
+];
+
+/// No file is longer.
+pub(crate) const FILE_LINES_MAX: usize = 600;
+
+/// No function is longer, blank lines and comments not counted.
+pub(crate) const FUNCTION_LINES_MAX: usize = 70;
+
+pub(crate) fn room(name: &str) -> Option<&'static Room> {
+    ROOMS.iter().find(|room| room.name == name)
+}
