@@ -6,7 +6,10 @@ mod engine;
 mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, StartError};
-pub use config::{Config, Durability, Limits, Password};
+pub use config::{
+    Config, ConfigError, ConfigSources, ConfigValue, Durability, Limits, LoadedConfig, LogConfig,
+    LogFormat, Origin, Password,
+};
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
 // part of the stable interface.
