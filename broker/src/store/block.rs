@@ -209,10 +209,6 @@ pub(crate) struct Bitmap([u64; Self::WORDS]);
 impl Bitmap {
     const WORDS: usize = BLOCK_POSITIONS as usize / 64;
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
-    }
-
     pub(crate) fn insert(&mut self, position: u64) {
         let bit = (position % BLOCK_POSITIONS) as usize;
         self.0[bit / 64] |= 1 << (bit % 64);

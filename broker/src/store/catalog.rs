@@ -78,18 +78,10 @@ pub(crate) enum Unusable {
     Disagrees(String),
 }
 
-/// A state that was read.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) catalog: Catalog,
-    /// Whether a checkpoint was under way when it was written last.
-    pub(crate) interrupted: bool,
-}
-
 impl Catalog {
     /// Reads everything but the blocks and verifies that it belongs together. `None` for a state
     /// that is new.
-    pub(crate) fn load(state: &State) -> Result<Option<Loaded>, Unusable> {
+    pub(crate) fn load(state: &State) -> Result<Option<Self>, Unusable> {
         let mut catalog = Self::default();
         let begun = state.get(&[key::BEGUN])?;
         let done = state.get(&[key::DONE])?;
@@ -108,10 +100,7 @@ impl Catalog {
         catalog.load_segments(state)?;
         catalog.load_counts(state)?;
         catalog.verify(interrupted)?;
-        Ok(Some(Loaded {
-            catalog,
-            interrupted,
-        }))
+        Ok(Some(catalog))
     }
 
     fn load_definitions(&mut self, state: &State) -> Result<(), Unusable> {
@@ -224,18 +213,18 @@ impl Catalog {
         });
         queues.collect()
     }
+}
 
-    /// All definitions in an order in which they can be applied.
-    pub(crate) fn ordered_definitions(&self) -> Vec<Entity> {
-        let mut all: Vec<Entity> = self.definitions.values().cloned().collect();
-        all.sort_by_key(|entity| match entity {
-            Entity::VirtualHost { .. } => (0, 0),
-            Entity::Exchange { .. } => (1, 0),
-            Entity::Queue { id, .. } => (2, *id),
-            Entity::Binding { .. } => (3, 0),
-        });
-        all
-    }
+/// Definitions in an order in which they can be applied.
+pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<Entity> {
+    let mut all: Vec<Entity> = definitions.cloned().collect();
+    all.sort_by_key(|entity| match entity {
+        Entity::VirtualHost { .. } => (0, 0),
+        Entity::Exchange { .. } => (1, 0),
+        Entity::Queue { id, .. } => (2, *id),
+        Entity::Binding { .. } => (3, 0),
+    });
+    all
 }
 
 /// The key of a definition.

@@ -201,10 +201,45 @@ impl Ledger {
         self.delta.entities.push(change);
     }
 
+    /// A message took these places, as far as their queues are there.
+    pub(crate) fn enqueue_all(
+        &mut self,
+        targets: &[Target],
+        stored: Stored,
+        bytes: u32,
+        home: SegmentId,
+    ) {
+        for target in targets {
+            if self.known.contains(&target.queue) {
+                self.delta.enqueue(*target, stored, bytes, home);
+            }
+        }
+    }
+
+    /// Messages left their places.
+    pub(crate) fn settle(&mut self, queue: QueueId, ranges: &[SeqRange]) {
+        if self.known.contains(&queue) {
+            self.delta.settle(queue, ranges);
+        }
+    }
+
+    /// Messages came back, having been delivered so often.
+    pub(crate) fn requeue(&mut self, queue: QueueId, ranges: &[SeqRange], count: u32) {
+        if self.known.contains(&queue) {
+            self.delta.requeue(queue, ranges, count);
+        }
+    }
+
+    /// The lease of a level.
+    pub(crate) fn delivered(&mut self, queue: QueueId, up_to: Seq) {
+        if self.known.contains(&queue) {
+            self.delta.delivered(queue, up_to);
+        }
+    }
+
     /// A record that was read back. Records about queues that are gone mean nothing any more.
     pub(crate) fn replay(&mut self, lsn: Lsn, location: Location, record: Record) {
         self.delta.end = self.delta.end.max(lsn.next());
-        let known = &self.known;
         match record {
             Record::Message {
                 origin,
@@ -213,41 +248,24 @@ impl Ledger {
             } => {
                 let lsn = origin.unwrap_or(lsn);
                 let stored = Stored { lsn, location };
-                for target in targets
-                    .into_iter()
-                    .filter(|target| known.contains(&target.queue))
-                {
-                    self.delta
-                        .enqueue(target, stored, body_bytes, location.segment);
-                }
+                self.enqueue_all(&targets, stored, body_bytes, location.segment);
             }
             Record::Enqueue {
                 target,
                 message,
                 body_bytes,
-            } if known.contains(&target.queue) => {
-                self.delta
-                    .enqueue(target, message, body_bytes, location.segment);
-            }
-            Record::Settle { queue, ranges } if known.contains(&queue) => {
-                self.delta.settle(queue, &ranges);
-            }
+            } => self.enqueue_all(&[target], message, body_bytes, location.segment),
+            Record::Settle { queue, ranges } => self.settle(queue, &ranges),
             Record::Requeue {
                 queue,
                 delivery_count,
                 ranges,
-            } if known.contains(&queue) => self.delta.requeue(queue, &ranges, delivery_count),
-            Record::Delivered { queue, up_to } if known.contains(&queue) => {
-                self.delta.delivered(queue, up_to);
-            }
+            } => self.requeue(queue, &ranges, delivery_count),
+            Record::Delivered { queue, up_to } => self.delivered(queue, up_to),
             Record::Entity { next_queue, change } => {
                 self.next_queue = self.next_queue.max(next_queue);
                 self.entity(change);
             }
-            Record::Enqueue { .. }
-            | Record::Settle { .. }
-            | Record::Requeue { .. }
-            | Record::Delivered { .. } => {}
         }
     }
 }

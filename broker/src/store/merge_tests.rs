@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Seq, SeqRange, Stored};
-use crate::store::catalog::Loaded;
 use crate::store::record::Target;
 use crate::store::state::tests::MapStore;
 
@@ -93,7 +92,7 @@ impl History {
             offset: self.clock,
             length: 50,
         };
-        let home = if self.clock % 7 == 0 {
+        let home = if self.clock.is_multiple_of(7) {
             SegmentId(segment.0 + 1)
         } else {
             segment
@@ -179,10 +178,7 @@ impl History {
         let begun = (vec![key::BEGUN], Some(vec![1]));
         self.state().apply(&[begun]).expect("applies");
         let loaded = Catalog::load(&self.state()).expect("is usable");
-        let Some(Loaded { catalog, .. }) = loaded else {
-            panic!("the state is new");
-        };
-        self.catalog = catalog;
+        self.catalog = loaded.expect("it is not new");
     }
 
     fn check(&mut self) {

@@ -22,25 +22,40 @@
 //! - Damage is reported, never served, and never keeps the store from opening.
 //! - After the first failed sync nothing is durable any more until the store is reopened.
 
+mod author;
+mod backup;
 mod block;
+mod board;
 mod catalog;
+mod checkpoint;
+mod cleaner;
 mod codec;
 mod delta;
+mod durable;
 mod error;
+mod files;
 mod index;
 mod key;
 mod memory;
 mod merge;
+mod opening;
 mod options;
+mod picture;
 mod piece;
 mod ranges;
+mod reader;
 mod record;
 mod recovered;
+mod recovery;
+mod repair;
 mod report;
 mod sled_state;
+mod space;
 mod state;
 mod summary;
+mod swap;
 mod ticket;
+mod turn;
 
 use std::fmt;
 use std::path::Path;
@@ -51,6 +66,7 @@ use crate::model::{Message, Operation, QueueId, Seq, Stored};
 
 pub use error::{LoadError, StoreError};
 pub use memory::MemoryStore;
+pub use opening::{open, verify};
 pub use options::{Durability, StateSync, StoreOptions};
 pub use recovered::{
     BlockEntry, BlockRange, DeliveryCount, Recovered, RecoveredLevel, RecoveredQueue,

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use leveret_log::{Disk, RealDisk};
 
+type SyncFile = dyn Fn(&Path) -> io::Result<()> + Send + Sync;
+
 /// Makes the state's file durable. Replaced only by tests, which watch it or let it fail.
 #[derive(Clone)]
-pub struct StateSync(Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>);
+pub struct StateSync(Arc<SyncFile>);
 
 impl StateSync {
     /// Calls `sync` with the file.

@@ -30,10 +30,9 @@ pub struct RecoveryReport {
     pub queues: u64,
     /// Log records that were read.
     pub records_read: u64,
-    /// Bytes that were cut from the end of the log: what was being written when the power went.
-    pub cut_bytes: u64,
-    /// Where the cut was made, in words; empty if there was none.
-    pub cut: String,
+    /// Where the end of the log was cut: what was being written when the power went. Damage to the
+    /// very last write looks the same, so each is a possible loss.
+    pub cut: Vec<String>,
     /// Whether the state was unusable, so that the log gave everything back.
     pub rebuilt: bool,
     /// Everything that failed a check.
@@ -89,6 +88,6 @@ pub struct StoreStatus {
     pub state_bytes: u64,
     /// Checkpoints since the store was opened.
     pub checkpoints: u64,
-    /// What opening the store found.
+    /// What opening the store found, and what was found damaged since.
     pub report: RecoveryReport,
 }

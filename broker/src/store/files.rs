@@ -1,0 +1,268 @@
+//! The few small files beside the log and the state.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use leveret_log::{Disk, DiskLock, Lsn};
+use serde::{Deserialize, Serialize};
+
+use crate::model::Entity;
+
+use super::error::StoreError;
+
+/// The format of the folder as a whole, and the newest that this version reads.
+const FORMAT: u32 = 1;
+const DEFINITIONS_FORMAT: u32 = 1;
+
+/// Where everything lies in a store's folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    pub(crate) fn definitions(&self) -> PathBuf {
+        self.root.join("definitions.json")
+    }
+
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    fn format(&self) -> PathBuf {
+        self.root.join("FORMAT")
+    }
+
+    /// A state that is being written to take the place of the other.
+    pub(crate) fn state_new(&self) -> PathBuf {
+        self.root.join("state.new")
+    }
+
+    /// A state whose place is being taken.
+    pub(crate) fn state_old(&self) -> PathBuf {
+        self.root.join("state.old")
+    }
+
+    /// Makes the folder if need be and takes it for this broker alone.
+    pub(crate) fn lock(&self, disk: &dyn Disk) -> Result<Box<dyn DiskLock>, StoreError> {
+        let failed = |source| StoreError::io("create", &self.root, source);
+        disk.create_directory(&self.root).map_err(failed)?;
+        // The state needs the real folder, wherever the other files are.
+        fs::create_dir_all(&self.root).map_err(failed)?;
+        let path = self.root.join("LOCK");
+        disk.lock(&path, true)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::WouldBlock => StoreError::InUse(self.root.clone()),
+                _ => StoreError::io("lock", path.clone(), source),
+            })
+    }
+
+    /// Refuses a folder of a newer version.
+    pub(crate) fn check_format(&self, disk: &dyn Disk) -> Result<(), StoreError> {
+        let Some(content) = read(disk, &self.format())? else {
+            return Ok(());
+        };
+        let found = String::from_utf8_lossy(&content).trim().parse::<u32>();
+        match found {
+            Ok(found) if found > FORMAT => Err(StoreError::Newer {
+                path: self.root.clone(),
+                found,
+                supported: FORMAT,
+            }),
+            // A stamp that cannot be read says nothing; segments and state bear their own.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Stamps a folder that bears no stamp.
+    pub(crate) fn stamp_format(&self, disk: &dyn Disk) -> Result<(), StoreError> {
+        let path = self.format();
+        if read(disk, &path)?.is_some_and(|content| !content.is_empty()) {
+            return Ok(());
+        }
+        write(disk, &path, format!("{FORMAT}\n").as_bytes())
+    }
+
+    /// Puts something aside and says where it is now. Nothing is ever deleted from there.
+    pub(crate) fn put_aside(&self, path: &Path, what: &str) -> Result<PathBuf, StoreError> {
+        let folder = self.quarantine();
+        fs::create_dir_all(&folder).map_err(|source| StoreError::io("create", &folder, source))?;
+        let when = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let mut number = 0_u32;
+        loop {
+            let to = folder.join(format!("{}-{number}-{what}", when.as_millis()));
+            if to.exists() {
+                number += 1;
+                continue;
+            }
+            fs::rename(path, &to).map_err(|source| StoreError::io("move", path, source))?;
+            return Ok(to);
+        }
+    }
+}
+
+/// A whole file; `None` if there is none.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = |source| StoreError::io("read", path, source);
+    let file = match disk.open_read(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let length = usize::try_from(file.length().map_err(failed)?).unwrap_or(usize::MAX);
+    let mut content = vec![0; length];
+    let count = file.read_at(0, &mut content).map_err(failed)?;
+    content.truncate(count);
+    Ok(Some(content))
+}
+
+/// Replaces a file durably: whatever happens, the old content is there or the new.
+pub(crate) fn write(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let failed = |source| StoreError::io("write", path, source);
+    let temporary = path.with_extension("tmp");
+    match disk.remove(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let file = disk.create(&temporary).map_err(failed)?;
+    file.write_at(0, content).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    disk.rename(&temporary, path).map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    disk.sync_directory(folder).map_err(failed)
+}
+
+/// What `definitions.json` holds: all definitions, as of one moment of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Definitions {
+    /// ENTITY records below this are in it.
+    lsn: u64,
+    pub(crate) next_queue: u32,
+    pub(crate) definitions: Vec<Entity>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DefinitionsFile {
+    format: u32,
+    /// CRC-32C of the content as compact JSON.
+    checksum: String,
+    content: Definitions,
+}
+
+impl Definitions {
+    pub(crate) fn new(lsn: Lsn, next_queue: u32, definitions: Vec<Entity>) -> Self {
+        Self {
+            lsn: lsn.0,
+            next_queue,
+            definitions,
+        }
+    }
+
+    pub(crate) fn lsn(&self) -> Lsn {
+        Lsn(self.lsn)
+    }
+
+    fn checksum(&self) -> String {
+        // Definitions are strings, numbers and lists: nothing in them can fail to become JSON.
+        let content = serde_json::to_vec(self).unwrap_or_default();
+        format!("{:08x}", crc32c::crc32c(&content))
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let file = DefinitionsFile {
+            format: DEFINITIONS_FORMAT,
+            checksum: self.checksum(),
+            content: self,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The definitions, or in words why they cannot be used.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let file: DefinitionsFile =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if file.format > DEFINITIONS_FORMAT {
+            return Err(format!("format {} is newer than this version", file.format));
+        }
+        if file.checksum != file.content.checksum() {
+            return Err("the checksum fails".to_owned());
+        }
+        Ok(file.content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::VirtualHostName;
+    use leveret_log::RealDisk;
+
+    fn sample() -> Definitions {
+        let name = VirtualHostName::from("/");
+        Definitions::new(Lsn(7), 3, vec![Entity::VirtualHost { name }])
+    }
+
+    #[test]
+    fn definitions_come_back_and_a_changed_byte_does_not_pass() {
+        let bytes = sample().encode();
+        assert_eq!(Definitions::decode(&bytes), Ok(sample()));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x04;
+            // A change that leaves the meaning alone is harmless: white space, for example.
+            if let Ok(decoded) = Definitions::decode(&flipped) {
+                assert_eq!(decoded, sample(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout {
+            root: folder.path().to_path_buf(),
+        };
+        layout
+            .check_format(&RealDisk)
+            .expect("no stamp is no reason");
+        layout.stamp_format(&RealDisk).expect("stamps");
+        layout
+            .check_format(&RealDisk)
+            .expect("its own stamp is read");
+        fs::write(folder.path().join("FORMAT"), "2\n").expect("writes");
+        let refused = layout.check_format(&RealDisk);
+        assert!(matches!(refused, Err(StoreError::Newer { found: 2, .. })));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file.json");
+        assert_eq!(read(&RealDisk, &path).expect("reads"), None);
+        for content in [b"first".as_slice(), b"2"] {
+            write(&RealDisk, &path, content).expect("writes");
+            assert_eq!(
+                read(&RealDisk, &path).expect("reads").as_deref(),
+                Some(content)
+            );
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What queues are told after opening: the catalog and the first delta, put together.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Entity, EntityChange, QueueId, Seq, SeqRange};
+
+use super::BLOCK_POSITIONS;
+use super::catalog::{Catalog, LevelCatalog, definition_key, ordered};
+use super::delta::{Delta, LevelDelta};
+use super::index::Block;
+use super::ranges::RangeSet;
+use super::recovered::{BlockRange, DeliveryCount, RecoveredLevel, RecoveredQueue};
+use super::report::ReportedDamage;
+use super::state::State;
+
+/// Puts the picture together.
+pub(crate) struct Picture<'a> {
+    pub(crate) state: Option<&'a State>,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) delta: &'a Delta,
+    pub(crate) rebuilt: bool,
+    pub(crate) damage: Vec<ReportedDamage>,
+}
+
+impl Picture<'_> {
+    /// All definitions as they stand now.
+    pub(crate) fn definitions(&self) -> Vec<Entity> {
+        let mut definitions = self.catalog.definitions.clone();
+        for change in &self.delta.entities {
+            match change {
+                EntityChange::Put(entity) => {
+                    definitions.insert(definition_key(&entity.key()), entity.clone());
+                }
+                EntityChange::Remove(key) => {
+                    definitions.remove(&definition_key(key));
+                }
+            }
+        }
+        ordered(definitions.values())
+    }
+
+    /// All queues that `definitions` names.
+    pub(crate) fn queues(&mut self, definitions: &[Entity]) -> Vec<RecoveredQueue> {
+        let mut queues = Vec::new();
+        for entity in definitions {
+            if let Entity::Queue { id, .. } = entity {
+                queues.push(self.queue(QueueId(*id)));
+            }
+        }
+        queues.sort_by_key(|queue: &RecoveredQueue| queue.id);
+        queues
+    }
+
+    fn queue(&mut self, id: QueueId) -> RecoveredQueue {
+        let mut queue = RecoveredQueue {
+            id,
+            levels: Vec::new(),
+            ready_count: 0,
+            ready_bytes: 0,
+            delivery_counts: Vec::new(),
+            all_redelivered: self.rebuilt,
+        };
+        // A queue that was removed and declared again has another number.
+        let held = self.catalog.queues.get(&id);
+        if let Some(held) = held {
+            queue.ready_count = held.count;
+            queue.ready_bytes = held.bytes;
+        }
+        let empty = LevelCatalog::default();
+        let nothing = LevelDelta::default();
+        let mut levels: BTreeMap<u8, (&LevelCatalog, &LevelDelta)> = BTreeMap::new();
+        for (level, held) in held.into_iter().flat_map(|held| &held.levels) {
+            levels.insert(*level, (held, &nothing));
+        }
+        for (level, changed) in self.delta.queues.get(&id).into_iter().flatten() {
+            levels.entry(*level).or_insert((&empty, &nothing)).1 = changed;
+        }
+        for (level, (held, changed)) in levels {
+            self.level(&mut queue, level, held, changed);
+        }
+        queue
+    }
+
+    fn level(
+        &mut self,
+        queue: &mut RecoveredQueue,
+        level: u8,
+        held: &LevelCatalog,
+        changed: &LevelDelta,
+    ) {
+        let mut hidden = changed.settled.clone();
+        for entry in changed.blocks.values().flatten() {
+            // After an interrupted checkpoint the index may hold what the log gives again.
+            let position = entry.entry.seq.position();
+            hidden.insert(position, position);
+        }
+        self.hide(queue, level, held, &hidden);
+        let entries: Vec<_> = changed.live().map(|entry| entry.entry).collect();
+        queue.ready_count += entries.len() as u64;
+        queue.ready_bytes += entries
+            .iter()
+            .map(|entry| u64::from(entry.bytes))
+            .sum::<u64>();
+        self.counts(queue, level, changed);
+        let next_position = held.summary.next_position.max(changed.next_position);
+        let mut lease = changed.lease.or(held.summary.lease);
+        if self.rebuilt {
+            lease = next_position.checked_sub(1);
+        }
+        queue.levels.push(RecoveredLevel {
+            level,
+            next_position,
+            lease: lease.map(|position| Seq::new(level, position)),
+            blocks: held
+                .blocks
+                .iter()
+                .map(|(first, last)| BlockRange { first, last })
+                .collect(),
+            settled_since: settled_since(level, &held.blocks, &hidden),
+            entries,
+        });
+    }
+
+    /// Takes what is hidden out of the numbers of the queue.
+    fn hide(
+        &mut self,
+        queue: &mut RecoveredQueue,
+        level: u8,
+        held: &LevelCatalog,
+        hidden: &RangeSet,
+    ) {
+        let mut touched = RangeSet::default();
+        for (first, last) in hidden.iter() {
+            let (first, last) = (first / BLOCK_POSITIONS, last / BLOCK_POSITIONS);
+            for (first, last) in held.blocks.within(first, last) {
+                touched.insert(first, last);
+            }
+        }
+        for number in touched.iter().flat_map(|(first, last)| first..=last) {
+            let read = self
+                .state
+                .map(|state| Block::read(state, queue.id, level, number));
+            let block = match read {
+                Some(Ok(Some(block))) => block,
+                Some(Ok(None)) | None => Block::default(),
+                Some(Err(error)) => {
+                    self.damage.push(ReportedDamage {
+                        what: format!("block {number} of level {level} of queue {}", queue.id.0),
+                        reason: error.to_string(),
+                        consequence: "it is restored from the log".to_owned(),
+                        quarantined: None,
+                    });
+                    continue;
+                }
+            };
+            for entry in block.live() {
+                if hidden.contains(entry.entry.seq.position()) {
+                    queue.ready_count = queue.ready_count.saturating_sub(1);
+                    let bytes = u64::from(entry.entry.bytes);
+                    queue.ready_bytes = queue.ready_bytes.saturating_sub(bytes);
+                }
+            }
+        }
+    }
+
+    fn counts(&self, queue: &mut RecoveredQueue, level: u8, changed: &LevelDelta) {
+        let first = (queue.id, level, 0);
+        let last = (queue.id, level, u64::MAX);
+        let held = self.catalog.counts.range(first..=last);
+        let held = held.flat_map(|(_, counts)| counts.iter().copied());
+        let mut counts: BTreeMap<u64, u32> = held.collect();
+        counts.extend(&changed.counts);
+        for (position, count) in counts {
+            if count > 0 && !changed.settled.contains(position) {
+                let seq = Seq::new(level, position);
+                queue.delivery_counts.push(DeliveryCount { seq, count });
+            }
+        }
+    }
+}
+
+/// The hidden places that lie in existing blocks.
+fn settled_since(level: u8, blocks: &RangeSet, hidden: &RangeSet) -> Vec<SeqRange> {
+    let mut all = Vec::new();
+    for (first, last) in blocks.iter() {
+        let first = first * BLOCK_POSITIONS;
+        let last = last * BLOCK_POSITIONS + (BLOCK_POSITIONS - 1);
+        all.extend(hidden.within(first, last).map(|(first, last)| SeqRange {
+            first: Seq::new(level, first),
+            last: Seq::new(level, last),
+        }));
+    }
+    all
+}
