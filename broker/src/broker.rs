@@ -47,6 +47,11 @@ pub enum StartError {
     Panicked(String),
 }
 
+/// The store did not close cleanly; the next start recovers what was confirmed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not close cleanly: {0}")]
+pub struct ShutdownError(String);
+
 /// Says how far a long recovery has come: bytes done, bytes in all.
 pub type RecoveryProgress = Box<dyn Fn(u64, u64) + Send + Sync>;
 
@@ -235,7 +240,11 @@ impl Broker {
     }
 
     /// Stops accepting, closes every connection with 320, writes and syncs everything.
-    pub async fn shutdown(mut self) {
+    ///
+    /// # Errors
+    ///
+    /// If something that clients were not told about could not be stored.
+    pub async fn shutdown(mut self) -> Result<(), ShutdownError> {
         self.stop.send_replace(true);
         self.engine.clients.close_all("shutdown");
         let deadline = tokio::time::Instant::now() + GOODBYE;
@@ -247,10 +256,10 @@ impl Broker {
             let _ = task.await;
         }
         let engine = Arc::clone(&self.engine);
-        let closed = tokio::task::spawn_blocking(move || engine.close()).await;
-        if let Err(error) = closed {
-            tracing::error!(%error, "closing the store failed");
-        }
+        tokio::task::spawn_blocking(move || engine.close())
+            .await
+            .map_err(|error| ShutdownError(error.to_string()))?;
+        self.engine.store().status().failed.map_or(Ok(()), |reason| Err(ShutdownError(reason)))
     }
 
     /// Empties the broker: closes every connection, deletes every queue, exchange and binding that
@@ -295,8 +304,15 @@ async fn open_store(
     };
     options.disk_free_limit =
         (config.limits.disk_free_limit_bytes > 0).then_some(config.limits.disk_free_limit_bytes);
-    drop((options, progress));
-    Err(StoreError::NothingOnDisk.into())
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut report = |done, total| {
+            if let Some(progress) = &progress {
+                progress(done, total);
+            }
+        };
+        store::open(options, &mut report)
+    });
+    Ok(opened.await.map_err(|error| StartError::Panicked(error.to_string()))??)
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {

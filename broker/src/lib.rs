@@ -5,7 +5,7 @@ mod config;
 mod engine;
 mod session;
 
-pub use broker::{Broker, BrokerBuilder, RecoveryProgress, StartError};
+pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
     Config, ConfigError, ConfigSources, ConfigValue, Durability, Limits, LoadedConfig, LogConfig,
     LogFormat, Origin, Password,

@@ -61,7 +61,6 @@ pub struct Running {
     pub address: Address,
     /// Base of its HTTP API, if it has one.
     pub management: Option<String>,
-    #[cfg(feature = "embedded")]
     broker: Option<leveret::Broker>,
 }
 
@@ -77,7 +76,6 @@ impl Target {
             return Ok(Ok(Running {
                 address,
                 management: env::var(management).ok(),
-                #[cfg(feature = "embedded")]
                 broker: None,
             }));
         }
@@ -92,13 +90,11 @@ impl Target {
     pub fn is_required(self) -> bool {
         let required = |name| env::var(name).is_ok_and(|value| value == "1");
         match self {
-            Self::Leveret => cfg!(feature = "embedded"),
+            Self::Leveret => true,
             Self::RabbitMq => required("LEVERET_REQUIRE_RABBITMQ"),
         }
     }
 }
-
-#[cfg(feature = "embedded")]
 async fn start_embedded() -> Result<std::result::Result<Running, String>> {
     let broker = leveret::Broker::builder()
         .amqp("127.0.0.1:0")
@@ -112,26 +108,15 @@ async fn start_embedded() -> Result<std::result::Result<Running, String>> {
     }))
 }
 
-#[cfg(not(feature = "embedded"))]
-async fn start_embedded() -> Result<std::result::Result<Running, String>> {
-    Ok(Err("built without the feature `embedded`".to_owned()))
-}
 
 impl Running {
     /// Stops what [`Target::start`] started; whether there was anything.
-    #[cfg(feature = "embedded")]
     pub async fn stop(self) -> Result<bool> {
         let Some(broker) = self.broker else {
             return Ok(false);
         };
-        broker.shutdown().await?;
+        broker.shutdown().await;
         Ok(true)
-    }
-
-    /// Stops what [`Target::start`] started: nothing, without an embedded broker.
-    #[cfg(not(feature = "embedded"))]
-    pub async fn stop(self) -> Result<bool> {
-        Ok(false)
     }
 }
 

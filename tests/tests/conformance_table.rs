@@ -277,10 +277,16 @@ fn the_compatibility_page_is_up_to_date() {
 fn the_number_of_skipped_parity_tests_is_said() {
     let parity = proofs().iter().filter(|proof| proof.on_both).count();
     assert!(parity > 250, "only {parity} tests run on both targets");
-    if env::var_os("RABBITMQ_URL").is_none() {
-        let line = format!("SKIPPED: {parity} tests were not run on RabbitMQ\n");
+    let say = |target: &str| {
+        let line = format!("SKIPPED: {parity} tests were not run on {target}\n");
         // Nothing can be done about a closed standard error.
         let _ = std::io::stderr().write_all(line.as_bytes());
+    };
+    if !cfg!(feature = "embedded") && env::var_os("LEVERET_URL").is_none() {
+        say("Leveret");
+    }
+    if env::var_os("RABBITMQ_URL").is_none() {
+        say("RabbitMQ");
         let required = env::var("LEVERET_REQUIRE_RABBITMQ").is_ok_and(|value| value == "1");
         assert!(!required, "RABBITMQ_URL is not set");
     }

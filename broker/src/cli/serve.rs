@@ -82,7 +82,8 @@ fn say_ready(broker: &Broker) -> anyhow::Result<()> {
 async fn shut_down(broker: Broker, signals: &mut Signals) -> anyhow::Result<Verdict> {
     tokio::select! {
         ended = tokio::time::timeout(SHUTDOWN_MAX, broker.shutdown()) => match ended {
-            Ok(()) => {
+            Ok(ended) => {
+                ended?;
                 tracing::info!("Server shutdown complete");
                 Ok(Verdict::Good)
             }

@@ -335,7 +335,9 @@ async fn every_method_on_an_open_channel(context: &Context) -> Result<()> {
                 "406c channel is not transactional".to_owned()
             }
             id if id.0 == 10 || method.sender == Sender::Server => SERVERS_OWN.to_owned(),
-            method::CHANNEL_FLOW_OK | method::CHANNEL_CLOSE_OK => SERVERS_OWN.to_owned(),
+            method::CHANNEL_FLOW_OK => SERVERS_OWN.to_owned(),
+            // RabbitMQ's connection forgets the channel even while the channel itself objects.
+            method::CHANNEL_CLOSE_OK => format!("{SERVERS_OWN} || {NOT_OPEN}"),
             _ => format!("{}-ok", method.name),
         };
         (method.id, expected)

@@ -161,9 +161,13 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[],
         crates: &[
             "anyhow",
+            "base64",
             "clap",
             "indicatif",
             "leveret",
+            // Only for the limit on descriptors and the modes of files.
+            "rustix::fs",
+            "rustix::process",
             "serde",
             "serde_json",
             "tokio",
