@@ -3,6 +3,8 @@
 mod broker;
 mod config;
 mod engine;
+#[cfg(feature = "management")]
+mod management;
 mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};

@@ -149,7 +149,9 @@ impl ConfigSources {
         self.apply_node_address(assembly)?;
         for setting in Setting::all() {
             let variables = setting.variables();
-            let Some(name) = variables.iter().find(|name| self.environment.contains_key(*name))
+            let Some(name) = variables
+                .iter()
+                .find(|name| self.environment.contains_key(*name))
             else {
                 continue;
             };
@@ -194,7 +196,11 @@ impl ConfigSources {
                 host.map(|host| SocketAddr::new(host, before.port()))
             };
             let Some(address) = address else {
-                let wanted = if name == PORT_VARIABLE { "a port" } else { "an IP address" };
+                let wanted = if name == PORT_VARIABLE {
+                    "a port"
+                } else {
+                    "an IP address"
+                };
                 let shown = setting.shown(&Value::Word(word));
                 return Err(invalid(setting, shown, origin, format!("must be {wanted}")));
             };
@@ -207,7 +213,10 @@ impl ConfigSources {
     fn refuse_typing_errors(&self) -> Result<(), ConfigError> {
         let mut known: Vec<String> = Setting::all().flat_map(Setting::variables).collect();
         known.push(FILE_VARIABLE.to_owned());
-        let own = self.environment.iter().filter(|(name, _)| name.starts_with("LEVERET_"));
+        let own = self
+            .environment
+            .iter()
+            .filter(|(name, _)| name.starts_with("LEVERET_"));
         for (name, value) in own {
             if known.contains(name) {
                 continue;
@@ -237,7 +246,12 @@ impl ConfigSources {
             if setting.is_secret() {
                 let reason = "a flag shows it to everybody on this machine; use the environment \
                               or a file";
-                return Err(invalid(setting, setting.shown(&value), origin, reason.to_owned()));
+                return Err(invalid(
+                    setting,
+                    setting.shown(&value),
+                    origin,
+                    reason.to_owned(),
+                ));
             }
             assembly.apply(setting, value, origin)?;
         }
@@ -257,12 +271,7 @@ impl Assembly {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
-    fn apply(
-        &mut self,
-        setting: Setting,
-        value: Value,
-        origin: Origin,
-    ) -> Result<(), ConfigError> {
+    fn apply(&mut self, setting: Setting, value: Value, origin: Origin) -> Result<(), ConfigError> {
         let shown = setting.shown(&value);
         match setting.write(&mut self.draft, value) {
             Ok(()) => {
@@ -303,7 +312,12 @@ impl Assembly {
                     value: setting.shown(&value),
                     origin: self.origin(setting.key()),
                     variables: setting.variables(),
-                    about: setting.about().iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
+                    about: setting
+                        .about()
+                        .iter()
+                        .map(|line| line.trim())
+                        .collect::<Vec<_>>()
+                        .join(" "),
                 })
             })
             .collect();
@@ -328,7 +342,10 @@ fn unknown(key: String, value: &Value, origin: Origin) -> ConfigError {
 /// A mistyped name may be that of a secret.
 fn shown_of_unknown(key: &str, value: &Value) -> String {
     let key = key.to_lowercase();
-    if ["pas", "secret", "token", "pwd"].iter().any(|word| key.contains(word)) {
+    if ["pas", "secret", "token", "pwd"]
+        .iter()
+        .any(|word| key.contains(word))
+    {
         return "\"********\"".to_owned();
     }
     value.to_string()

@@ -35,7 +35,11 @@ mod tests {
 
     fn check(name: &str, expected: Option<&str>) {
         let known = ["amqp", "limits.frame_max", "limits.frame_min"];
-        assert_eq!(nearest(name, known.into_iter()).as_deref(), expected, "{name}");
+        assert_eq!(
+            nearest(name, known.into_iter()).as_deref(),
+            expected,
+            "{name}"
+        );
     }
 
     #[test]
