@@ -1,1 +1,3 @@
 //! What the tests share: targets, raw peers, processes.
+
+pub mod foreign;
