@@ -11,6 +11,7 @@ use leveret_tests::foreign::{Language, Report, Script, debian_packages};
 use broker::{Broker, is_set, say};
 
 const PIKA: Script = Script { language: Language::Python, file: "pika_client.py" };
+const AMQPLIB: Script = Script { language: Language::Node, file: "amqplib_client.js" };
 
 /// Every verb that needs no restart, on a RabbitMQ that others use as well.
 fn on_rabbitmq(script: Script) -> anyhow::Result<()> {
@@ -68,12 +69,22 @@ fn pika_speaks_with_leveret() -> anyhow::Result<()> {
 }
 
 #[test]
+fn amqplib_speaks_with_rabbitmq() -> anyhow::Result<()> {
+    on_rabbitmq(AMQPLIB)
+}
+
+#[test]
+fn amqplib_speaks_with_leveret() -> anyhow::Result<()> {
+    on_leveret(AMQPLIB)
+}
+
+#[test]
 fn clients_outlive_a_restart_of_rabbitmq() -> anyhow::Result<()> {
     if !runnable()? {
         return Ok(());
     }
     let Some(mut broker) = Broker::restartable_rabbitmq()? else { return Ok(()) };
-    for script in [PIKA] {
+    for script in [PIKA, AMQPLIB] {
         let listed = script.list()?;
         play(script, &mut broker, &listed.names(true))?;
     }
