@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use tempfile::TempDir;
@@ -172,7 +173,9 @@ fn build() -> anyhow::Result<PathBuf> {
 }
 
 /// A RabbitMQ node that belongs to these tests: killed and started at will, removed at the end.
-pub(crate) struct RabbitMqNode;
+pub(crate) struct RabbitMqNode {
+    pid: String,
+}
 
 impl RabbitMqNode {
     const NAME: &str = "clients-restart";
@@ -180,8 +183,14 @@ impl RabbitMqNode {
     const MANAGEMENT: &str = "15741";
 
     fn start() -> anyhow::Result<Self> {
-        control(&[Self::NAME, Self::AMQP, Self::MANAGEMENT])?;
-        Ok(Self)
+        Ok(Self { pid: Self::start_node()? })
+    }
+
+    /// Starts the node on whatever data it has; its process id.
+    fn start_node() -> anyhow::Result<String> {
+        let said = control(&[Self::NAME, Self::AMQP, Self::MANAGEMENT])?;
+        let pid = said.lines().find_map(|line| line.strip_prefix("RABBITMQ_PID="));
+        Ok(pid.context("no RABBITMQ_PID")?.to_owned())
     }
 
     fn url() -> String {
@@ -190,7 +199,12 @@ impl RabbitMqNode {
 
     fn restart(&mut self) -> anyhow::Result<()> {
         control(&["--kill", Self::NAME])?;
-        Self::start().map(std::mem::forget)
+        // Until the killed process is gone, the node would be taken for running.
+        while Path::new("/proc").join(&self.pid).exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.pid = Self::start_node()?;
+        Ok(())
     }
 }
 
@@ -200,10 +214,13 @@ impl Drop for RabbitMqNode {
     }
 }
 
-fn control(arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs the script that manages RabbitMQ nodes; its standard output.
+fn control(arguments: &[&str]) -> anyhow::Result<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/rabbitmq");
+    let said = tempfile::NamedTempFile::new()?;
     let mut command = Command::new(script);
-    let status = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    // A file and not a pipe: the node inherits it and would keep a pipe open.
+    let status = command.args(arguments).stdin(Stdio::null()).stdout(said.reopen()?).status()?;
     ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(())
+    Ok(std::fs::read_to_string(said.path())?)
 }
