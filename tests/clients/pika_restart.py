@@ -27,7 +27,9 @@ def restart_confirmed_messages_survive(url):
     channel.queue_bind(queue, exchange, "kept.#")
     channel.confirm_delivery()
     for number in range(100):
-        channel.basic_publish(exchange, "kept.here", str(number).encode(), PERSISTENT, mandatory=True)
+        channel.basic_publish(
+            exchange, "kept.here", str(number).encode(), PERSISTENT, mandatory=True
+        )
     ask("restart")
     try:
         channel.queue_declare(queue, passive=True)

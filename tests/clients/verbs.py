@@ -48,9 +48,7 @@ class Verbs:
             for name in self.functions:
                 say({"verb": name, "restart": name in self.restarting})
             return 0
-        chosen = arguments.verbs or [
-            name for name in self.functions if name not in self.restarting
-        ]
+        chosen = arguments.verbs or [name for name in self.functions if name not in self.restarting]
         worked = [self.run(name, arguments.url) for name in chosen]
         return 0 if all(worked) else 1
 
@@ -58,7 +56,9 @@ class Verbs:
         parser = argparse.ArgumentParser(description=f"the verbs of {self.client}")
         parser.add_argument("--url", help="the broker, as an AMQP URL")
         parser.add_argument("--list", action="store_true", help="name the verbs")
-        parser.add_argument("verbs", nargs="*", metavar="VERB", help="default: all without a restart")
+        parser.add_argument(
+            "verbs", nargs="*", metavar="VERB", help="default: all without a restart"
+        )
         arguments = parser.parse_args()
         unknown = [name for name in arguments.verbs if name not in self.functions]
         if unknown:

@@ -11,6 +11,7 @@ use leveret_tests::foreign::{Language, Report, Script, debian_packages};
 use broker::{Broker, is_set, say};
 
 const PIKA: Script = Script { language: Language::Python, file: "pika_client.py" };
+const AIO_PIKA: Script = Script { language: Language::Python, file: "aio_pika_client.py" };
 const AMQPLIB: Script = Script { language: Language::Node, file: "amqplib_client.js" };
 
 /// Every verb that needs no restart, on a RabbitMQ that others use as well.
@@ -69,6 +70,16 @@ fn pika_speaks_with_leveret() -> anyhow::Result<()> {
 }
 
 #[test]
+fn aio_pika_speaks_with_rabbitmq() -> anyhow::Result<()> {
+    on_rabbitmq(AIO_PIKA)
+}
+
+#[test]
+fn aio_pika_speaks_with_leveret() -> anyhow::Result<()> {
+    on_leveret(AIO_PIKA)
+}
+
+#[test]
 fn amqplib_speaks_with_rabbitmq() -> anyhow::Result<()> {
     on_rabbitmq(AMQPLIB)
 }
@@ -84,7 +95,7 @@ fn clients_outlive_a_restart_of_rabbitmq() -> anyhow::Result<()> {
         return Ok(());
     }
     let Some(mut broker) = Broker::restartable_rabbitmq()? else { return Ok(()) };
-    for script in [PIKA, AMQPLIB] {
+    for script in [PIKA, AIO_PIKA, AMQPLIB] {
         let listed = script.list()?;
         play(script, &mut broker, &listed.names(true))?;
     }
