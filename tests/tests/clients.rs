@@ -12,6 +12,8 @@ use broker::{Broker, is_set, say};
 
 const PIKA: Script = Script { language: Language::Python, file: "pika_client.py" };
 const AIO_PIKA: Script = Script { language: Language::Python, file: "aio_pika_client.py" };
+const AMQP_TOOLS: Script =
+    Script { language: Language::Python, file: "amqp_tools_client.py" };
 const AMQPLIB: Script = Script { language: Language::Node, file: "amqplib_client.js" };
 
 /// Every verb that needs no restart, on a RabbitMQ that others use as well.
@@ -90,12 +92,22 @@ fn amqplib_speaks_with_leveret() -> anyhow::Result<()> {
 }
 
 #[test]
+fn amqp_tools_speak_with_rabbitmq() -> anyhow::Result<()> {
+    on_rabbitmq(AMQP_TOOLS)
+}
+
+#[test]
+fn amqp_tools_speak_with_leveret() -> anyhow::Result<()> {
+    on_leveret(AMQP_TOOLS)
+}
+
+#[test]
 fn clients_outlive_a_restart_of_rabbitmq() -> anyhow::Result<()> {
     if !runnable()? {
         return Ok(());
     }
     let Some(mut broker) = Broker::restartable_rabbitmq()? else { return Ok(()) };
-    for script in [PIKA, AIO_PIKA, AMQPLIB] {
+    for script in [PIKA, AIO_PIKA, AMQPLIB, AMQP_TOOLS] {
         let listed = script.list()?;
         play(script, &mut broker, &listed.names(true))?;
     }
