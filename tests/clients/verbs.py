@@ -41,7 +41,8 @@ class Verbs:
 
     def main(self):
         """Runs what the command line names; the exit code says whether all of it worked."""
-        self.verb(self.everything_offered_was_called)
+        if self.offered.members:
+            self.verb(self.everything_offered_was_called)
         arguments = self.parse()
         say({"client": self.client, "version": self.version})
         if arguments.list:

@@ -14,6 +14,7 @@ const PIKA: Script = Script { language: Language::Python, file: "pika_client.py"
 const AIO_PIKA: Script = Script { language: Language::Python, file: "aio_pika_client.py" };
 const AMQP_TOOLS: Script =
     Script { language: Language::Python, file: "amqp_tools_client.py" };
+const CELERY: Script = Script { language: Language::Python, file: "celery_client.py" };
 const AMQPLIB: Script = Script { language: Language::Node, file: "amqplib_client.js" };
 
 /// Every verb that needs no restart, on a RabbitMQ that others use as well.
@@ -102,12 +103,22 @@ fn amqp_tools_speak_with_leveret() -> anyhow::Result<()> {
 }
 
 #[test]
+fn celery_speaks_with_rabbitmq() -> anyhow::Result<()> {
+    on_rabbitmq(CELERY)
+}
+
+#[test]
+fn celery_speaks_with_leveret() -> anyhow::Result<()> {
+    on_leveret(CELERY)
+}
+
+#[test]
 fn clients_outlive_a_restart_of_rabbitmq() -> anyhow::Result<()> {
     if !runnable()? {
         return Ok(());
     }
     let Some(mut broker) = Broker::restartable_rabbitmq()? else { return Ok(()) };
-    for script in [PIKA, AIO_PIKA, AMQPLIB, AMQP_TOOLS] {
+    for script in [PIKA, AIO_PIKA, AMQPLIB, AMQP_TOOLS, CELERY] {
         let listed = script.list()?;
         play(script, &mut broker, &listed.names(true))?;
     }
