@@ -74,7 +74,9 @@ impl Report {
     /// One error that names them all.
     pub fn check(&self, wanted: &[&str]) -> anyhow::Result<()> {
         let failed = self.verbs.iter().filter_map(|verb| {
-            verb.error.as_ref().map(|error| format!("{} {}: {error}", self.client, verb.name))
+            verb.error
+                .as_ref()
+                .map(|error| format!("{} {}: {error}", self.client, verb.name))
         });
         let ran = |name: &str| self.verbs.iter().any(|verb| verb.name == name);
         let missing = wanted.iter().filter(|name| !ran(name));
@@ -91,12 +93,20 @@ impl Report {
                 self.version = version;
             }
             Line::Listed { verb, restart } => {
-                self.verbs.push(Verb { name: verb, restarts: restart, error: None });
+                self.verbs.push(Verb {
+                    name: verb,
+                    restarts: restart,
+                    error: None,
+                });
             }
             Line::Ran { verb, ok, error } => {
                 let unexplained = (!ok).then(|| "no reason given".to_owned());
                 let error = error.or(unexplained);
-                self.verbs.push(Verb { name: verb, restarts: false, error });
+                self.verbs.push(Verb {
+                    name: verb,
+                    restarts: false,
+                    error,
+                });
             }
             Line::Ask { .. } => {}
         }
@@ -107,10 +117,22 @@ impl Report {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Client { client: String, version: String },
-    Listed { verb: String, restart: bool },
-    Ran { verb: String, ok: bool, error: Option<String> },
-    Ask { ask: String },
+    Client {
+        client: String,
+        version: String,
+    },
+    Listed {
+        verb: String,
+        restart: bool,
+    },
+    Ran {
+        verb: String,
+        ok: bool,
+        error: Option<String>,
+    },
+    Ask {
+        ask: String,
+    },
 }
 
 impl Script {
@@ -154,7 +176,11 @@ impl Script {
         let status = child.wait()?;
         let report = outcome?;
         let failed = report.verbs.iter().any(|verb| verb.error.is_some());
-        ensure!(status.success() != failed, "{} ended with {status} after {report:?}", self.file);
+        ensure!(
+            status.success() != failed,
+            "{} ended with {status} after {report:?}",
+            self.file
+        );
         Ok(report)
     }
 
@@ -164,7 +190,9 @@ impl Script {
             Language::Node => (PathBuf::from("node"), installed_node()?),
         };
         let mut command = Command::new(program);
-        command.env("PYTHONDONTWRITEBYTECODE", "1").arg(folder.join(self.file));
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .arg(folder.join(self.file));
         Ok(command)
     }
 }
@@ -178,7 +206,10 @@ fn converse(
     let mut input = child.stdin.take().context("no standard input")?;
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
-        output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        output
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
     });
     let mut report = Report::default();
     loop {
@@ -223,7 +254,12 @@ fn installed_python() -> anyhow::Result<PathBuf> {
     cached("python", &[&requirements], |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(folder.join("bin/pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+        pip.args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+        ]);
         run(pip.arg(&requirements))
     })
 }
@@ -237,13 +273,18 @@ fn installed_node() -> anyhow::Result<PathBuf> {
         for file in &files {
             fs::copy(file, folder.join(file.file_name().context("no file name")?))?;
         }
-        run(Command::new("npm").args(["ci", "--silent", "--no-audit"]).current_dir(folder))
+        run(Command::new("npm")
+            .args(["ci", "--silent", "--no-audit"])
+            .current_dir(folder))
     })?;
     locked(|_| {
         for entry in fs::read_dir(scripts())? {
             let path = entry?.path();
             if path.extension() == Some(OsStr::new("js")) {
-                fs::copy(&path, folder.join(path.file_name().context("no file name")?))?;
+                fs::copy(
+                    &path,
+                    folder.join(path.file_name().context("no file name")?),
+                )?;
             }
         }
         Ok(())
@@ -259,7 +300,9 @@ fn cached(
 ) -> anyhow::Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     for pin in pins {
-        fs::read(pin).with_context(|| pin.display().to_string())?.hash(&mut hasher);
+        fs::read(pin)
+            .with_context(|| pin.display().to_string())?
+            .hash(&mut hasher);
     }
     locked(|clients| {
         let folder = clients.join(format!("{name}-{:016x}", hasher.finish()));
@@ -287,12 +330,19 @@ fn locked<T>(work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T>
 /// Cargo's target directory: the test executable lies in its `PROFILE/deps`.
 fn target_directory() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
-    let directory = executable.ancestors().nth(3).context("no target directory")?;
+    let directory = executable
+        .ancestors()
+        .nth(3)
+        .context("no target directory")?;
     Ok(directory.to_owned())
 }
 
 fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 /// Runs a command to its end; what it says is shown only if it fails.
@@ -300,6 +350,10 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("{command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}: {said}",
+        output.status
+    );
     Ok(())
 }

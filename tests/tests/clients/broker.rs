@@ -30,7 +30,10 @@ impl Broker {
         if let Ok(url) = std::env::var("RABBITMQ_URL") {
             return Ok(Some(Self::RabbitMq(url)));
         }
-        ensure!(!is_set("LEVERET_REQUIRE_RABBITMQ"), "RABBITMQ_URL is not set");
+        ensure!(
+            !is_set("LEVERET_REQUIRE_RABBITMQ"),
+            "RABBITMQ_URL is not set"
+        );
         say("SKIPPED on RabbitMQ: RABBITMQ_URL is not set");
         Ok(None)
     }
@@ -91,7 +94,12 @@ impl Leveret {
         let data = TempDir::new()?;
         let (amqp, management) = free_ports()?;
         let child = serve(data.path(), amqp, management)?;
-        Ok(Self { child, data, amqp, management })
+        Ok(Self {
+            child,
+            data,
+            amqp,
+            management,
+        })
     }
 
     fn url(&self) -> String {
@@ -119,8 +127,14 @@ impl Drop for Leveret {
 
 /// Two ports that were free a moment ago.
 fn free_ports() -> anyhow::Result<(u16, u16)> {
-    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok((listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()))
+    let listeners = [
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    ];
+    Ok((
+        listeners[0].local_addr()?.port(),
+        listeners[1].local_addr()?.port(),
+    ))
 }
 
 /// Starts the binary and waits until it says that it is ready.
@@ -161,9 +175,19 @@ fn binary() -> anyhow::Result<PathBuf> {
 /// Builds the binary in the profile of this test, which lies in `TARGET/PROFILE/deps`.
 fn build() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
-    let profile = executable.ancestors().nth(2).context("no profile directory")?;
+    let profile = executable
+        .ancestors()
+        .nth(2)
+        .context("no profile directory")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "leveret", "--bin", "leveret"]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "leveret",
+        "--bin",
+        "leveret",
+    ]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.ends_with("release") {
         cargo.arg("--release");
@@ -183,13 +207,17 @@ impl RabbitMqNode {
     const MANAGEMENT: &str = "15741";
 
     fn start() -> anyhow::Result<Self> {
-        Ok(Self { pid: Self::start_node()? })
+        Ok(Self {
+            pid: Self::start_node()?,
+        })
     }
 
     /// Starts the node on whatever data it has; its process id.
     fn start_node() -> anyhow::Result<String> {
         let said = control(&[Self::NAME, Self::AMQP, Self::MANAGEMENT])?;
-        let pid = said.lines().find_map(|line| line.strip_prefix("RABBITMQ_PID="));
+        let pid = said
+            .lines()
+            .find_map(|line| line.strip_prefix("RABBITMQ_PID="));
         Ok(pid.context("no RABBITMQ_PID")?.to_owned())
     }
 
@@ -220,7 +248,11 @@ fn control(arguments: &[&str]) -> anyhow::Result<String> {
     let said = tempfile::NamedTempFile::new()?;
     let mut command = Command::new(script);
     // A file and not a pipe: the node inherits it and would keep a pipe open.
-    let status = command.args(arguments).stdin(Stdio::null()).stdout(said.reopen()?).status()?;
+    let status = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(said.reopen()?)
+        .status()?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(std::fs::read_to_string(said.path())?)
 }
