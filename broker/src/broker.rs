@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, Durability, Password};
 use crate::engine::{Engine, EngineSettings};
-use crate::model::{Credentials, Secret, VirtualHostName};
+use crate::model::{Credentials, LoginRequest, Secret, VirtualHostName};
 use crate::session::{self, Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -259,7 +259,11 @@ impl Broker {
         tokio::task::spawn_blocking(move || engine.close())
             .await
             .map_err(|error| ShutdownError(error.to_string()))?;
-        self.engine.store().status().failed.map_or(Ok(()), |reason| Err(ShutdownError(reason)))
+        self.engine
+            .store()
+            .status()
+            .failed
+            .map_or(Ok(()), |reason| Err(ShutdownError(reason)))
     }
 
     /// Empties the broker: closes every connection, deletes every queue, exchange and binding that
@@ -312,7 +316,9 @@ async fn open_store(
         };
         store::open(options, &mut report)
     });
-    Ok(opened.await.map_err(|error| StartError::Panicked(error.to_string()))??)
+    Ok(opened
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))??)
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {
@@ -342,10 +348,20 @@ fn session_settings(config: &Config) -> SessionSettings {
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         connections_max: limits.connections_max,
         handshakes_per_address_max: limits.handshakes_per_address_max,
+        anonymous: anonymous(config),
         product: config.product.clone(),
         version: config.product_version.clone(),
         cluster_name: config.cluster_name.clone(),
     }
+}
+
+/// `ANONYMOUS` means guest with guest's own password, as in RabbitMQ: where another user or password
+/// was configured, it opens nothing.
+fn anonymous(config: &Config) -> Option<LoginRequest> {
+    config.anonymous_login.then(|| LoginRequest {
+        user: "guest".to_owned(),
+        password: Secret::new(b"guest"),
+    })
 }
 
 fn credentials(config: &Config) -> Credentials {
