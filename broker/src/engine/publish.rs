@@ -116,7 +116,13 @@ pub(crate) struct Origin {
 /// Messages on their way to queues, collected while one read of a socket is worked on.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    queues: Vec<(Arc<Queue>, Vec<(Message, Origin)>)>,
+    queues: Vec<QueueBurst>,
+}
+
+#[derive(Debug)]
+struct QueueBurst {
+    queue: Arc<Queue>,
+    messages: Vec<(Message, Origin)>,
 }
 
 /// What became of a burst.
@@ -152,19 +158,20 @@ impl Burst {
             .queues
             .iter_mut()
             .rev()
-            .find(|(known, _)| known == queue)
+            .find(|burst| burst.queue == *queue)
         {
-            Some((_, messages)) => messages.push((message, origin)),
-            None => self
-                .queues
-                .push((Arc::clone(queue), vec![(message, origin)])),
+            Some(burst) => burst.messages.push((message, origin)),
+            None => self.queues.push(QueueBurst {
+                queue: Arc::clone(queue),
+                messages: vec![(message, origin)],
+            }),
         }
     }
 
     /// Hands everything over.
     pub(crate) fn flush(&mut self, engine: &Arc<Engine>) -> Flushed {
         let mut flushed = Flushed::default();
-        for (queue, messages) in self.queues.drain(..) {
+        for QueueBurst { queue, messages } in self.queues.drain(..) {
             let (refused, ticket) = queue.publish(engine, messages);
             flushed.ticket = flushed.ticket.max(ticket);
             flushed.refused.extend(refused);

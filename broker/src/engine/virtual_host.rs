@@ -128,11 +128,6 @@ impl VirtualHost {
             .ok_or_else(|| AmqpError::no_exchange(name, &self.name))
     }
 
-    /// How many queues there are.
-    pub(crate) fn queue_count(&self) -> usize {
-        self.queues.iter().map(|shard| shard.read().len()).sum()
-    }
-
     /// How many exchanges there are.
     pub(crate) fn exchange_count(&self) -> usize {
         self.exchanges.read().len()

@@ -84,9 +84,4 @@ impl Channel {
             Ok(QueueName::from(name))
         }
     }
-
-    /// Whether some publish still waits for its confirm.
-    pub(super) fn awaits_confirms(&self) -> bool {
-        matches!(&self.mode, Mode::Confirm(tracker) if tracker.is_waiting())
-    }
 }
