@@ -1,62 +1,23 @@
-//! A broker inside the process, and a client that publishes and consumes one message.
-//!
-//! ```text
-//! cargo run -p leveret --example embedded
-//! ```
+//! A broker inside a program of one's own. README.md shows what follows these lines.
 
-use std::error::Error;
-use std::io::Write as _;
+#![allow(clippy::print_stdout, reason = "an example may print")]
 
-use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
-};
-use lapin::types::FieldTable;
-use lapin::{BasicProperties, Connection, ConnectionProperties};
 use leveret::Broker;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let broker = Broker::builder().amqp("127.0.0.1:0").start().await?;
-    let answer = say_hello(&broker.amqp_url()).await?;
-    writeln!(std::io::stdout(), "{answer}")?;
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Without `data_dir` everything is in memory and nothing is written.
+    let folder = std::env::temp_dir().join("leveret-embedded");
+    let broker = Broker::builder()
+        .data_dir(folder)
+        .amqp("127.0.0.1:0")
+        .start()
+        .await?;
+    // Port 0 lets the system choose; any AMQP client can use this URL.
+    println!("{}", broker.amqp_url());
+    // A connection without a socket: a byte stream that speaks AMQP.
+    let stream = broker.connect().await?;
+    drop(stream);
     broker.shutdown().await?;
     Ok(())
-}
-
-/// Sends one message through the broker at `url` and says what came out.
-async fn say_hello(url: &str) -> Result<String, Box<dyn Error>> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await?;
-    channel
-        .queue_declare(
-            "greetings".into(),
-            QueueDeclareOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
-    let confirm = channel
-        .basic_publish(
-            "".into(),
-            "greetings".into(),
-            BasicPublishOptions::default(),
-            b"hello from inside the process",
-            BasicProperties::default(),
-        )
-        .await?
-        .await?;
-    if !confirm.is_ack() {
-        return Err(format!("the broker does not confirm: {confirm:?}").into());
-    }
-    let message = channel
-        .basic_get("greetings".into(), BasicGetOptions::default())
-        .await?
-        .ok_or("the queue is empty")?;
-    message.ack(BasicAckOptions::default()).await?;
-    let text = String::from_utf8(message.delivery.data.clone())?;
-    connection.close(200, "done".into()).await?;
-    Ok(text)
 }

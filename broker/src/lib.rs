@@ -34,7 +34,7 @@
 //! With [`BrokerBuilder::data_dir`], durable queues and persistent messages survive a restart; what a
 //! confirm promises is a matter of [`Durability`]. [`Config`] holds every option and limit, and
 //! [`ConfigSources`] reads one from flags, environment and file as the server does. The example
-//! `embedded` publishes and consumes with a client library.
+//! `embedded_client` publishes and consumes with a client library.
 //!
 //! Features: `management` is the HTTP API; `cli` is what the `leveret` binary needs beyond the
 //! library. An embedder does without: `default-features = false`.
