@@ -253,7 +253,3 @@ impl Drop for DurableStore {
         self.end(Signal::Abort);
     }
 }
-
-#[cfg(test)]
-#[path = "durable_tests.rs"]
-mod tests;
