@@ -4,12 +4,16 @@
 //! `LEVERET_IMAGES` says how many crashes are tried, `LEVERET_SEED` where the runs begin. A failure
 //! names the seed of its run.
 
+#[path = "durability/camera.rs"]
+mod camera;
 #[path = "durability/driver.rs"]
 mod driver;
 #[path = "durability/image.rs"]
 mod image;
 #[path = "durability/reference.rs"]
 mod reference;
+#[path = "durability/steps.rs"]
+mod steps;
 
 use driver::{Planted, directory, photograph};
 

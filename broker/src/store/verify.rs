@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use leveret_log::RealDisk;
 
@@ -11,7 +11,8 @@ use super::catalog::Catalog;
 use super::error::StoreError;
 use super::files::Layout;
 use super::index::Block;
-use super::opening::{log_error, log_options, read_definitions, report_of};
+use super::opened::{log_error, log_options, read_definitions};
+use super::opening::report_of;
 use super::options::{StateSync, StoreOptions};
 use super::picture::Picture;
 use super::recovery::Recovery;
@@ -104,10 +105,10 @@ struct Scratch(Layout);
 
 impl Scratch {
     fn of(layout: &Layout) -> Result<Self, StoreError> {
-        let mut random = [0; 8];
-        // Two verifications at once need two names; a bad random number costs no more than that.
-        let _ = getrandom::fill(&mut random);
-        let name = format!("leveret-verify-{:016x}", u64::from_le_bytes(random));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let name = format!("leveret-verify-{}-{}", std::process::id(), now.as_nanos());
         let root = std::env::temp_dir().join(name);
         let scratch = Self(Layout { root });
         let failed = |source| StoreError::io("copy the state to", &scratch.0.root, source);
