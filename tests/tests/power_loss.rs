@@ -15,7 +15,7 @@ mod reference;
 #[path = "durability/steps.rs"]
 mod steps;
 
-use driver::{Planted, directory, photograph};
+use driver::{Planted, directory, photograph, photograph_end};
 
 const STEPS: usize = 120;
 
@@ -53,6 +53,50 @@ fn no_loss_of_power_breaks_a_promise() {
         assert_eq!(fault, None);
         tried += more as u64;
         seed += 1;
+    }
+}
+
+/// Short runs, every byte of which is changed, one at a time; fewer of them unless
+/// `LEVERET_EVERY_BYTE` is set.
+const SHORT_STEPS: usize = 24;
+
+#[test]
+fn no_changed_byte_of_the_log_passes_silently() {
+    let stride = 61 / setting("LEVERET_EVERY_BYTE", 0).clamp(1, 61) as usize;
+    for seed in 1..4 {
+        let (image, folder) = photograph_end(seed, SHORT_STEPS);
+        let directory = directory(&folder);
+        let mut files = image.disk.paths();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        for file in files {
+            let content = image.disk.contents(&file).expect("the file is there");
+            let used = content.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            for offset in (0..=used).step_by(stride) {
+                let changed = content[offset] ^ 1 << (offset % 8);
+                let offset = offset as u64;
+                let faults = image.silent_faults_of_log(&directory, &file, offset, changed);
+                assert_eq!(
+                    faults,
+                    Vec::<String>::new(),
+                    "seed {seed}, {file:?} at {offset}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_changed_byte_of_the_state_passes_silently() {
+    let stride = 997 / setting("LEVERET_EVERY_BYTE", 0).clamp(1, 997) as usize;
+    for seed in 1..4 {
+        let (image, folder) = photograph_end(seed, SHORT_STEPS * 2);
+        let directory = directory(&folder);
+        let used = image.state_bytes();
+        assert!(used > 0, "seed {seed} took no checkpoint");
+        for offset in (0..used).step_by(stride) {
+            let faults = image.silent_faults_of_state(&directory, offset, 1 << (offset % 8));
+            assert_eq!(faults, Vec::<String>::new(), "seed {seed}, byte {offset}");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use leveret::model::Operation;
 use leveret::store::{self, Outcome, StateSync, Store, Ticket};
 use leveret_log::simulated::{
-    Fault, FaultEffect, FaultPoint, Operation as DiskOperation, SimulatedDisk,
+    Fault, FaultEffect, FaultPoint, Operation as DiskOperation, PowerLoss, SimulatedDisk,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use super::camera::Camera;
-use super::image::{Image, copy_state, options};
+use super::image::{Image, StateLeft, copy_state, options};
 use super::reference::{Fact, Place, Reference};
 
 /// A fault of the store's, planted to see whether it is noticed.
@@ -68,6 +68,28 @@ pub(crate) fn photograph(seed: u64, steps: usize, planted: Planted) -> (Vec<Imag
     run.store = None;
     let images = std::mem::take(&mut run.camera.lock().images);
     (images, run.folder)
+}
+
+/// Runs so many steps and gives what the death of the process leaves at the end.
+pub(crate) fn photograph_end(seed: u64, steps: usize) -> (Image, TempDir) {
+    let mut run = Run::new(seed, Planted::Nothing);
+    for _ in 0..steps {
+        run.step();
+    }
+    if let Some((last, _)) = run.waiting.last() {
+        run.wait(*last);
+    }
+    run.confirm();
+    run.store = None;
+    let camera = run.camera.lock();
+    let image = Image {
+        name: "the end".to_owned(),
+        disk: run.disk.image(PowerLoss::process_death()),
+        state: StateLeft::Synced(camera.states.last().cloned()),
+        reference: camera.reference.clone(),
+    };
+    drop(camera);
+    (image, run.folder)
 }
 
 /// Where the store of a run lies.
