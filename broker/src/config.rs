@@ -6,6 +6,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod check;
+mod error;
+mod file;
+mod limits;
+mod loaded;
+mod parse;
+mod setting;
+mod sources;
+mod spelling;
+mod value;
+
+pub use error::{ConfigError, Origin};
+pub use limits::Limits;
+pub use loaded::{ConfigValue, LoadedConfig, LogConfig, LogFormat};
+pub use sources::ConfigSources;
+
 /// What a confirm promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -129,80 +145,6 @@ impl std::fmt::Debug for Password {
 impl Serialize for Password {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("********")
-    }
-}
-
-/// Every limit of a broker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Connections. RabbitMQ has no limit; this one keeps a leak in a client from taking all
-    /// descriptors.
-    pub connections_max: usize,
-    /// Connections of one address that have not logged in: slow ones must not fill the door.
-    pub handshakes_per_address_max: usize,
-    /// From accept to an open virtual host, in milliseconds (spec 1.1.5).
-    pub handshake_timeout_ms: u64,
-    /// How long a refused login waits, in milliseconds: the brake on guessing (spec 1.3.6).
-    pub refusal_delay_ms: u64,
-    /// Channels of one connection, as RabbitMQ offers.
-    pub channel_max: u16,
-    /// Bytes of one frame, as RabbitMQ offers.
-    pub frame_max: u32,
-    /// The smallest frame size that a client may ask for. AMQP's own minimum; RabbitMQ 4 asks for
-    /// 8192, which shuts old clients out.
-    pub frame_min: u32,
-    /// Bytes of one frame before the client has logged in (spec 1.4.5).
-    pub initial_frame_max: u32,
-    /// Seconds between heartbeats, as RabbitMQ offers; 0 for none.
-    pub heartbeat_seconds: u16,
-    /// Bytes of one message's body, as RabbitMQ 4 has it (spec 5.1.2).
-    pub message_bytes_max: u64,
-    /// Bytes of incomplete messages on one connection (spec 13.3).
-    pub partial_bytes_max: usize,
-    /// Consumers of one channel; 0 for no limit, as in RabbitMQ.
-    pub consumers_per_channel_max: usize,
-    /// Bytes of deliveries that wait for one connection: a consumer that does not read costs this.
-    pub outbox_bytes: usize,
-    /// Bytes that wait to be written to one socket before deliveries to it stop.
-    pub write_buffer_bytes: usize,
-    /// Bytes that wait to be written to one socket before it is no longer read: a client that asks
-    /// without reading the answers costs this.
-    pub write_buffer_bytes_max: usize,
-    /// How long a peer may take nothing of what waits for it, in milliseconds (spec 11.4).
-    pub write_timeout_ms: u64,
-    /// Bodies kept in memory although the log holds them, in bytes, for the whole broker.
-    pub body_cache_bytes: usize,
-    /// Bytes handed to the log and not yet written before publishers wait. More than one commit
-    /// group, so that the next one fills while one is synced.
-    pub store_backlog_bytes_max: usize,
-    /// Free bytes on the disk below which publishers wait; 0 for the store's own default.
-    pub disk_free_limit_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections_max: 10_000,
-            handshakes_per_address_max: 1_000,
-            handshake_timeout_ms: 10_000,
-            refusal_delay_ms: 3_000,
-            channel_max: 2047,
-            frame_max: 131_072,
-            frame_min: 4096,
-            initial_frame_max: 8192,
-            heartbeat_seconds: 60,
-            message_bytes_max: 16 << 20,
-            partial_bytes_max: 64 << 20,
-            consumers_per_channel_max: 0,
-            outbox_bytes: 1 << 20,
-            write_buffer_bytes: 256 << 10,
-            write_buffer_bytes_max: 4 << 20,
-            write_timeout_ms: 30_000,
-            body_cache_bytes: 32 << 20,
-            store_backlog_bytes_max: 16 << 20,
-            disk_free_limit_bytes: 0,
-        }
     }
 }
 

@@ -3,10 +3,15 @@
 mod broker;
 mod config;
 mod engine;
+#[cfg(feature = "management")]
+mod management;
 mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
-pub use config::{Config, Durability, Limits, Password};
+pub use config::{
+    Config, ConfigError, ConfigSources, ConfigValue, Durability, Limits, LoadedConfig, LogConfig,
+    LogFormat, Origin, Password,
+};
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
 // part of the stable interface.

@@ -1,24 +1,7 @@
-//! The `leveret` binary.
+//! The `leveret` binary: the broker as a server, and what its operator needs beside it.
 
-use anyhow::Context;
+mod cli;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    let broker = leveret::Broker::builder()
-        .amqp("127.0.0.1:5672")
-        .start()
-        .await?;
-    let address = broker.amqp_address().context("there is a listener")?;
-    use std::io::Write;
-    writeln!(
-        std::io::stdout(),
-        "leveret ready amqp={address} pid={}",
-        std::process::id()
-    )?;
-    tokio::signal::ctrl_c().await?;
-    broker.shutdown().await?;
-    Ok(())
+fn main() -> std::process::ExitCode {
+    cli::main()
 }

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod context;
 pub mod differences;
+pub mod foreign;
 pub mod outcome;
 pub mod raw;
 pub mod received;

@@ -27,7 +27,8 @@ use super::key;
 use super::merge::merge;
 use super::options::StoreOptions;
 use super::recovery::checkpoint_payload;
-use super::report::{CheckpointNews, HeldLevel};
+use super::repair::repair;
+use super::report::{CheckpointNews, HeldLevel, ReportedDamage};
 use super::state::StateError;
 use super::summary::{Mark, encode_begun};
 use super::swap::StateHandle;
@@ -38,7 +39,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// What the checkpoint thread is told.
-#[derive(Debug)]
 pub(crate) enum Signal {
     /// There is something to bring into the state.
     Activity,
@@ -46,6 +46,8 @@ pub(crate) enum Signal {
     Checkpoint,
     /// Copy everything to this folder.
     Backup(PathBuf, mpsc::SyncSender<Result<(), StoreError>>),
+    /// A block failed its check: restore what is damaged, then ask the reader again.
+    Repair(Box<dyn FnOnce() + Send>),
     /// Answer when everything before this is done.
     Ping(mpsc::SyncSender<()>),
     /// A segment could not be allocated.
@@ -74,6 +76,8 @@ pub(crate) enum CheckpointError {
 pub(crate) struct CheckpointStatus {
     pub(crate) done: u64,
     pub(crate) failed: Option<String>,
+    /// What was found damaged since the store was opened.
+    pub(crate) damage: Vec<ReportedDamage>,
 }
 
 /// What the checkpoint thread owns.
@@ -124,6 +128,13 @@ impl Checkpointer {
                 Ok(Signal::Ping(reply)) => {
                     // Whoever asked may have gone.
                     let _ = reply.send(());
+                    continue;
+                }
+                Ok(Signal::Repair(again)) => {
+                    if let Err(error) = self.guarded(Self::repair) {
+                        tracing::error!(%error, "the index cannot be repaired");
+                    }
+                    again();
                     continue;
                 }
                 Ok(Signal::DiskFull) => {
@@ -180,8 +191,32 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// Restores damaged blocks out of the log.
+    fn repair(&mut self) -> Result<(), CheckpointError> {
+        self.load_again()?;
+        let state = self.state.get()?;
+        self.catalog_is_true = false;
+        let repaired = repair(&self.log, &state, &mut self.catalog, self.epoch)?;
+        self.catalog_is_true = true;
+        for damage in &repaired {
+            tracing::error!(what = %damage.what, consequence = %damage.consequence, "repaired");
+        }
+        self.status.lock().damage.extend(repaired);
+        Ok(())
+    }
+
     /// Takes a checkpoint, if there is anything to bring into the state.
     pub(crate) fn checkpoint(&mut self) -> Result<(), CheckpointError> {
+        match self.try_checkpoint() {
+            Err(CheckpointError::State(StateError::Damaged(_))) => {
+                self.repair()?;
+                self.try_checkpoint()
+            }
+            result => result,
+        }
+    }
+
+    fn try_checkpoint(&mut self) -> Result<(), CheckpointError> {
         let next_queue = self.take();
         if self.pending.is_empty() && !self.definitions_stale {
             return Ok(());

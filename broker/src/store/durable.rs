@@ -110,6 +110,8 @@ impl DurableStore {
         let reader = BodyReader {
             log: opened.log,
             state,
+            shared: opened.shared,
+            requests: store.requests.lock().clone(),
         };
         store.spawn("store-reader", move || reader.run(&asked))?;
         Ok(store)
@@ -197,6 +199,7 @@ impl Store for DurableStore {
             level,
             block,
             reply,
+            repaired: false,
         });
     }
 
@@ -224,6 +227,8 @@ impl Store for DurableStore {
     fn status(&self) -> StoreStatus {
         let segments = self.log.segments();
         let checkpoints = self.checkpoints.lock();
+        let mut report = (*self.report).clone();
+        report.damage.extend(checkpoints.damage.iter().cloned());
         StoreStatus {
             durability: self.options.durability,
             failed: self.shared.board.failure(),
@@ -234,7 +239,7 @@ impl Store for DurableStore {
             log_bytes: segments.iter().map(|segment| segment.file_bytes).sum(),
             state_bytes: self.state.bytes_on_disk(),
             checkpoints: checkpoints.done,
-            report: (*self.report).clone(),
+            report,
         }
     }
 

@@ -11,8 +11,11 @@ use crate::model::{
     Arguments, Entity, EntityChange, EntityKey, Message, MessageParts, Operation, QueueDefinition,
     QueueId, QueueName, Seq, SeqRange, VirtualHostName,
 };
+use crate::store::sled_state::SledState;
+use crate::store::state::StateStore;
 use crate::store::{
-    BlockEntry, LoadError, Outcome, Recovered, Store, StoreError, StoreOptions, open, verify,
+    BlockEntry, LoadError, Outcome, Recovered, StateSync, Store, StoreError, StoreOptions, key,
+    open, piece, verify,
 };
 
 /// A store in a folder of its own.
@@ -559,4 +562,97 @@ fn delivery_counts_and_leases_come_back() {
             bench.checkpoint();
         }
     }
+}
+
+/// Changes the piece that holds one block of queue 1, in the state of a store that is not open.
+fn change_block(bench: &Bench, number: u64, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+    let sync = StateSync::default();
+    let state = SledState::open(&bench.directory().join("state"), &sync).expect("opens");
+    let key = piece::key_of(&key::of_block(key::BLOCK, QueueId(1), 0, number), 0);
+    let value = state.get(&key).expect("reads").expect("is there");
+    state.apply(&[(key, change(value))]).expect("applies");
+    state.sync().expect("syncs");
+}
+
+fn damage_block(bench: &Bench, number: u64) {
+    change_block(bench, number, |mut value| {
+        value[20] ^= 1;
+        Some(value)
+    });
+}
+
+#[test]
+fn a_block_that_vanished_is_given_back_by_the_log() {
+    let mut bench = Bench::new();
+    bench.submit(vec![declare(1)]);
+    bench.publish(1, 0..1600);
+    bench.checkpoint();
+    bench.kill();
+    change_block(&bench, 1, |_| None);
+    bench.open();
+    assert_eq!(bench.messages(1), expected(0..1600));
+    assert_eq!(bench.store().status().report.damage.len(), 1);
+}
+
+#[test]
+fn a_damaged_block_is_given_back_by_the_log() {
+    let mut bench = Bench::new();
+    bench.submit(vec![declare(1), declare(2)]);
+    bench.publish(1, 0..1600);
+    bench.publish(2, 0..3);
+    bench.submit(vec![settle(1, 600, 610)]);
+    bench.checkpoint();
+    bench.kill();
+    damage_block(&bench, 1);
+    bench.open();
+    assert!(!bench.recovered.report.rebuilt);
+    let left = (0..1600).filter(|at| !(600..=610).contains(at));
+    assert_eq!(bench.messages(1), expected(left.clone()));
+    assert_eq!(bench.messages(2), expected(0..3));
+    let flagged = |bench: &Bench| bench.entries(1).iter().filter(|e| e.redelivered).count();
+    assert_eq!(
+        flagged(&bench),
+        512 - 11,
+        "the block's messages, and no others"
+    );
+    assert_eq!(bench.store().status().report.damage.len(), 1);
+    bench.reopen_after_a_kill();
+    assert_eq!(bench.messages(1), expected(left));
+    assert!(
+        !bench.recovered.report.is_alarming(),
+        "{:?}",
+        bench.recovered.report
+    );
+}
+
+#[test]
+fn a_damaged_block_that_opening_needs_is_repaired_first() {
+    let mut bench = Bench::new();
+    bench.submit(vec![declare(1)]);
+    bench.publish(1, 0..1000);
+    bench.checkpoint();
+    bench.submit(vec![settle(1, 10, 19)]);
+    bench.kill();
+    damage_block(&bench, 0);
+    bench.open();
+    assert_eq!(bench.recovered.report.damage.len(), 1);
+    assert_eq!(bench.messages(1), expected((0..10).chain(20..1000)));
+    bench.checkpoint();
+    assert_eq!(bench.store().status().checkpoint_failed, None);
+}
+
+#[test]
+fn a_checkpoint_repairs_the_block_that_it_meets_damaged() {
+    let mut bench = Bench::new();
+    bench.submit(vec![declare(1)]);
+    bench.publish(1, 0..1000);
+    bench.checkpoint();
+    bench.kill();
+    damage_block(&bench, 0);
+    bench.open();
+    bench.submit(vec![settle(1, 10, 19)]);
+    bench.checkpoint();
+    assert_eq!(bench.store().status().report.damage.len(), 1);
+    bench.reopen_after_a_kill();
+    assert_eq!(bench.messages(1), expected((0..10).chain(20..1000)));
 }

@@ -47,6 +47,7 @@ mod reader;
 mod record;
 mod recovered;
 mod recovery;
+mod repair;
 mod report;
 mod sled_state;
 mod space;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use leveret_log::{Log, Options, RealDisk, Report};
 
-use crate::model::{Operation, QueueId, Seq};
+use crate::model::{Entity, Operation, QueueId, Seq};
 
 use super::Store;
 use super::author::{Shared, StoreAuthor};
@@ -18,8 +18,9 @@ use super::files::{self, Definitions, Layout};
 use super::index::Block;
 use super::options::{Durability, StateSync, StoreOptions};
 use super::picture::Picture;
-use super::recovered::Recovered;
+use super::recovered::{Recovered, RecoveredQueue};
 use super::recovery::Recovery;
+use super::repair::repair;
 use super::report::{RecoveryReport, ReportedDamage};
 use super::swap::StateHandle;
 
@@ -47,7 +48,11 @@ pub fn open(
     )?);
     let mut opened = open_log(&layout, &options, &state, &definitions, progress)?;
     layout.stamp_format(&*options.disk)?;
-    let (definitions, queues) = opened.picture(&state);
+    let (mut definitions, mut queues, unreadable) = opened.picture(&state);
+    if unreadable {
+        opened.repair(&state)?;
+        (definitions, queues, _) = opened.picture(&state);
+    }
     let mut report = report_of(&opened.log_report, opened.rebuilt);
     report.damage.append(&mut opened.damage);
     for queue in &queues {
@@ -225,10 +230,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    fn picture(
-        &mut self,
-        state: &StateHandle,
-    ) -> (Vec<crate::model::Entity>, Vec<super::RecoveredQueue>) {
+    /// Definitions and queues, and whether a block that was needed could not be read.
+    fn picture(&self, state: &StateHandle) -> (Vec<Entity>, Vec<RecoveredQueue>, bool) {
         let opened = state.get().ok();
         let ledger = self.shared.ledger.lock();
         let mut picture = Picture {
@@ -240,8 +243,20 @@ impl Opened {
         };
         let definitions = picture.definitions();
         let queues = picture.queues(&definitions);
-        self.damage.append(&mut picture.damage);
-        (definitions, queues)
+        let unreadable = !picture.damage.is_empty();
+        (definitions, queues, unreadable)
+    }
+
+    fn repair(&mut self, state: &StateHandle) -> Result<(), StoreError> {
+        let repaired = state
+            .get()
+            .and_then(|state| repair(&self.log, &state, &mut self.catalog, self.epoch));
+        self.damage
+            .extend(repaired.map_err(|error| StoreError::State {
+                path: state.path(),
+                reason: error.to_string(),
+            })?);
+        Ok(())
     }
 
     /// After a rebuild nobody knows what was delivered: everything counts as delivered, durably,

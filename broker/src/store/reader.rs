@@ -6,7 +6,8 @@ use leveret_log::{Location, Log, ReadError, Reader};
 
 use crate::model::{Message, QueueId, Seq, Stored};
 
-use super::author::StoreAuthor;
+use super::author::{Shared, StoreAuthor};
+use super::checkpoint::Signal;
 use super::error::LoadError;
 use super::index::Block;
 use super::record;
@@ -27,6 +28,8 @@ pub(crate) enum Request {
         level: u8,
         block: u64,
         reply: BlockReply,
+        /// Whether the index was repaired for it already.
+        repaired: bool,
     },
     Close,
 }
@@ -51,6 +54,9 @@ impl Request {
 pub(crate) struct BodyReader {
     pub(crate) log: Log<StoreAuthor>,
     pub(crate) state: Arc<StateHandle>,
+    pub(crate) shared: Arc<Shared>,
+    /// For asking itself again.
+    pub(crate) requests: mpsc::Sender<Request>,
 }
 
 impl BodyReader {
@@ -80,7 +86,8 @@ impl BodyReader {
                     level,
                     block,
                     reply,
-                } => reply(self.block(queue, level, block)),
+                    repaired,
+                } => self.serve_block(queue, level, block, reply, repaired),
                 Request::Close => break,
             }
         }
@@ -132,11 +139,40 @@ impl BodyReader {
         }
     }
 
+    fn serve_block(
+        &self,
+        queue: QueueId,
+        level: u8,
+        block: u64,
+        reply: BlockReply,
+        repaired: bool,
+    ) {
+        let read = self.block(queue, level, block);
+        if repaired || !matches!(read, Err(LoadError::Damaged { .. })) {
+            return reply(read);
+        }
+        // The checkpoint thread owns the state: it repairs, and this is asked again.
+        let requests = self.requests.clone();
+        let again = Request::Block {
+            queue,
+            level,
+            block,
+            reply,
+            repaired: true,
+        };
+        let ask_again = Box::new(move || {
+            if let Err(mpsc::SendError(request)) = requests.send(again) {
+                request.refuse();
+            }
+        });
+        self.shared.signal(Signal::Repair(ask_again));
+    }
+
     fn block(&self, queue: QueueId, level: u8, block: u64) -> Result<Vec<BlockEntry>, LoadError> {
         let read = self
             .state
             .get()
-            .and_then(|state| Block::read(&state, queue, level, block));
+            .and_then(|state| Block::read_if_any(&state, queue, level, block));
         match read {
             Ok(Some(block)) => Ok(block.live().map(|entry| entry.entry).collect()),
             Ok(None) => Ok(Vec::new()),

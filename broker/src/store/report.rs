@@ -88,6 +88,6 @@ pub struct StoreStatus {
     pub state_bytes: u64,
     /// Checkpoints since the store was opened.
     pub checkpoints: u64,
-    /// What opening the store found.
+    /// What opening the store found, and what was found damaged since.
     pub report: RecoveryReport,
 }

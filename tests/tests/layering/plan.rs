@@ -119,7 +119,9 @@ pub(crate) const ROOMS: &[Room] = &[
         crates: &[
             "axum",
             "base64",
-            "bytes",
+            "hyper",
+            "hyper_util",
+            "parking_lot",
             "serde",
             "serde_json",
             "socket2",
@@ -161,9 +163,13 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[],
         crates: &[
             "anyhow",
+            "base64",
             "clap",
             "indicatif",
             "leveret",
+            // Only for the limit on descriptors and the modes of files.
+            "rustix::fs",
+            "rustix::process",
             "serde",
             "serde_json",
             "tokio",
