@@ -31,11 +31,10 @@ fn shown(report: &store::RecoveryReport) -> Result<String, std::fmt::Error> {
         "{} messages of {} bytes in {} queues; {} log records read in {} ms",
         report.messages, report.bytes, report.queues, report.records_read, report.milliseconds
     );
-    if report.cut_bytes > 0 {
+    for cut in &report.cut {
         write!(
             text,
-            "\n{} bytes at the end were being written when the broker stopped: {}",
-            report.cut_bytes, report.cut
+            "\ncut: {cut}; unconfirmed, unless the disk lost what it had taken"
         )?;
     }
     if report.rebuilt {
