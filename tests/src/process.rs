@@ -46,7 +46,8 @@ impl BrokerCommand {
     /// The same with one more option, for example `limits.frame_max=8192`.
     #[must_use]
     pub fn option(mut self, option: &str) -> Self {
-        self.arguments.extend(["--set".to_owned(), option.to_owned()]);
+        self.arguments
+            .extend(["--set".to_owned(), option.to_owned()]);
         self
     }
 
@@ -111,7 +112,11 @@ impl BrokerProcess {
             .status()?;
         ensure!(status.success(), "no signal was sent: {status}");
         let status = wait(&mut self.child)?;
-        ensure!(status.success(), "it ended with {status}: {}", tail(&self.log));
+        ensure!(
+            status.success(),
+            "it ended with {status}: {}",
+            tail(&self.log)
+        );
         Ok(())
     }
 
@@ -199,7 +204,14 @@ fn find_binary() -> Result<PathBuf> {
     let profile = profile_folder.file_name().unwrap_or_default();
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build
-        .args(["build", "--quiet", "--package", "leveret", "--bin", "leveret"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "leveret",
+            "--bin",
+            "leveret",
+        ])
         // The same features as those that the tests were built with: nothing is built twice.
         .args(["--package", "leveret-tests"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -108,7 +108,6 @@ async fn start_embedded() -> Result<std::result::Result<Running, String>> {
     }))
 }
 
-
 impl Running {
     /// Stops what [`Target::start`] started; whether there was anything.
     pub async fn stop(self) -> Result<bool> {

@@ -5,7 +5,10 @@ use super::history::{Entity, TransactionId};
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each fault names the queue and messages it is about")]
+#[expect(
+    missing_docs,
+    reason = "each fault names the queue and messages it is about"
+)]
 pub enum Fault {
     /// Confirmed, not settled, and gone.
     Lost { queue: String, message: MessageId },

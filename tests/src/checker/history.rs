@@ -259,7 +259,9 @@ impl History {
         let transaction = entry.transaction;
         if !seen.redelivered {
             entry.first_delivery.get_or_insert((channel, now));
-            let last = known.last_first.insert((channel, message.publisher), message);
+            let last = known
+                .last_first
+                .insert((channel, message.publisher), message);
             if let Some(second) = last.filter(|last| *last > message && !known.unordered) {
                 self.faults.push(Fault::Reordered {
                     queue: queue.clone(),
@@ -277,6 +279,15 @@ impl History {
     /// A message is about to be acked, or purged.
     pub fn ack_sent(&mut self, queue: &str, message: MessageId) {
         self.settle(queue, message, Settled::Sent(Instant::now()));
+    }
+
+    /// A queue is about to be purged of all its messages.
+    pub fn purge_sent(&mut self, queue: &str) {
+        let now = Instant::now();
+        let entries = self.queues.entry(queue.to_owned()).or_default();
+        for entry in entries.entries.values_mut() {
+            entry.settled = Some(Settled::Sent(now));
+        }
     }
 
     /// A message is about to be acked within a transaction.

@@ -185,7 +185,9 @@ impl QueueJudge<'_> {
                 continue;
             };
             if !seen.redelivered && entry.delivered {
-                verdict.faults.push(Fault::NotFlagged { queue, message: id });
+                verdict
+                    .faults
+                    .push(Fault::NotFlagged { queue, message: id });
             }
             unseen += u64::from(seen.redelivered && !entry.delivered);
             self.judge_present(id, entry, verdict);
@@ -209,7 +211,11 @@ impl QueueJudge<'_> {
             return Presence::Uncommitted;
         }
         let confirmed = entry.confirmed.is_some();
-        let unless_settled = if confirmed { Presence::Must } else { Presence::May };
+        let unless_settled = if confirmed {
+            Presence::Must
+        } else {
+            Presence::May
+        };
         match &entry.settled {
             None => unless_settled,
             Some(Settled::Dead { .. }) => Presence::HereOrThere,

@@ -62,9 +62,8 @@ fn history() -> (History, Observation) {
     history.delivered(1, QUEUE, seen(message(1, 1), false));
     history.ack_sent(QUEUE, message(1, 1));
     let entities = |history: &History| {
-        let exists = |(entity, known): (&Entity, &Option<bool>)| {
-            (entity.clone(), known.unwrap_or_default())
-        };
+        let exists =
+            |(entity, known): (&Entity, &Option<bool>)| (entity.clone(), known.unwrap_or_default());
         history.entities().iter().map(exists).collect()
     };
     let nothing = |history: &History| Observation {
@@ -325,7 +324,9 @@ fn planted_in_operations() -> Vec<(&'static str, Plant, Fault)> {
 
 #[test]
 fn each_planted_fault_is_found_and_nothing_else() {
-    let planted = planted_in_messages().into_iter().chain(planted_in_operations());
+    let planted = planted_in_messages()
+        .into_iter()
+        .chain(planted_in_operations());
     for (name, plant, expected) in planted {
         let (mut history, mut observation) = history();
         plant(&mut observation);
