@@ -12,6 +12,8 @@ mod crash;
 mod load;
 #[path = "durability/observe.rs"]
 mod observe;
+#[path = "durability/restart.rs"]
+mod restart;
 #[path = "durability/transactions.rs"]
 mod transactions;
 #[path = "durability/world.rs"]

@@ -12,6 +12,8 @@ use super::history::{Entity, TransactionId};
 pub enum Fault {
     /// Confirmed, not settled, and gone.
     Lost { queue: String, message: MessageId },
+    /// Confirmed, rejected, and neither in the queue nor where dead letters go.
+    DeadLetterLost { queue: String, message: MessageId },
     /// Never published to this queue.
     Phantom {
         queue: String,
@@ -65,11 +67,38 @@ pub struct Counts {
     pub transactions_unknown: u64,
 }
 
+impl Fault {
+    /// The queue and the message it is about.
+    pub(super) fn subject(&self) -> Option<(&str, MessageId)> {
+        match self {
+            Self::Lost { queue, message }
+            | Self::DeadLetterLost { queue, message }
+            | Self::Twice { queue, message }
+            | Self::NotFlagged { queue, message }
+            | Self::SettledBack { queue, message }
+            | Self::Uncommitted { queue, message }
+            | Self::Reordered {
+                queue,
+                first: message,
+                ..
+            } => Some((queue, *message)),
+            Self::Phantom { queue, message } | Self::Changed { queue, message } => {
+                Some((queue, (*message)?))
+            }
+            Self::HalfTransaction { .. } | Self::EntityLost { .. } | Self::EntityBack { .. } => {
+                None
+            }
+        }
+    }
+}
+
 /// The outcome of one look at all queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Everything that is wrong; empty if nothing is.
     pub faults: Vec<Fault>,
+    /// For each fault, what the history knows of its message.
+    pub facts: Vec<String>,
     /// Everything that is counted.
     pub counts: Counts,
 }

@@ -28,6 +28,7 @@ impl History {
     pub fn judge(&mut self, observation: &Observation) -> Verdict {
         let mut verdict = Verdict {
             faults: self.take_faults(),
+            facts: Vec::new(),
             counts: Counts::default(),
         };
         self.judge_entities(observation, &mut verdict);
@@ -43,9 +44,26 @@ impl History {
             };
             judge.judge(observed, &mut verdict);
         }
-        self.start_again(observation);
         verdict.faults.sort();
+        verdict.facts = verdict
+            .faults
+            .iter()
+            .map(|fault| self.facts(fault))
+            .collect();
+        self.start_again(observation);
         verdict
+    }
+
+    fn facts(&self, fault: &Fault) -> String {
+        let of_entry = |(queue, message): (&str, MessageId)| {
+            let entry = self.queues.get(queue)?.entries.get(&message)?;
+            let transactions = match &entry.settled {
+                Some(Settled::InTransaction(id)) => self.progress(*id),
+                _ => entry.transaction.and_then(|id| self.progress(id)),
+            };
+            Some(format!("{entry:?} {transactions:?}"))
+        };
+        fault.subject().and_then(of_entry).unwrap_or_default()
     }
 
     fn judge_entities(&self, observation: &Observation, verdict: &mut Verdict) {
@@ -259,14 +277,15 @@ impl QueueJudge<'_> {
     fn judge_absent(&self, message: MessageId, entry: &Entry, verdict: &mut Verdict) {
         let unconfirmed = entry.confirmed.is_none() && entry.died_in.is_none();
         verdict.counts.unconfirmed_dropped += u64::from(unconfirmed && entry.settled.is_none());
-        let is_lost = match self.presence(entry) {
-            Presence::Must => true,
-            Presence::May | Presence::Never | Presence::Uncommitted => false,
-            Presence::HereOrThere => entry.confirmed.is_some() && self.is_dead_lost(message, entry),
-        };
-        if is_lost {
-            let queue = self.name.to_owned();
-            verdict.faults.push(Fault::Lost { queue, message });
+        let queue = self.name.to_owned();
+        match self.presence(entry) {
+            Presence::Must => verdict.faults.push(Fault::Lost { queue, message }),
+            Presence::HereOrThere if self.is_dead_lost(message, entry) => {
+                verdict
+                    .faults
+                    .push(Fault::DeadLetterLost { queue, message });
+            }
+            Presence::HereOrThere | Presence::May | Presence::Never | Presence::Uncommitted => {}
         }
     }
 
@@ -279,7 +298,9 @@ impl QueueJudge<'_> {
         let untaken = dead
             .and_then(|queue| queue.entries.get(&message))
             .is_some_and(|dead| dead.settled.is_none());
-        untaken && self.observation.contains(to, message) == Some(false)
+        entry.confirmed.is_some()
+            && untaken
+            && self.observation.contains(to, message) == Some(false)
     }
 
     /// A queue keeps the order in which messages came, as far as clients can know it: the order

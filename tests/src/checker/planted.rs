@@ -284,7 +284,7 @@ fn planted_in_operations() -> Vec<(&'static str, Plant, Fault)> {
         (
             "a rejected message is nowhere",
             |o| o.queues.entry(DEAD.to_owned()).or_default().clear(),
-            in_queue(|queue| Fault::Lost {
+            in_queue(|queue| Fault::DeadLetterLost {
                 queue,
                 message: message(4, 1),
             }),

@@ -196,10 +196,10 @@ impl Directory {
         let broker = self.command.start()?;
         let observed = observe(&self.world, &broker.address, random).await;
         let verdict = observed.with_context(|| broker.log_tail())?;
-        let shown = &verdict.faults[..verdict.faults.len().min(20)];
+        let shown: Vec<_> = verdict.faults.iter().zip(&verdict.facts).take(20).collect();
         ensure!(
             verdict.faults.is_empty(),
-            "{} faults, {shown:#?}, {:?}",
+            "{} faults, {shown:?}, {:?}",
             verdict.faults.len(),
             verdict.counts
         );
