@@ -1,5 +1,7 @@
 //! The broker: assembled from its layers, started, connected to, shut down.
 
+mod http;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -10,9 +12,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Durability, Password};
+use crate::config::{Config, ConfigError, Durability, Password};
 use crate::engine::{Engine, EngineSettings};
-use crate::model::{Credentials, Secret, VirtualHostName};
+use crate::model::{Credentials, LoginRequest, Secret, VirtualHostName};
 use crate::session::{self, Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -31,6 +33,12 @@ pub enum StartError {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The HTTP API is asked for and not built in.
+    #[error("this build has no HTTP API to answer on {0}")]
+    NoManagement(SocketAddr),
     /// A port cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -168,21 +176,23 @@ impl Broker {
     }
 
     async fn start(config: Config, progress: Option<RecoveryProgress>) -> Result<Self, StartError> {
+        config.check()?;
         // Ports first: a port that is taken must not cost a recovery. Nobody is let in before it.
         let amqp = config.amqp.map(bind).transpose()?;
-        let management = config.management.map(bind).transpose()?;
+        let management = config.management.map(http::bind).transpose()?;
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
         engine.ensure_virtual_host(&VirtualHostName::from(config.default_vhost.as_str()));
+        let credentials = credentials(&config);
         let sessions = Sessions::new(
             Arc::clone(&engine),
             session_settings(&config),
-            credentials(&config),
+            credentials.clone(),
         );
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
             amqp: amqp.as_ref().map(Listener::address),
-            management: management.as_ref().map(Listener::address),
+            management: management.as_ref().map(http::Listener::address),
             config,
             engine,
             sessions,
@@ -196,6 +206,11 @@ impl Broker {
             broker
                 .tasks
                 .push(tokio::spawn(listener.run(sessions, stopped.clone())));
+        }
+        if let Some(listener) = management {
+            let (engine, config) = (&broker.engine, &broker.config);
+            let served = http::serve(listener, engine, credentials, config, broker.amqp, stopped);
+            broker.tasks.push(tokio::spawn(served));
         }
         Ok(broker)
     }
@@ -259,7 +274,11 @@ impl Broker {
         tokio::task::spawn_blocking(move || engine.close())
             .await
             .map_err(|error| ShutdownError(error.to_string()))?;
-        self.engine.store().status().failed.map_or(Ok(()), |reason| Err(ShutdownError(reason)))
+        self.engine
+            .store()
+            .status()
+            .failed
+            .map_or(Ok(()), |reason| Err(ShutdownError(reason)))
     }
 
     /// Empties the broker: closes every connection, deletes every queue, exchange and binding that
@@ -312,7 +331,9 @@ async fn open_store(
         };
         store::open(options, &mut report)
     });
-    Ok(opened.await.map_err(|error| StartError::Panicked(error.to_string()))??)
+    Ok(opened
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))??)
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {
@@ -342,10 +363,20 @@ fn session_settings(config: &Config) -> SessionSettings {
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         connections_max: limits.connections_max,
         handshakes_per_address_max: limits.handshakes_per_address_max,
+        anonymous: anonymous(config),
         product: config.product.clone(),
         version: config.product_version.clone(),
         cluster_name: config.cluster_name.clone(),
     }
+}
+
+/// `ANONYMOUS` means guest with guest's own password, as in RabbitMQ: where another user or password
+/// was configured, it opens nothing.
+fn anonymous(config: &Config) -> Option<LoginRequest> {
+    config.anonymous_login.then(|| LoginRequest {
+        user: "guest".to_owned(),
+        password: Secret::new(b"guest"),
+    })
 }
 
 fn credentials(config: &Config) -> Credentials {

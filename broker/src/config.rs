@@ -104,6 +104,9 @@ pub struct Config {
     pub default_vhost: String,
     /// Users who may log in from this machine only (spec 8.3.3).
     pub loopback_users: Vec<String>,
+    /// Whether the mechanism `ANONYMOUS` is offered. It logs in as guest with the password guest, so
+    /// it opens nothing once either was changed (spec 1.3.4).
+    pub anonymous_login: bool,
     /// What clients take the broker for. Some only use features that RabbitMQ has (spec 1.2.4).
     pub product: String,
     /// The version that clients take it for.
@@ -156,6 +159,7 @@ impl Default for Config {
             default_pass: Password::from("guest"),
             default_vhost: "/".to_owned(),
             loopback_users: vec!["guest".to_owned()],
+            anonymous_login: true,
             product: "RabbitMQ".to_owned(),
             product_version: "4.3.0".to_owned(),
             cluster_name: "leveret".to_owned(),

@@ -8,6 +8,7 @@ pub mod checker;
 pub mod client;
 pub mod context;
 pub mod differences;
+pub mod foreign;
 pub mod outcome;
 pub mod process;
 pub mod raw;

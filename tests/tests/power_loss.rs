@@ -13,7 +13,7 @@ mod reference;
 
 use driver::{Planted, directory, photograph};
 
-const STEPS: usize = 70;
+const STEPS: usize = 120;
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     let value = std::env::var(name).ok();

@@ -73,6 +73,7 @@ pub(crate) struct CheckpointRecord {
     pub(crate) checkpoint: Checkpoint,
     /// Segments above this one are newer than the list.
     pub(crate) newest: SegmentId,
+    /// In order of their ids.
     pub(crate) kept: Vec<Extent>,
 }
 
@@ -120,6 +121,7 @@ impl CheckpointRecord {
                 last_checksum: list.u32()?,
             });
         }
+        kept.sort_unstable_by_key(|extent: &Extent| extent.segment);
         let payload = fields.bytes(owner)?.to_vec();
         Some(Self {
             checkpoint: Checkpoint {
@@ -138,6 +140,10 @@ impl CheckpointRecord {
     }
 
     pub(crate) fn extent(&self, id: SegmentId) -> Option<&Extent> {
-        self.kept.iter().find(|extent| extent.segment == id)
+        let found = self
+            .kept
+            .binary_search_by_key(&id, |extent| extent.segment)
+            .ok()?;
+        self.kept.get(found)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use crate::id::{Location, SegmentId};
+use crate::id::{Location, Lsn, SegmentId};
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,14 @@ pub enum CommitError {
     Poisoned {
         /// The first failure.
         reason: Arc<str>,
+    },
+    /// A record was to be made durable that has not been written.
+    #[error("record {lsn} is not written, {last} was the last")]
+    NotWritten {
+        /// The record that was asked for.
+        lsn: Lsn,
+        /// The last record that is durable.
+        last: Lsn,
     },
     /// The log was shut down before the operation was written.
     #[error("the log is closed")]

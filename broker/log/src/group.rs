@@ -24,6 +24,8 @@ use crate::{
 pub(crate) const HEADER_BYTES: usize = 64;
 /// A group is addressed with 32 bits.
 const LENGTH_MAX: usize = 1 << 31;
+/// A buffer that one huge turn has made larger than this is let go of.
+const BUFFER_KEPT: usize = 16 << 20;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupHeader {
@@ -129,6 +131,9 @@ impl Group {
     /// Empties it for the next turn; `seed` is that of the segment which will probably take it.
     pub(crate) fn begin(&mut self, first_lsn: Lsn, seed: Seed) {
         self.buffer.clear();
+        if self.buffer.capacity() > BUFFER_KEPT {
+            self.buffer = Vec::new();
+        }
         self.buffer.resize(HEADER_BYTES, 0);
         self.seed = seed;
         self.first_lsn = first_lsn;

@@ -7,9 +7,10 @@
 //! below the claims are damage.
 
 use crate::{
-    checkpoint::{CheckpointRecord, Extent},
+    checkpoint::CheckpointRecord,
+    group::GroupHeader,
     id::{Lsn, SegmentId},
-    scan::{Bad, CheckpointPlace, Piece, Scan},
+    scan::{Bad, Piece, Scan},
     segment::{GROUPS_START, Link, SegmentHeader},
 };
 
@@ -59,8 +60,6 @@ pub(crate) struct Verdict {
     pub(crate) durable: Lsn,
     /// The log ends before `durable`.
     pub(crate) missing_end: bool,
-    /// The last checkpoint before the cut.
-    pub(crate) checkpoint: Option<(SegmentId, CheckpointPlace)>,
 }
 
 /// What the judge goes by, besides what was read.
@@ -73,13 +72,14 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// Judges segments in order of their ids, the newest being the last one of the log.
-pub(crate) fn judge(read: &[Read], evidence: Evidence<'_>) -> Verdict {
+pub(crate) fn judge(read: &[&Read], evidence: Evidence<'_>) -> Verdict {
     let present = read.iter().map(|segment| segment.id).collect();
     let mut walk = Walk {
         evidence,
         present,
         position: None,
         next_group: 1,
+        next_lsn: Lsn(1),
         spans: Vec::new(),
         pending: 0,
     };
@@ -95,7 +95,7 @@ pub(crate) fn judge(read: &[Read], evidence: Evidence<'_>) -> Verdict {
 }
 
 /// The highest claim of any header that holds.
-fn claims(read: &[Read]) -> Lsn {
+fn claims(read: &[&Read]) -> Lsn {
     let mut highest = Lsn::NONE;
     for (header, scan) in read.iter().filter_map(|segment| segment.contents.as_ref()) {
         highest = highest.max(header.durable);
@@ -118,6 +118,8 @@ struct Walk<'a> {
     position: Option<Link>,
     /// The number of the group that should come next.
     next_group: u64,
+    /// The least that its first record can have.
+    next_lsn: Lsn,
     spans: Vec<Span>,
     /// How many of the last spans still wait to learn where they end.
     pending: usize,
@@ -126,8 +128,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn segment(&mut self, segment: &Read) {
         let Some((header, scan)) = &segment.contents else {
-            let first_lsn = self.end_lsn();
-            self.hole(segment.id, 0, segment.bytes, first_lsn, SpanKind::Segment);
+            self.hole(segment.id, (0, segment.bytes), SpanKind::Segment);
             return;
         };
         self.boundary(header);
@@ -138,23 +139,10 @@ impl Walk<'_> {
                     let follows = run.first.number == self.next_group
                         && run.first.previous == position.checksum;
                     if !follows && self.pending == 0 {
-                        self.hole(
-                            segment.id,
-                            run.start,
-                            run.start,
-                            position.end_lsn,
-                            SpanKind::Hole,
-                        );
+                        self.hole(segment.id, (run.start, run.start), SpanKind::Hole);
                     }
                     self.close_spans(run.first.first_lsn);
-                    self.next_group = run.last.number.saturating_add(1);
-                    self.position = Some(Link {
-                        segment: segment.id,
-                        end_offset: run.end,
-                        group: run.last.number,
-                        checksum: run.last.checksum,
-                        end_lsn: run.last.end_lsn(),
-                    });
+                    self.reached(link_to(segment.id, run.end, &run.last));
                 }
                 Piece::Bad(bad) => self.bad(segment.id, bad),
             }
@@ -184,18 +172,12 @@ impl Walk<'_> {
             } else {
                 start
             };
-            self.hole(
-                segment,
-                start,
-                end.max(start),
-                self.end_lsn(),
-                SpanKind::Hole,
-            );
+            self.hole(segment, (start, end.max(start)), SpanKind::Hole);
         }
         self.close_spans(previous.end_lsn);
         self.position = Some(previous);
         // A recovery may have skipped some numbers.
-        self.next_group = header.first_group;
+        (self.next_group, self.next_lsn) = (header.first_group, header.first_lsn);
     }
 
     /// What the first segment that was read should follow on.
@@ -208,15 +190,8 @@ impl Walk<'_> {
     }
 
     fn bad(&mut self, segment: SegmentId, bad: &Bad) {
-        let position = self.position.unwrap_or_default();
         let Some(header) = bad.header else {
-            self.hole(
-                segment,
-                bad.start,
-                bad.end,
-                position.end_lsn,
-                SpanKind::Hole,
-            );
+            self.hole(segment, (bad.start, bad.end), SpanKind::Hole);
             return;
         };
         self.close_spans(header.first_lsn);
@@ -228,14 +203,13 @@ impl Walk<'_> {
             end_lsn: Some(header.end_lsn()),
             kind: SpanKind::Group,
         });
-        self.next_group = header.number.saturating_add(1);
-        self.position = Some(Link {
-            segment,
-            end_offset: bad.end,
-            group: header.number,
-            checksum: header.checksum,
-            end_lsn: header.end_lsn(),
-        });
+        self.reached(link_to(segment, bad.end, &header));
+    }
+
+    fn reached(&mut self, link: Link) {
+        self.position = Some(link);
+        self.next_group = link.group.saturating_add(1);
+        self.next_lsn = link.end_lsn;
     }
 
     /// A sealed segment must reach as far as the checkpoint says.
@@ -254,18 +228,20 @@ impl Walk<'_> {
                 GROUPS_START
             };
             let end = extent.end_offset.max(start);
-            self.hole(id, start, end, position.end_lsn, SpanKind::Hole);
+            self.hole(id, (start, end), SpanKind::Hole);
         }
         self.close_spans(extent.end_lsn);
-        self.next_group = extent.last_group.saturating_add(1);
-        self.position = Some(link_of(extent));
+        self.reached(Link {
+            segment: extent.segment,
+            end_offset: extent.end_offset,
+            group: extent.last_group,
+            checksum: extent.last_checksum,
+            end_lsn: extent.end_lsn,
+        });
     }
 
-    fn end_lsn(&self) -> Lsn {
-        self.position.map_or(Lsn(1), |position| position.end_lsn)
-    }
-
-    fn hole(&mut self, segment: SegmentId, start: u32, end: u32, first_lsn: Lsn, kind: SpanKind) {
+    fn hole(&mut self, segment: SegmentId, (start, end): (u32, u32), kind: SpanKind) {
+        let first_lsn = self.next_lsn;
         self.spans.push(Span {
             segment,
             start,
@@ -285,7 +261,7 @@ impl Walk<'_> {
         self.pending = 0;
     }
 
-    fn verdict(self, read: &[Read], durable: Lsn) -> Verdict {
+    fn verdict(self, read: &[&Read], durable: Lsn) -> Verdict {
         let end = self.position.unwrap_or_default();
         let mut verdict = Verdict {
             durable,
@@ -325,23 +301,22 @@ impl Walk<'_> {
         if verdict.missing_end {
             verdict.link.end_lsn = durable.next();
         }
-        verdict.checkpoint = last_checkpoint(read, verdict.cut);
         verdict
     }
 }
 
-fn link_of(extent: &Extent) -> Link {
+fn link_to(segment: SegmentId, end_offset: u32, last: &GroupHeader) -> Link {
     Link {
-        segment: extent.segment,
-        end_offset: extent.end_offset,
-        group: extent.last_group,
-        checksum: extent.last_checksum,
-        end_lsn: extent.end_lsn,
+        segment,
+        end_offset,
+        group: last.number,
+        checksum: last.checksum,
+        end_lsn: last.end_lsn(),
     }
 }
 
 /// Where the log goes on if it ends at this cut.
-fn last_before(read: &[Read], cut: Span, durable: Lsn, damage: &[Span]) -> Link {
+fn last_before(read: &[&Read], cut: Span, durable: Lsn, damage: &[Span]) -> Link {
     let mut link = Link::default();
     for segment in read.iter().filter(|segment| segment.id <= cut.segment) {
         let Some((header, scan)) = &segment.contents else {
@@ -359,13 +334,7 @@ fn last_before(read: &[Read], cut: Span, durable: Lsn, damage: &[Span]) -> Link 
                 break;
             }
             if let Some(last) = last {
-                link = Link {
-                    segment: segment.id,
-                    end_offset: end,
-                    group: last.number,
-                    checksum: last.checksum,
-                    end_lsn: last.end_lsn(),
-                };
+                link = link_to(segment.id, end, &last);
             }
         }
     }
@@ -378,19 +347,4 @@ fn last_before(read: &[Read], cut: Span, durable: Lsn, damage: &[Span]) -> Link 
         link.end_lsn = link.end_lsn.max(durable.next());
     }
     link
-}
-
-fn last_checkpoint(read: &[Read], cut: Option<Span>) -> Option<(SegmentId, CheckpointPlace)> {
-    let counts = |segment: SegmentId, place: &CheckpointPlace| {
-        cut.is_none_or(|cut| (segment, place.offset) < (cut.segment, cut.start))
-    };
-    read.iter().rev().find_map(|segment| {
-        let (_, scan) = segment.contents.as_ref()?;
-        let last = scan
-            .checkpoints
-            .iter()
-            .rev()
-            .find(|place| counts(segment.id, place))?;
-        Some((segment.id, *last))
-    })
 }

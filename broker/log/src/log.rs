@@ -178,7 +178,10 @@ impl<A: Author> Log<A> {
         if self.durable_lsn() >= lsn {
             return Ok(());
         }
-        self.sync().map(drop)
+        match self.sync()? {
+            last if last >= lsn => Ok(()),
+            last => Err(CommitError::NotWritten { lsn, last }),
+        }
     }
 
     /// Writes down what the owner's index holds and frees what is no longer needed.
@@ -215,8 +218,8 @@ impl<A: Author> Log<A> {
         Reader::new(self.table.clone())
     }
 
-    /// Visits all records of a segment in the order of writing, those of groups that were salvaged
-    /// from damage excepted. The segment is pinned meanwhile.
+    /// Visits the owner's records in a segment in the order of writing; of damaged groups those that
+    /// hold by themselves. The segment is read whole, and pinned meanwhile.
     pub fn visit(
         &self,
         segment: SegmentId,

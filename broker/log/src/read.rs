@@ -147,6 +147,10 @@ impl Reader {
         let end = segment.extent.lock().end_offset;
         let ahead = WINDOW_BYTES.min((end - start) as usize).max(length);
         self.window.clear();
+        if ahead <= WINDOW_BYTES {
+            // One huge payload must not keep its memory.
+            self.window.shrink_to(WINDOW_BYTES);
+        }
         self.window.resize(ahead, 0);
         self.start = start;
         let count = fill(&self.table, segment, location, start, &mut self.window)?;

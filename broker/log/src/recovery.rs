@@ -1,44 +1,24 @@
 //! Opening a log: survey, judge, repair, replay, and the writer that goes on from there.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Instant};
-
-use parking_lot::Mutex;
+use std::{io, path::Path, sync::Arc, time::Instant};
 
 use crate::{
-    checkpoint::{CheckpointFound, CheckpointRecord, Extent},
+    chain::Chain,
     disk::Disk,
     error::OpenError,
-    id::{Lsn, SegmentId},
-    judge::{self, Evidence, Read, Verdict},
     options::Options,
-    record,
     repair::{self, Repair},
     replay::Replay,
-    report::{Damage, DamageKind, Report},
-    scan::{self, CheckpointPlace, Piece},
-    segment::{GROUPS_START, Link},
-    survey::{self, Survey, failed},
-    table::{Segment, Table},
-    writer::{Next, Writer},
+    report::Report,
+    survey::failed,
+    table::Table,
+    writer::Writer,
 };
 
 /// What opening gives to the log.
 pub(crate) struct Recovered {
     pub(crate) writer: Writer,
     pub(crate) report: Report,
-}
-
-/// The chain as far as it had to be read, and what is made of it.
-pub(crate) struct Chain {
-    pub(crate) survey: Survey,
-    pub(crate) read: VecDeque<Read>,
-    pub(crate) list: Option<(Lsn, CheckpointRecord)>,
-    pub(crate) verdict: Verdict,
-    pub(crate) damage: Vec<Damage>,
-    pub(crate) disk: Arc<dyn Disk>,
-    /// Segments that were not read, oldest first.
-    unread: Vec<SegmentId>,
-    synced: Lsn,
 }
 
 pub(crate) fn recover<R: Replay + ?Sized>(
@@ -51,31 +31,22 @@ pub(crate) fn recover<R: Replay + ?Sized>(
     disk.create_directory(directory)
         .map_err(failed("create", directory))?;
     let path = directory.join("LOCK");
-    let lock = disk
-        .lock(&path, true)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked { path: path.clone() },
-            _ => OpenError::Io {
-                operation: "lock",
-                path: path.clone(),
-                source,
-            },
-        })?;
+    let lock = disk.lock(&path, true).map_err(locked(&path))?;
     let mut chain = Chain::read(disk.clone(), options, replay)?;
     let mut report = chain.report();
     let repair = Repair {
         disk: &*disk,
         options,
     };
+    let next = chain.next(replay.highest_lsn())?;
     repair.quarantine(&chain, &mut report);
     repair.apply(&mut chain)?;
     chain.replay(replay, &mut report)?;
-    report.duration = begun.elapsed();
-    let next = chain.next(replay.highest_lsn())?;
     let link = chain.verdict.link;
     let table = Arc::new(Table::new(disk, chain.table(options)));
+    report.segments = table.all().len();
+    report.duration = begun.elapsed();
     let writer = Writer::new(table, options.clone(), link, next, lock);
-    report.segments = writer.table.all().len();
     Ok(Recovered { writer, report })
 }
 
@@ -88,18 +59,9 @@ pub fn inspect<R: Replay + ?Sized>(
     let begun = Instant::now();
     let path = options.directory.join("LOCK");
     let _lock = match disk.lock(&path, false) {
-        Ok(lock) => Some(lock),
+        // Nobody ever opened the log, so nobody has it open.
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Err(OpenError::Locked { path });
-        }
-        Err(source) => {
-            return Err(OpenError::Io {
-                operation: "lock",
-                path,
-                source,
-            });
-        }
+        lock => Some(lock.map_err(locked(&path))?),
     };
     let mut chain = Chain::read(disk, options, replay)?;
     let mut report = chain.report();
@@ -109,221 +71,16 @@ pub fn inspect<R: Replay + ?Sized>(
     Ok(report)
 }
 
+fn locked(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
+    |source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked {
+            path: path.to_owned(),
+        },
+        _ => failed("lock", path)(source),
+    }
+}
+
 impl Chain {
-    /// Reads the chain from its end back as far as the replay needs it.
-    fn read<R: Replay + ?Sized>(
-        disk: Arc<dyn Disk>,
-        options: &Options,
-        replay: &mut R,
-    ) -> Result<Self, OpenError> {
-        let survey = survey::survey(&*disk, options)?;
-        let unread = survey.segments.keys().copied().collect();
-        let mut chain = Self {
-            survey,
-            read: VecDeque::new(),
-            list: None,
-            verdict: Verdict::default(),
-            damage: Vec::new(),
-            disk,
-            unread,
-            synced: replay.synced_below().before(),
-        };
-        loop {
-            chain.judge()?;
-            let below = chain.list.as_ref().map(|(_, list)| list.checkpoint.below);
-            if below.is_some_and(|below| chain.reaches(below)) || !chain.read_one()? {
-                break;
-            }
-        }
-        if let Some(found) = chain.checkpoint_found() {
-            replay.checkpoint_found(&found);
-        }
-        let from = replay.from();
-        while !chain.reaches(from) && chain.read_one()? {}
-        chain.judge()?;
-        chain.forget_freed();
-        chain.note_missing();
-        Ok(chain)
-    }
-
-    /// Whether all records from this one on are in segments that were read.
-    fn reaches(&self, lsn: Lsn) -> bool {
-        let oldest = self
-            .read
-            .front()
-            .and_then(|segment| segment.contents.as_ref());
-        oldest.is_some_and(|(header, _)| header.first_lsn <= lsn)
-    }
-
-    /// Reads the newest segment not yet read that is not known to be freed.
-    fn read_one(&mut self) -> Result<bool, OpenError> {
-        while let Some(id) = self.unread.pop() {
-            if self.list.as_ref().is_some_and(|(_, list)| list.freed(id)) {
-                self.survey.discard(id);
-                continue;
-            }
-            let segment = self.read_segment(id)?;
-            self.read.push_front(segment);
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    fn read_segment(&mut self, id: SegmentId) -> Result<Read, OpenError> {
-        let file = &self.survey.segments[&id];
-        let Some(header) = file.header else {
-            return Ok(Read {
-                id,
-                contents: None,
-                bytes: file.length,
-            });
-        };
-        let loaded = survey::load(&*self.disk, file)?;
-        if loaded.unreadable > 0 {
-            self.damage.push(Damage {
-                kind: DamageKind::Unreadable,
-                segment: id,
-                offset: 0,
-                bytes: u32::try_from(loaded.unreadable * 4096).unwrap_or(u32::MAX),
-                first_lsn: header.first_lsn,
-                last_lsn: header.first_lsn.before(),
-                kept: 0,
-                quarantined: None,
-            });
-        }
-        let next = self.read.front().and_then(|next| next.contents.as_ref());
-        let told = next
-            .map(|(next, _)| next.previous)
-            .filter(|link| link.segment == id);
-        let listed = self
-            .list
-            .as_ref()
-            .and_then(|(_, list)| list.extent(id).copied());
-        let listed = listed.filter(|_| next.is_some_and(|(next, _)| next.previous.segment != id));
-        let end = told
-            .map(|link| link.end_offset)
-            .or(listed.map(|extent| extent.end_offset));
-        let scan = scan::scan(&loaded.bytes, &header, end);
-        Ok(Read {
-            id,
-            contents: Some((header, scan)),
-            bytes: file.length,
-        })
-    }
-
-    /// Finds the last checkpoint that counts, which is one before the cut that it leads to itself.
-    fn judge(&mut self) -> Result<(), OpenError> {
-        let mut candidates = Vec::new();
-        for segment in &self.read {
-            let scan = segment.contents.as_ref().map(|(_, scan)| scan);
-            let places = scan.into_iter().flat_map(|scan| &scan.checkpoints);
-            candidates.extend(places.map(|place| (segment.id, *place)));
-        }
-        let mut limit = (SegmentId(u32::MAX), u32::MAX);
-        while let Some((id, place)) = candidates.pop() {
-            if (id, place.offset) >= limit {
-                continue;
-            }
-            let Some(list) = self.checkpoint_record(id, place)? else {
-                continue;
-            };
-            let evidence = Evidence {
-                list: Some(&list),
-                durable: self.synced,
-            };
-            let live: Vec<Read> = self
-                .read
-                .iter()
-                .filter(|segment| !list.freed(segment.id))
-                .cloned()
-                .collect();
-            let verdict = judge::judge(&live, evidence);
-            if verdict.checkpoint == Some((id, place)) {
-                self.verdict = verdict;
-                self.list = Some((place.lsn, list));
-                return Ok(());
-            }
-            if let Some(cut) = verdict.cut {
-                limit = limit.min((cut.segment, cut.start));
-            }
-        }
-        self.list = None;
-        let evidence = Evidence {
-            list: None,
-            durable: self.synced,
-        };
-        self.verdict = judge::judge(self.read.make_contiguous(), evidence);
-        Ok(())
-    }
-
-    fn checkpoint_record(
-        &self,
-        id: SegmentId,
-        place: CheckpointPlace,
-    ) -> Result<Option<CheckpointRecord>, OpenError> {
-        let segment = &self.survey.segments[&id];
-        let file = self
-            .disk
-            .open_read(&segment.path)
-            .map_err(failed("open", &segment.path))?;
-        let mut payload = vec![0; place.length as usize];
-        let count = file
-            .read_at(u64::from(place.offset), &mut payload)
-            .map_err(failed("read", &segment.path))?;
-        Ok(CheckpointRecord::decode(&payload[..count]))
-    }
-
-    fn checkpoint_found(&self) -> Option<CheckpointFound> {
-        let (lsn, list) = self.list.as_ref()?;
-        Some(CheckpointFound {
-            lsn: *lsn,
-            epoch: list.checkpoint.epoch,
-            below: list.checkpoint.below,
-            payload: list.checkpoint.payload.clone(),
-        })
-    }
-
-    /// Segments that the checkpoint does not list are no part of the log any more.
-    fn forget_freed(&mut self) {
-        let Some((_, list)) = &self.list else { return };
-        let freed: Vec<SegmentId> = self
-            .survey
-            .segments
-            .keys()
-            .copied()
-            .filter(|id| list.freed(*id))
-            .collect();
-        self.read.retain(|segment| !list.freed(segment.id));
-        for id in freed {
-            self.survey.discard(id);
-        }
-    }
-
-    /// Segments that the checkpoint lists and that are not there, or not in a usable state.
-    fn note_missing(&mut self) {
-        let Some((_, list)) = &self.list else { return };
-        for extent in &list.kept {
-            let kind = match self.survey.segments.get(&extent.segment) {
-                None => DamageKind::MissingSegment,
-                Some(file) if file.header.is_none() => DamageKind::Header,
-                Some(_) => continue,
-            };
-            if self.read.iter().any(|segment| segment.id == extent.segment) {
-                continue;
-            }
-            self.damage.push(Damage {
-                kind,
-                segment: extent.segment,
-                offset: 0,
-                bytes: extent.end_offset,
-                first_lsn: extent.first_lsn,
-                last_lsn: extent.end_lsn.before(),
-                kept: 0,
-                quarantined: None,
-            });
-        }
-    }
-
     fn report(&mut self) -> Report {
         let mut report = Report {
             damage: std::mem::take(&mut self.damage),
@@ -360,129 +117,5 @@ impl Chain {
             .back()
             .and_then(|segment| segment.contents.as_ref());
         last.is_none_or(|(_, scan)| scan.closed)
-    }
-
-    /// The end of a segment's contents that are part of the log.
-    pub(crate) fn end_of(&self, id: SegmentId) -> u32 {
-        self.verdict
-            .cut
-            .filter(|cut| cut.segment <= id)
-            .map_or(
-                u32::MAX,
-                |cut| if cut.segment == id { cut.start } else { 0 },
-            )
-    }
-
-    /// What a segment that was read holds.
-    pub(crate) fn extent(&self, segment: &Read) -> Option<Extent> {
-        let (header, scan) = segment.contents.as_ref()?;
-        let end = self.end_of(segment.id);
-        if end <= GROUPS_START {
-            return None;
-        }
-        let mut extent = Extent {
-            segment: segment.id,
-            end_offset: GROUPS_START,
-            first_group: header.first_group,
-            first_lsn: header.first_lsn,
-            end_lsn: header.first_lsn,
-            ..Extent::default()
-        };
-        for piece in &scan.pieces {
-            let (piece_end, last) = match piece {
-                Piece::Run(run) => (run.end, Some(run.last)),
-                Piece::Bad(bad) => (bad.end, bad.header),
-            };
-            if piece_end > end {
-                break;
-            }
-            extent.end_offset = piece_end;
-            if let Some(last) = last {
-                extent.last_group = last.number;
-                extent.last_checksum = last.checksum;
-                extent.end_lsn = last.end_lsn();
-            }
-        }
-        let damage = self
-            .verdict
-            .damage
-            .iter()
-            .filter(|span| span.segment == segment.id);
-        for end_lsn in damage.filter_map(|span| span.end_lsn) {
-            extent.end_lsn = extent.end_lsn.max(end_lsn);
-        }
-        Some(extent)
-    }
-
-    fn table(&self, options: &Options) -> Vec<Segment> {
-        let listed = self.list.iter().flat_map(|(_, list)| &list.kept);
-        let unread = listed
-            .filter(|extent| self.unread.contains(&extent.segment))
-            .copied();
-        let read = self.read.iter().filter_map(|segment| self.extent(segment));
-        let kept = read.filter(|extent| extent.end_offset > GROUPS_START);
-        let segments = unread.chain(kept).filter_map(|extent| {
-            let file = self.survey.segments.get(&extent.segment)?;
-            Some(Segment {
-                id: extent.segment,
-                seed: file.header?.seed,
-                path: options.directory.join(file.path.file_name()?),
-                capacity: u64::from(file.length),
-                extent: Mutex::new(extent),
-                file: Mutex::new(None),
-            })
-        });
-        segments.collect()
-    }
-
-    /// The numbers that the log goes on with: above everything ever seen, cut records included.
-    fn next(&self, highest: Lsn) -> Result<Next, OpenError> {
-        let mut lsn = self.verdict.link.end_lsn.max(self.verdict.durable.next());
-        lsn = lsn.max(highest.next()).max(self.synced.next());
-        let mut group = self.verdict.link.group;
-        for (header, scan) in self
-            .read
-            .iter()
-            .filter_map(|segment| segment.contents.as_ref())
-        {
-            lsn = lsn.max(header.first_lsn);
-            group = group.max(header.first_group);
-            for piece in &scan.pieces {
-                let last = match piece {
-                    Piece::Run(run) => run.last,
-                    Piece::Bad(bad) => match bad.header {
-                        Some(header) => header,
-                        None => {
-                            // As many as can have stood there unrecognized.
-                            let bytes = u64::from(bad.end - bad.start);
-                            lsn = lsn.plus(bytes / record::HEADER_BYTES as u64);
-                            group += bytes / crate::group::HEADER_BYTES as u64;
-                            continue;
-                        }
-                    },
-                };
-                lsn = lsn.max(last.end_lsn());
-                group = group.max(last.number);
-            }
-        }
-        let highest = self.survey.highest.0;
-        let segment = SegmentId(highest.checked_add(1).ok_or(OpenError::SegmentsExhausted)?);
-        Ok(Next {
-            segment,
-            group: group + 1,
-            lsn,
-            durable: self.verdict.durable_now(),
-        })
-    }
-}
-
-impl Verdict {
-    /// What is durable once the segments that were read are synced.
-    fn durable_now(&self) -> Lsn {
-        self.durable.max(self.link.end_lsn.before())
-    }
-
-    pub(crate) fn link_in(&self, id: SegmentId) -> Option<Link> {
-        (self.link.segment == id).then_some(self.link)
     }
 }

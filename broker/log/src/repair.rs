@@ -7,17 +7,20 @@ use std::{
 };
 
 use crate::{
+    chain::Chain,
     disk::Disk,
     error::OpenError,
     id::{Lsn, SegmentId},
     judge::{Read, Span, SpanKind, Verdict},
     options::Options,
-    recovery::Chain,
     report::{Cut, Damage, DamageKind, Report},
     scan::Piece,
     segment::GROUPS_START,
     survey::{self, SegmentFile, failed},
 };
+
+/// Bytes that are copied to the quarantine at a time.
+const COPY_BYTES: u64 = 1 << 20;
 
 pub(crate) struct Repair<'a> {
     pub(crate) disk: &'a dyn Disk,
@@ -51,17 +54,15 @@ impl Repair<'_> {
         what: &str,
     ) -> Option<PathBuf> {
         let file = chain.survey.segments.get(&id)?;
-        let loaded = survey::load(self.disk, file).ok()?;
-        let end = (end as usize).min(loaded.bytes.len());
-        let bytes = loaded
-            .bytes
-            .get(start as usize..end)
-            .filter(|bytes| !bytes.is_empty())?;
+        let end = end.min(file.length);
+        if start >= end {
+            return None;
+        }
         let path = self
             .options
             .quarantine
             .join(format!("{:010}-{start}-{what}", id.0));
-        match self.write_copy(&path, bytes) {
+        match self.write_copy(&path, file, start, end) {
             Ok(()) => Some(path),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "cannot quarantine");
@@ -70,17 +71,22 @@ impl Repair<'_> {
         }
     }
 
-    fn write_copy(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_copy(&self, path: &Path, from: &SegmentFile, start: u32, end: u32) -> io::Result<()> {
         self.disk.create_directory(&self.options.quarantine)?;
-        match self.disk.create(path) {
+        let copy = match self.disk.create(path) {
             // The same stretch of the same segment was found damaged before.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            Err(error) => return Err(error),
-            Ok(file) => {
-                file.write_at(0, bytes)?;
-                file.sync_data()?;
-            }
+            created => created?,
+        };
+        let file = self.disk.open_read(&from.path)?;
+        let mut at = u64::from(start);
+        while at < u64::from(end) {
+            let count = (u64::from(end) - at).min(COPY_BYTES);
+            let bytes = survey::read_tolerant(&*file, at, count as usize).bytes;
+            copy.write_at(at - u64::from(start), &bytes)?;
+            at += count;
         }
+        copy.sync_data()?;
         self.disk.sync_directory(&self.options.quarantine)
     }
 

@@ -1,11 +1,11 @@
 //! Hands the records of a judged chain to the owner.
 
 use crate::{
+    chain::Chain,
     error::OpenError,
     id::{Location, Lsn, SegmentId},
     judge::{Read, Span},
     record::{self, RecordHeader},
-    recovery::Chain,
     replay::Replay,
     report::Report,
     salvage,

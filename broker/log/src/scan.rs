@@ -33,6 +33,16 @@ pub(crate) enum Piece {
     Bad(Bad),
 }
 
+impl Piece {
+    /// The first record, if that is known.
+    pub(crate) fn first_lsn(&self) -> Option<Lsn> {
+        match self {
+            Self::Run(run) => Some(run.first.first_lsn),
+            Self::Bad(bad) => bad.header.map(|header| header.first_lsn),
+        }
+    }
+}
+
 /// A CHECKPOINT record in a good group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CheckpointPlace {

@@ -76,7 +76,7 @@ fn inspect(disk: &dyn Disk, id: SegmentId, path: PathBuf) -> Result<SegmentFile,
     let file = disk.open_read(&path).map_err(failed("open", &path))?;
     let length = file.length().map_err(failed("measure", &path))?;
     let length = u32::try_from(length).unwrap_or(u32::MAX);
-    let (page, _) = read_tolerant(&*file, length.min(GROUPS_START));
+    let page = read_tolerant(&*file, 0, length.min(GROUPS_START) as usize).bytes;
     match SegmentHeader::find(&page, id) {
         HeaderFound::Good { header, copies } => Ok(SegmentFile {
             path,
@@ -141,25 +141,26 @@ pub(crate) fn load(disk: &dyn Disk, segment: &SegmentFile) -> Result<Loaded, Ope
     let length = u32::try_from(capacity)
         .unwrap_or(u32::MAX)
         .min(segment.length);
-    let (bytes, unreadable) = read_tolerant(&*file, length);
-    Ok(Loaded { bytes, unreadable })
+    Ok(read_tolerant(&*file, 0, length as usize))
 }
 
-/// Reads the first `length` bytes; pages that cannot be read come back as zeroes.
-fn read_tolerant(file: &dyn DiskFile, length: u32) -> (Vec<u8>, usize) {
-    let mut bytes = vec![0; length as usize];
-    let mut unreadable = 0;
-    for (index, block) in bytes.chunks_mut(READ_BYTES).enumerate() {
-        let start = (index * READ_BYTES) as u64;
+/// Reads `length` bytes, all that there are of them; pages that cannot be read come as zeroes.
+pub(crate) fn read_tolerant(file: &dyn DiskFile, offset: u64, length: usize) -> Loaded {
+    let mut loaded = Loaded {
+        bytes: vec![0; length],
+        unreadable: 0,
+    };
+    for (index, block) in loaded.bytes.chunks_mut(READ_BYTES).enumerate() {
+        let start = offset + (index * READ_BYTES) as u64;
         if file.read_at(start, block).is_ok() {
             continue;
         }
         for (index, page) in block.chunks_mut(PAGE).enumerate() {
             if file.read_at(start + (index * PAGE) as u64, page).is_err() {
                 page.fill(0);
-                unreadable += 1;
+                loaded.unreadable += 1;
             }
         }
     }
-    (bytes, unreadable)
+    loaded
 }

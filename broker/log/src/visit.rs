@@ -3,6 +3,8 @@
 use crate::{
     error::ReadError,
     id::{Location, Lsn, SegmentId},
+    record::{self, RecordHeader},
+    salvage,
     scan::{self, Piece},
     segment::{HeaderFound, SegmentHeader},
     table::Table,
@@ -23,47 +25,69 @@ pub struct VisitedRecord<'a> {
     pub payload: &'a [u8],
 }
 
-/// Visits what stands in a segment; the caller holds on to the whole of it meanwhile.
+/// Visits the owner's records in a segment, of damaged stretches those whose own checksum holds.
 pub(crate) fn visit(
     table: &Table,
     id: SegmentId,
     mut visitor: impl FnMut(VisitedRecord<'_>),
 ) -> Result<(), ReadError> {
     let segment = table.find(id).ok_or(ReadError::NoSegment(id))?;
-    let end = segment.extent.lock().end_offset;
+    let extent = *segment.extent.lock();
     let whole = Location {
         segment: id,
         offset: 0,
-        length: end,
+        length: extent.end_offset,
     };
     let failed = |source| ReadError::Io {
         location: whole,
         source,
     };
-    let mut bytes = vec![0; end as usize];
+    let mut bytes = vec![0; extent.end_offset as usize];
     let file = table.file(&segment).map_err(failed)?;
     let count = file.read_at(0, &mut bytes).map_err(failed)?;
     bytes.truncate(count);
     let HeaderFound::Good { header, .. } = SegmentHeader::find(&bytes, id) else {
         return Err(ReadError::Damaged(whole));
     };
-    for piece in scan::scan(&bytes, &header, Some(end)).pieces {
-        let Piece::Run(run) = piece else {
-            continue;
-        };
-        scan::records(&bytes, &run, header.seed, |lsn, offset, record, payload| {
+    let mut each = |lsn, offset, record: RecordHeader, payload: &[u8]| {
+        if record.kind >= record::FIRST_OWNER_KIND {
+            let location = Location {
+                segment: id,
+                offset,
+                length: record.length,
+            };
+            let (kind, flags) = (record.kind, record.flags);
             visitor(VisitedRecord {
                 lsn,
-                location: Location {
-                    segment: id,
-                    offset,
-                    length: record.length,
-                },
-                kind: record.kind,
-                flags: record.flags,
+                location,
+                kind,
+                flags,
                 payload,
             });
-        });
+        }
+    };
+    let pieces = scan::scan(&bytes, &header, Some(extent.end_offset)).pieces;
+    let mut reached = header.first_lsn;
+    for (index, piece) in pieces.iter().enumerate() {
+        match piece {
+            Piece::Run(run) => {
+                scan::records(&bytes, run, header.seed, &mut each);
+                reached = run.last.end_lsn();
+            }
+            Piece::Bad(bad) => {
+                let next = pieces.get(index + 1).and_then(Piece::first_lsn);
+                let (first, end) = match bad.header {
+                    Some(header) => (header.first_lsn, header.end_lsn()),
+                    None => (reached, next.unwrap_or(extent.end_lsn)),
+                };
+                let stretch = (bad.start as usize).min(count)..(bad.end as usize).min(count);
+                for found in salvage::salvage(&bytes[stretch], header.seed, first, end) {
+                    let offset = bad.start + found.at as u32;
+                    each(found.lsn, offset, found.header, found.payload);
+                }
+                reached = end;
+            }
+        }
     }
     Ok(())
 }

@@ -326,9 +326,7 @@ impl Writer {
         loop {
             match self.allocate(&path, capacity) {
                 Ok(file) => return Ok((path, file, capacity)),
-                Err(_) if capacity > least.max(smallest) => {
-                    capacity = (capacity / 2).max(least).max(smallest);
-                }
+                Err(_) if capacity > least => capacity = (capacity / 2).max(least),
                 Err(error) => {
                     let source = Arc::new(error);
                     return Err(CommitError::NoSpace {

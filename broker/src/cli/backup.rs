@@ -47,6 +47,11 @@ fn copy_offline(directory: &Path, destination: &Path) -> Result<(), StoreError> 
 /// Asks the broker that uses the folder.
 fn copy_online(directory: &Path, destination: &Path, config: &LoadedConfig) -> anyhow::Result<()> {
     let address = management_address(directory, config)?;
+    // A broker that uses another folder refuses.
+    let order = serde_json::json!({
+        "destination": destination,
+        "directory": std::path::absolute(directory)?,
+    });
     let url = format!("http://{address}/api/leveret/backup");
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(CONNECT_TIMEOUT))
@@ -56,29 +61,36 @@ fn copy_online(directory: &Path, destination: &Path, config: &LoadedConfig) -> a
     let mut response = agent
         .post(&url)
         .header("authorization", authorization(config))
-        .send_json(serde_json::json!({ "destination": destination }))
+        .send_json(order)
         .with_context(|| format!("the broker does not answer at {address}"))?;
     if response.status().is_success() {
         return Ok(());
     }
     let status = response.status();
     let refusal: Refusal = response.body_mut().read_json().unwrap_or_default();
-    bail!("the broker at {address} refuses: {status} {}", refusal.reason)
+    bail!(
+        "the broker at {address} refuses: {status} {}",
+        refusal.reason
+    )
 }
 
-/// What the user says; else what the folder says; else the default.
+/// What the user says; else what the folder says. A broker at the default address may be another.
 fn management_address(directory: &Path, config: &LoadedConfig) -> anyhow::Result<SocketAddr> {
     let is_default = config
         .values
         .iter()
         .any(|value| value.key == "management" && value.origin == Origin::Default);
-    if is_default && let Some(address) = address_file::read(directory)? {
-        return Ok(address);
+    if is_default {
+        address_file::read(directory)?.context(
+            "the folder is in use, and does not say where its broker answers HTTP; \
+             --management HOST:PORT does",
+        )
+    } else {
+        config
+            .broker
+            .management
+            .context("the folder is in use, and nobody can be asked: management = \"none\"")
     }
-    config
-        .broker
-        .management
-        .context("the folder is in use, and management = \"none\": there is nobody to ask")
 }
 
 fn authorization(config: &LoadedConfig) -> String {

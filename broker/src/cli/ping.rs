@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use leveret::wire::method::connection::{self, Method as Connection};
-use leveret::wire::{FrameKind, FrameLimit, Method, ProtocolHeader, Secret, TableWriter, Value, encoder, scan};
+use leveret::wire::{
+    FrameKind, FrameLimit, Method, ProtocolHeader, Secret, TableWriter, Value, encoder, scan,
+};
 use leveret::{Config, LoadedConfig};
 
 use super::{Verdict, output};
@@ -27,7 +29,9 @@ pub(crate) fn run(config: &LoadedConfig) -> anyhow::Result<Verdict> {
     let begun = Instant::now();
     log_in(config, address).with_context(|| format!("no broker answers at {address}"))?;
     let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
-    output::line(&format!("the broker at {address} answers ({milliseconds:.1} ms)"))?;
+    output::line(&format!(
+        "the broker at {address} answers ({milliseconds:.1} ms)"
+    ))?;
     Ok(Verdict::Good)
 }
 

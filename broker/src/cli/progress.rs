@@ -24,7 +24,9 @@ pub(crate) fn reporter(format: LogFormat) -> RecoveryProgress {
     });
     Box::new(move |done, total| {
         // A panic elsewhere must not keep the broker from starting.
-        let mut shown = shown.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut shown = shown
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         shown.update(is_bar, done, total);
     })
 }
@@ -47,7 +49,10 @@ impl Shown {
             if done >= total {
                 bar.finish_and_clear();
             }
-        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) || done >= total
+        } else if self
+            .last_line
+            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
+            || done >= total
         {
             self.last_line = Some(Instant::now());
             tracing::info!(percent = percent(done, total), "recovering");

@@ -75,8 +75,10 @@ fn say_ready(broker: &Broker) -> anyhow::Result<()> {
     let management = shown(broker.management_address());
     tracing::info!(amqp, management, "Server startup complete");
     let pid = std::process::id();
-    output::line(&format!("leveret ready amqp={amqp} management={management} pid={pid}"))
-        .context("standard output cannot be written")
+    output::line(&format!(
+        "leveret ready amqp={amqp} management={management} pid={pid}"
+    ))
+    .context("standard output cannot be written")
 }
 
 async fn shut_down(broker: Broker, signals: &mut Signals) -> anyhow::Result<Verdict> {

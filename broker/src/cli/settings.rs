@@ -19,7 +19,10 @@ pub(crate) fn print(config: &LoadedConfig, json: bool) -> anyhow::Result<Verdict
         .map(|(section, name, value)| (section, format!("{name} = {}", value.value), value))
         .collect();
     let widths = lines.iter().map(|(_, line, _)| line.chars().count());
-    let column = widths.filter(|width| *width <= COLUMN_MAX).max().unwrap_or(0);
+    let column = widths
+        .filter(|width| *width <= COLUMN_MAX)
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (section, line, value) in &lines {
         write_section(&mut text, section)?;
@@ -38,7 +41,11 @@ pub(crate) fn example() -> anyhow::Result<Verdict> {
         writeln!(text, "\n# {}", value.about)?;
         writeln!(text, "# Environment: {}", value.variables.join(", "))?;
         // A password is no example.
-        let comment = if value.value.contains("***") { "# " } else { "" };
+        let comment = if value.value.contains("***") {
+            "# "
+        } else {
+            ""
+        };
         let shown = value.value.replace("********", "…");
         writeln!(text, "{comment}{name} = {shown}")?;
     }

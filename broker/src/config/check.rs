@@ -52,11 +52,24 @@ pub(super) fn fit(draft: &Draft, origin: &dyn Fn(&str) -> Origin) -> Result<(), 
             continue;
         }
         let (blamed, value, reason) = if origin(upper.key()).rank() > origin(lower.key()).rank() {
-            (upper, high, format!("must not be below {} = {low}", lower.key()))
+            (
+                upper,
+                high,
+                format!("must not be below {} = {low}", lower.key()),
+            )
         } else {
-            (lower, low, format!("must not be above {} = {high}", upper.key()))
+            (
+                lower,
+                low,
+                format!("must not be above {} = {high}", upper.key()),
+            )
         };
-        return Err(invalid(blamed, value.to_string(), origin(blamed.key()), reason));
+        return Err(invalid(
+            blamed,
+            value.to_string(),
+            origin(blamed.key()),
+            reason,
+        ));
     }
     Ok(())
 }

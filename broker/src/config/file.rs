@@ -85,7 +85,9 @@ fn read_value(value: &DeValue<'_>) -> Value {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| Value::Other(number.to_string()), Value::Integer),
         DeValue::Array(values) => {
-            let texts = values.iter().map(|value| value.get_ref().as_str().map(str::to_owned));
+            let texts = values
+                .iter()
+                .map(|value| value.get_ref().as_str().map(str::to_owned));
             texts
                 .collect::<Option<_>>()
                 .map_or_else(|| Value::Other("[…]".to_owned()), Value::List)
@@ -129,6 +131,9 @@ mod tests {
         let error = parse(Path::new("a.toml"), "amqp = 1\ndefault_pass = \"canary\n").unwrap_err();
         let shown = error.to_string();
         assert!(shown.starts_with("a.toml:2: "), "{shown}");
-        assert!(!shown.contains("canary") && !shown.contains('\n'), "{shown}");
+        assert!(
+            !shown.contains("canary") && !shown.contains('\n'),
+            "{shown}"
+        );
     }
 }

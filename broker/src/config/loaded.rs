@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::error::Origin;
 use super::Config;
+use super::error::Origin;
 
 /// How the server writes its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -81,9 +81,8 @@ pub(super) fn limit(value: Value, limit: &Limit) -> Result<u64, String> {
         (Value::Text(text), Unit::Bytes) => bytes(text),
         (Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Other(_), _) => None,
     };
-    let fits = |number: &u64| {
-        (limit.min..=limit.max).contains(number) || (limit.zero && *number == 0)
-    };
+    let fits =
+        |number: &u64| (limit.min..=limit.max).contains(number) || (limit.zero && *number == 0);
     number.filter(fits).ok_or_else(|| {
         let zero = if limit.zero { ", or 0" } else { "" };
         let example = match limit.unit {
@@ -122,7 +121,8 @@ pub(super) fn log_level(value: Value) -> Result<String, String> {
     let level = text(value)?;
     let fits = level.split(',').all(|directive| {
         let (part, level) = directive.split_once('=').unwrap_or(("leveret", directive));
-        let is_path = |character: char| character.is_ascii_alphanumeric() || "_:".contains(character);
+        let is_path =
+            |character: char| character.is_ascii_alphanumeric() || "_:".contains(character);
         LEVELS.contains(&level) && !part.is_empty() && part.chars().all(is_path)
     });
     if fits {
@@ -159,7 +159,12 @@ mod tests {
     #[test]
     fn levels_of_the_log_may_differ_by_part() {
         let accepts = |text: &str| log_level(Value::Word(text.to_owned())).is_ok();
-        for good in ["info", "off", "leveret=debug", "leveret::session=trace,warn"] {
+        for good in [
+            "info",
+            "off",
+            "leveret=debug",
+            "leveret::session=trace,warn",
+        ] {
             assert!(accepts(good), "{good}");
         }
         for bad in ["", "loud", "leveret=", "=info", "info,", "a b=info"] {
@@ -171,7 +176,10 @@ mod tests {
     fn an_address_needs_a_port() {
         let read = |text: &str| address(Value::Word(text.to_owned()));
         assert_eq!(read("none"), Ok(None));
-        assert_eq!(read("[::1]:1"), Ok(Some(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1)))));
+        assert_eq!(
+            read("[::1]:1"),
+            Ok(Some(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1))))
+        );
         for bad in ["", "127.0.0.1", "5672", "127.0.0.1:70000", "127.0.0.1:"] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -13,6 +13,8 @@ use super::spelling::nearest;
 use super::value::Value;
 use super::{Config, file};
 
+/// What our variables start with.
+const PREFIX: &str = "LEVERET_";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "LEVERET_CONFIG";
 /// Variables of RabbitMQ that change a part of the address where AMQP is spoken.
@@ -77,7 +79,7 @@ impl ConfigSources {
     ) -> Self {
         let named = variables.into_iter().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            let is_ours = name.starts_with("LEVERET_") || name.starts_with("RABBITMQ_");
+            let is_ours = name.starts_with(PREFIX) || name.starts_with("RABBITMQ_");
             (is_ours && !value.is_empty()).then_some((name, value))
         });
         self.environment.extend(named);
@@ -149,7 +151,9 @@ impl ConfigSources {
         self.apply_node_address(assembly)?;
         for setting in Setting::all() {
             let variables = setting.variables();
-            let Some(name) = variables.iter().find(|name| self.environment.contains_key(*name))
+            let Some(name) = variables
+                .iter()
+                .find(|name| self.environment.contains_key(*name))
             else {
                 continue;
             };
@@ -194,7 +198,11 @@ impl ConfigSources {
                 host.map(|host| SocketAddr::new(host, before.port()))
             };
             let Some(address) = address else {
-                let wanted = if name == PORT_VARIABLE { "a port" } else { "an IP address" };
+                let wanted = if name == PORT_VARIABLE {
+                    "a port"
+                } else {
+                    "an IP address"
+                };
                 let shown = setting.shown(&Value::Word(word));
                 return Err(invalid(setting, shown, origin, format!("must be {wanted}")));
             };
@@ -207,12 +215,15 @@ impl ConfigSources {
     fn refuse_typing_errors(&self) -> Result<(), ConfigError> {
         let mut known: Vec<String> = Setting::all().flat_map(Setting::variables).collect();
         known.push(FILE_VARIABLE.to_owned());
-        let own = self.environment.iter().filter(|(name, _)| name.starts_with("LEVERET_"));
+        let own = self
+            .environment
+            .iter()
+            .filter(|(name, _)| name.starts_with(PREFIX));
         for (name, value) in own {
             if known.contains(name) {
                 continue;
             }
-            let suggestion = nearest(name, known.iter().map(String::as_str));
+            let suggestion = nearest(name, PREFIX, known.iter().map(String::as_str));
             if suggestion.is_none() && !name.starts_with("LEVERET_LIMITS_") {
                 continue;
             }
@@ -237,7 +248,12 @@ impl ConfigSources {
             if setting.is_secret() {
                 let reason = "a flag shows it to everybody on this machine; use the environment \
                               or a file";
-                return Err(invalid(setting, setting.shown(&value), origin, reason.to_owned()));
+                return Err(invalid(
+                    setting,
+                    setting.shown(&value),
+                    origin,
+                    reason.to_owned(),
+                ));
             }
             assembly.apply(setting, value, origin)?;
         }
@@ -257,12 +273,7 @@ impl Assembly {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
-    fn apply(
-        &mut self,
-        setting: Setting,
-        value: Value,
-        origin: Origin,
-    ) -> Result<(), ConfigError> {
+    fn apply(&mut self, setting: Setting, value: Value, origin: Origin) -> Result<(), ConfigError> {
         let shown = setting.shown(&value);
         match setting.write(&mut self.draft, value) {
             Ok(()) => {
@@ -303,7 +314,12 @@ impl Assembly {
                     value: setting.shown(&value),
                     origin: self.origin(setting.key()),
                     variables: setting.variables(),
-                    about: setting.about().iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
+                    about: setting
+                        .about()
+                        .iter()
+                        .map(|line| line.trim())
+                        .collect::<Vec<_>>()
+                        .join(" "),
                 })
             })
             .collect();
@@ -316,7 +332,7 @@ impl Assembly {
 }
 
 fn unknown(key: String, value: &Value, origin: Origin) -> ConfigError {
-    let suggestion = nearest(&key, Setting::all().map(Setting::key));
+    let suggestion = nearest(&key, "", Setting::all().map(Setting::key));
     ConfigError::Unknown {
         value: shown_of_unknown(&key, value),
         key,
@@ -328,7 +344,10 @@ fn unknown(key: String, value: &Value, origin: Origin) -> ConfigError {
 /// A mistyped name may be that of a secret.
 fn shown_of_unknown(key: &str, value: &Value) -> String {
     let key = key.to_lowercase();
-    if ["pas", "secret", "token", "pwd"].iter().any(|word| key.contains(word)) {
+    if ["pas", "secret", "token", "pwd"]
+        .iter()
+        .any(|word| key.contains(word))
+    {
         return "\"********\"".to_owned();
     }
     value.to_string()

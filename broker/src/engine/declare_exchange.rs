@@ -155,7 +155,7 @@ impl VirtualHost {
         engine: &Engine,
         request: &BindingRequest,
     ) -> Result<Ticket, AmqpError> {
-        check_not_default(request)?;
+        check_ends(request)?;
         let mut definitions = self.definitions.lock();
         let Some(Attached {
             source,
@@ -217,8 +217,11 @@ impl VirtualHost {
         engine: &Engine,
         request: &BindingRequest,
     ) -> Result<Ticket, AmqpError> {
-        check_not_default(request)?;
+        check_ends(request)?;
         let mut definitions = self.definitions.lock();
+        if !self.is_bound(request) {
+            return Ok(Ticket::default());
+        }
         let destination = match self.destination(request) {
             Ok(destination) => destination,
             Err(error) if error.code == ReplyCode::NotFound => {
@@ -259,6 +262,23 @@ impl VirtualHost {
         Ok(changes.submit(engine))
     }
 
+    /// Whether there is such a binding, whoever may touch it (spec 3.4.2).
+    fn is_bound(&self, request: &BindingRequest) -> bool {
+        let Some(source) = self.exchange(request.source.as_str()) else {
+            return false;
+        };
+        let destination = match request.destination_kind {
+            DestinationKind::Queue => self.queue(&request.destination).map(Destination::Queue),
+            DestinationKind::Exchange => self
+                .exchange(&request.destination)
+                .map(Destination::Exchange),
+        };
+        destination.is_some_and(|destination| {
+            let table = source.table.read();
+            table.contains(&destination, &request.routing_key, &request.arguments)
+        })
+    }
+
     fn destination(&self, request: &BindingRequest) -> Result<Destination, AmqpError> {
         match request.destination_kind {
             DestinationKind::Queue => {
@@ -274,10 +294,15 @@ impl VirtualHost {
     }
 }
 
-/// Spec 3.4.3.
-fn check_not_default(request: &BindingRequest) -> Result<(), AmqpError> {
+/// Spec 3.4.3 and 3.4.5.
+fn check_ends(request: &BindingRequest) -> Result<(), AmqpError> {
     let default_destination =
         request.destination_kind == DestinationKind::Exchange && request.destination.is_empty();
+    if request.destination_kind == DestinationKind::Queue
+        && request.destination.starts_with("amq.rabbitmq.reply-to")
+    {
+        return Err(AmqpError::volatile_queue());
+    }
     if request.source.is_default() || default_destination {
         return Err(AmqpError::default_exchange());
     }

@@ -80,14 +80,15 @@ impl VirtualHost {
             // Spec 4.1.6: what belongs to a connection cannot outlive it.
             definition.durable = false;
         }
+        // RabbitMQ refuses even to declare an existing one again (spec 4.1.2).
+        if !generated && definition.name.as_str().starts_with("amq.") {
+            return Err(AmqpError::queue_name_reserved(&definition.name));
+        }
         let mut definitions = self.definitions.lock();
         if let Some(existing) = self.queue(definition.name.as_str()) {
             self.check_equivalent(&existing, &declaration)?;
             // The first declaration may still be on its way to the disk.
             return Ok(declared(&existing, engine.last_ticket()));
-        }
-        if !generated && declaration.definition.name.as_str().starts_with("amq.") {
-            return Err(AmqpError::queue_name_reserved(&declaration.definition.name));
         }
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)

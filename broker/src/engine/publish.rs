@@ -104,10 +104,28 @@ impl Graph for Map<'_> {
     }
 }
 
+/// The publish that a message came with, for its confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The channel.
+    pub(crate) channel: u16,
+    /// The publish's number on that channel; 0 if nobody waits for a confirm.
+    pub(crate) number: u64,
+}
+
 /// Messages on their way to queues, collected while one read of a socket is worked on.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    queues: Vec<(Arc<Queue>, Vec<Message>)>,
+    queues: Vec<(Arc<Queue>, Vec<(Message, Origin)>)>,
+}
+
+/// What became of a burst.
+#[derive(Debug, Default)]
+pub(crate) struct Flushed {
+    /// Everything that was taken is safe once this is durable; zero if nothing has to wait.
+    pub(crate) ticket: Ticket,
+    /// What some queue refused, a publish to several queues perhaps more than once.
+    pub(crate) refused: Vec<Origin>,
 }
 
 impl Burst {
@@ -117,17 +135,17 @@ impl Burst {
     }
 
     /// Adds a message for all queues of its route.
-    pub(crate) fn add(&mut self, route: &Route, message: Message) {
+    pub(crate) fn add(&mut self, route: &Route, message: Message, origin: Origin) {
         let Some((last, others)) = route.queues.split_last() else {
             return;
         };
         for queue in others {
-            self.add_to(queue, message.clone());
+            self.add_to(queue, message.clone(), origin);
         }
-        self.add_to(last, message);
+        self.add_to(last, message, origin);
     }
 
-    fn add_to(&mut self, queue: &Arc<Queue>, message: Message) {
+    fn add_to(&mut self, queue: &Arc<Queue>, message: Message, origin: Origin) {
         // A fan-out meets its queues in the same order every time, so the search seldom goes far;
         // the newest is nearly always the right one when there is no fan-out.
         match self
@@ -136,18 +154,21 @@ impl Burst {
             .rev()
             .find(|(known, _)| known == queue)
         {
-            Some((_, messages)) => messages.push(message),
-            None => self.queues.push((Arc::clone(queue), vec![message])),
+            Some((_, messages)) => messages.push((message, origin)),
+            None => self
+                .queues
+                .push((Arc::clone(queue), vec![(message, origin)])),
         }
     }
 
-    /// Hands everything over. What was published is safe once the ticket is durable; zero if
-    /// nothing has to wait.
-    pub(crate) fn flush(&mut self, engine: &Arc<Engine>) -> Ticket {
-        let mut ticket = Ticket::default();
+    /// Hands everything over.
+    pub(crate) fn flush(&mut self, engine: &Arc<Engine>) -> Flushed {
+        let mut flushed = Flushed::default();
         for (queue, messages) in self.queues.drain(..) {
-            ticket = ticket.max(queue.publish(engine, messages));
+            let (refused, ticket) = queue.publish(engine, messages);
+            flushed.ticket = flushed.ticket.max(ticket);
+            flushed.refused.extend(refused);
         }
-        ticket
+        flushed
     }
 }

@@ -13,9 +13,10 @@ use tokio::sync::Notify;
 
 use super::Engine;
 use super::outbox::{BurstSink, ConsumerLink, Handover, Outgoing};
+use super::publish::Origin;
 use crate::model::{
-    Message, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueName, Seq, SeqRange,
-    Settlement, Stored,
+    Message, Now, Operation, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, Seq,
+    SeqRange, Settlement, Stored,
 };
 use crate::queue::{
     Admission, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, QueueState,
@@ -279,18 +280,51 @@ impl Queue {
         self.guarded.lock().state.counts()
     }
 
-    /// Adds messages, in order. The ticket covers their records; zero if nothing was recorded.
+    /// Adds messages, in order. Says which publishes it refused; the ticket covers the records of
+    /// the others and is zero if nothing was recorded.
     pub(crate) fn publish(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
-        messages: Vec<Message>,
-    ) -> Ticket {
+        messages: Vec<(Message, Origin)>,
+    ) -> (Vec<Origin>, Ticket) {
         self.turn(engine, |state, turn| {
-            for message in messages {
-                turn.enqueue(state, message);
+            let mut refused = Vec::new();
+            for (message, origin) in messages {
+                if self.refuses(state, &message) {
+                    refused.push(origin);
+                } else {
+                    turn.enqueue(state, message);
+                    // What a consumer can take at once does not count towards the length.
+                    if self.is_bounded() {
+                        turn.dispatch(state);
+                    }
+                }
             }
+            refused
         })
-        .map_or_else(Ticket::default, |((), ticket)| ticket)
+        .unwrap_or_default()
+    }
+
+    fn is_bounded(&self) -> bool {
+        matches!(
+            self.arguments.overflow,
+            Some(Overflow::RejectPublish | Overflow::RejectPublishDeadLetter)
+        )
+    }
+
+    /// Whether one more message would be too many for a queue that refuses the newest (spec 7.3.2).
+    pub(super) fn refuses(&self, state: &State, message: &Message) -> bool {
+        if !self.is_bounded() {
+            return false;
+        }
+        let counts = state.counts();
+        let (length, bytes) = (
+            counts.ready + 1,
+            counts.ready_bytes + message.body().len() as u64,
+        );
+        let exceeds = |value: u64, max: Option<u64>| max.is_some_and(|max| value > max);
+        exceeds(length, self.arguments.max_length)
+            || exceeds(bytes, self.arguments.max_length_bytes)
     }
 
     /// Settles deliveries.

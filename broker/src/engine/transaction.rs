@@ -17,6 +17,10 @@ struct Part {
     settlements: Vec<(Seq, Settlement)>,
 }
 
+/// Some queue had no room for a message of the transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartiallyRefused;
+
 /// A transaction that is about to be committed.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
@@ -44,7 +48,11 @@ impl Transaction {
 
     /// Applies everything while all queues are locked, in the order of their numbers, and hands it
     /// to the store as one operation. It has happened once the ticket is durable.
-    pub(crate) fn commit(self, engine: &Arc<Engine>) -> Ticket {
+    ///
+    /// # Errors
+    ///
+    /// If some queue refused a message; everything else has been committed (spec 6.2.3).
+    pub(crate) fn commit(self, engine: &Arc<Engine>) -> Result<Ticket, PartiallyRefused> {
         let mut parts: Vec<(Arc<Queue>, Part)> = self
             .parts
             .into_values()
@@ -52,6 +60,7 @@ impl Transaction {
             .collect();
         parts.sort_unstable_by_key(|(queue, _)| queue.number());
 
+        let mut refused = false;
         let mut operations = Vec::new();
         let mut open = Vec::with_capacity(parts.len());
         for (queue, part) in &parts {
@@ -60,7 +69,11 @@ impl Transaction {
             };
             let mut turn = Turn::new(engine, queue.id());
             for message in &part.messages {
-                turn.enqueue(locked.state(), message.clone());
+                if queue.refuses(locked.state(), message) {
+                    refused = true;
+                } else {
+                    turn.enqueue(locked.state(), message.clone());
+                }
             }
             for (seq, settlement) in &part.settlements {
                 let state = locked.state();
@@ -90,6 +103,10 @@ impl Transaction {
         for (queue, aftermath) in aftermaths {
             queue.finish(engine, aftermath);
         }
-        ticket
+        if refused {
+            Err(PartiallyRefused)
+        } else {
+            Ok(ticket)
+        }
     }
 }

@@ -182,16 +182,16 @@ impl AmqpError {
         self
     }
 
-    /// The reply text as sent: the code's name, the text, cut to 255 bytes at a character's border.
+    /// The reply text as sent: the code's name and the text. What is longer than a short string is
+    /// cut at a character's border and ends in `...`, as RabbitMQ's does.
     #[must_use]
     pub fn reply_text(&self) -> String {
+        const BYTES_MAX: usize = 255;
+        const ELLIPSIS: &str = "...";
         let mut text = self.to_string();
-        if text.len() > 255 {
-            let mut end = 255;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
+        if text.len() > BYTES_MAX {
+            text.truncate(text.floor_char_boundary(BYTES_MAX - ELLIPSIS.len()));
+            text.push_str(ELLIPSIS);
         }
         text
     }
@@ -277,6 +277,15 @@ impl AmqpError {
                 "inequivalent arg '{argument}' for {}: {difference}",
                 queue_in(name, host)
             ),
+        )
+    }
+
+    /// 403: the name belongs to direct reply-to, which cannot be bound (spec 3.4.5).
+    #[must_use]
+    pub fn volatile_queue() -> Self {
+        Self::new(
+            ReplyCode::AccessRefused,
+            "cannot bind or unbind to a volatile (direct reply-to) queue",
         )
     }
 
@@ -381,9 +390,14 @@ impl AmqpError {
     /// 406: no such type (spec 3.1.2).
     #[must_use]
     pub fn unknown_exchange_type(kind: &str) -> Self {
+        let flaw = if kind.is_empty() {
+            "invalid"
+        } else {
+            "unknown"
+        };
         Self::new(
             ReplyCode::PreconditionFailed,
-            format!("unknown exchange type '{kind}'"),
+            format!("{flaw} exchange type '{kind}'"),
         )
     }
 
@@ -413,7 +427,7 @@ mod tests {
     fn a_reply_text_is_cut_between_characters() {
         let error = AmqpError::new(ReplyCode::NotFound, "ä".repeat(200));
         let text = error.reply_text();
-        assert!(text.len() <= 255 && text.len() >= 254);
+        assert!(text.len() <= 255 && text.ends_with("ä..."), "{text}");
         assert!(text.starts_with("NOT_FOUND - ä"));
     }
 

@@ -12,6 +12,9 @@ pub(super) const BODY_BYTES_CEILING: u64 = 512 << 20;
 /// A buffer that grew beyond this is given back once its message is complete.
 const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 
+const EXPECTED_HEADER: &str =
+    "expected content header for class 60, got non content header frame instead";
+
 /// Flags of a publish, kept until its content is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PublishFlags {
@@ -26,7 +29,7 @@ pub(super) struct PublishFlags {
 pub(super) enum ContentFault {
     /// Not the frame that must come now (spec 1.6.5).
     Unexpected(&'static str),
-    /// A header of another class, or with a weight.
+    /// A header of another class.
     WrongClass(u16),
     /// The body claims more than the ceiling.
     TooLarge(u64),
@@ -75,9 +78,7 @@ impl Assembler {
     pub(super) const fn expects(&self) -> Option<&'static str> {
         match self.stage {
             Stage::Idle => None,
-            Stage::Header => {
-                Some("expected content header for class 60, got non content header frame instead")
-            }
+            Stage::Header => Some(EXPECTED_HEADER),
             Stage::Body { .. } => Some("expected content body, got non content body frame instead"),
         }
     }
@@ -121,8 +122,11 @@ impl Assembler {
             }
         }
         let header = ContentHeader::parse(payload).map_err(ContentFault::Header)?;
-        if header.class_id != 60 || header.weight != 0 {
+        if header.class_id != 60 {
             return Err(ContentFault::WrongClass(header.class_id));
+        }
+        if header.weight != 0 {
+            return Err(ContentFault::Unexpected(EXPECTED_HEADER));
         }
         if header.body_size > BODY_BYTES_CEILING {
             return Err(ContentFault::TooLarge(header.body_size));
@@ -152,9 +156,7 @@ impl Assembler {
                 ));
             }
             Stage::Header => {
-                return Err(ContentFault::Unexpected(
-                    "expected content header for class 60, got non content header frame instead",
-                ));
+                return Err(ContentFault::Unexpected(EXPECTED_HEADER));
             }
         };
         *left = left

@@ -3,7 +3,7 @@
 //! Publishes are numbered from 1 (spec 6.1.2). Those of one burst share a ticket, so what waits is
 //! a short list of runs, and one sync answers many publishes with one cumulative frame.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::engine::{Outcome, Progress, Ticket};
 
@@ -15,6 +15,8 @@ pub(super) struct ConfirmTracker {
     /// The last number that some run covers.
     last_covered: u64,
     runs: VecDeque<Run>,
+    /// Numbers that a queue refused and that were not answered yet.
+    refused: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,14 @@ pub(super) struct Confirm {
 
 impl ConfirmTracker {
     /// Numbers one more publish.
-    pub(super) const fn publish(&mut self) {
+    pub(super) const fn publish(&mut self) -> u64 {
         self.last_published += 1;
+        self.last_published
+    }
+
+    /// Notes that a queue refused a publish; it must be called before the publish is covered.
+    pub(super) fn refuse(&mut self, number: u64) {
+        self.refused.insert(number);
     }
 
     /// Notes that everything published since the last call is safe once `ticket` is.
@@ -71,13 +79,25 @@ impl ConfirmTracker {
     /// Takes the next answer that can be given.
     pub(super) fn next(&mut self, progress: &Progress) -> Option<Confirm> {
         let accepted = outcome(progress, self.runs.front()?.ticket)?;
-        let mut number = 0;
-        while let Some(run) = self.runs.front() {
+        let mut last = 0;
+        let mut settled = 0;
+        for run in &self.runs {
             if outcome(progress, run.ticket) != Some(accepted) {
                 break;
             }
-            number = run.last;
-            self.runs.pop_front();
+            last = run.last;
+            settled += 1;
+        }
+        // A refused number is answered by itself, and ends what one answer can cover before it.
+        let first = self.last_answered + 1;
+        let (number, accepted) = match self.refused.first() {
+            Some(&refused) if refused == first => (first, false),
+            Some(&refused) if refused <= last => (refused - 1, accepted),
+            Some(_) | None => (last, accepted),
+        };
+        self.refused.remove(&number);
+        if number == last {
+            self.runs.drain(..settled);
         }
         let count = number - self.last_answered;
         self.last_answered = number;
@@ -152,6 +172,25 @@ mod tests {
                 accepted: true
             }
         );
+    }
+
+    #[test]
+    fn a_refused_publish_is_answered_by_itself() {
+        let mut tracker = ConfirmTracker::default();
+        for _ in 0..5 {
+            tracker.publish();
+        }
+        tracker.refuse(3);
+        tracker.refuse(5);
+        tracker.cover(Ticket::default());
+        let answers: Vec<_> = std::iter::from_fn(|| tracker.next(&durable(0)))
+            .map(|confirm| (confirm.number, confirm.count, confirm.accepted))
+            .collect();
+        assert_eq!(
+            answers,
+            [(2, 2, true), (3, 1, false), (4, 1, true), (5, 1, false)]
+        );
+        assert_eq!(tracker.waiting(), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags};
 use super::channel::Mode;
 use super::core::Session;
-use crate::engine::Route;
+use crate::engine::{Origin, Route};
 use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
@@ -119,10 +119,19 @@ impl Session {
         let route = &channel.cache.route;
         let returned = (flags.mandatory && route.is_empty()).then(|| message.clone());
         match &mut channel.mode {
-            Mode::Plain => self.burst.add(route, message),
+            Mode::Plain => {
+                let origin = Origin {
+                    channel: number,
+                    number: 0,
+                };
+                self.burst.add(route, message, origin);
+            }
             Mode::Confirm(tracker) => {
-                tracker.publish();
-                self.burst.add(route, message);
+                let origin = Origin {
+                    channel: number,
+                    number: tracker.publish(),
+                };
+                self.burst.add(route, message, origin);
                 self.confirming.insert(number);
             }
             Mode::Transactional(transaction) => {

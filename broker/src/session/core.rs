@@ -11,7 +11,9 @@ use super::channel::{Channel, Mode, Phase};
 use super::handshake::{ClientProperties, Tuning};
 use super::settings::SessionSettings;
 use super::settlements::Settlements;
-use crate::engine::{Burst, Client, Engine, Outbox, Outgoing, Progress, Ticket, VirtualHost};
+use crate::engine::{
+    Burst, Client, Engine, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
+};
 use crate::model::{AmqpError, ReplyCode, Scope};
 use crate::wire::method::{channel, connection};
 use crate::wire::{FrameKind, FrameLimit, Method, RawFrame, encoder, scan};
@@ -201,6 +203,7 @@ impl Session {
                 self.reply(frame.channel, channel::CloseOk {});
                 Ok(())
             }
+            Ok(Method::Channel(channel::Method::Open(_))) => Err(second_open().into()),
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -272,20 +275,29 @@ impl Session {
     /// Hands collected publishes and settlements to their queues.
     pub(super) fn flush(&mut self) {
         if !self.burst.is_empty() || !self.confirming.is_empty() {
-            let ticket = self.burst.flush(&self.engine);
-            self.cover(ticket);
+            let flushed = self.burst.flush(&self.engine);
+            self.cover(flushed);
         }
         self.flush_settlements();
     }
 
-    fn cover(&mut self, ticket: Ticket) {
+    fn cover(&mut self, flushed: Flushed) {
+        for origin in flushed.refused.iter().filter(|origin| origin.number > 0) {
+            if let Some(Mode::Confirm(tracker)) = self
+                .channels
+                .get_mut(&origin.channel)
+                .map(|channel| &mut channel.mode)
+            {
+                tracker.refuse(origin.number);
+            }
+        }
         for number in std::mem::take(&mut self.confirming) {
             if let Some(Mode::Confirm(tracker)) = self
                 .channels
                 .get_mut(&number)
                 .map(|channel| &mut channel.mode)
             {
-                tracker.cover(ticket);
+                tracker.cover(flushed.ticket);
                 self.unconfirmed.insert(number);
             }
         }
@@ -417,6 +429,11 @@ pub(super) fn parse(payload: &[u8]) -> Result<Method<'_>, AmqpError> {
         };
         AmqpError::new(code, error.to_string()).blaming(class, method)
     })
+}
+
+/// Spec 2.1.
+pub(super) fn second_open() -> AmqpError {
+    AmqpError::new(ReplyCode::ChannelError, "second 'channel.open' seen").blaming(20, 10)
 }
 
 /// Spec 1.6.4.

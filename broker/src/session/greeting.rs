@@ -95,7 +95,7 @@ where
     stream.write_all(&mut out).await?;
 
     let initial = FrameLimit::negotiated(settings.initial_frame_max).unwrap_or(FrameLimit::INITIAL);
-    let login = next_method(stream, initial, |method| state.advance(method)).await?;
+    let login = next_method(stream, initial, |method| state.advance(method, settings)).await?;
     if !is_accepted(sessions, &login, peer).await {
         tracing::warn!(user = %login.request.user, ?peer, "login refused");
         return Err(login.refused().into());

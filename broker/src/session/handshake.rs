@@ -124,7 +124,7 @@ impl AwaitStartOk {
                 version_major: 0,
                 version_minor: 9,
                 server_properties: TableReader::new(&properties),
-                mechanisms: b"PLAIN AMQPLAIN",
+                mechanisms: sasl::mechanisms(settings.anonymous.is_some()),
                 locales: b"en_US",
             },
             FrameLimit::INITIAL,
@@ -133,13 +133,19 @@ impl AwaitStartOk {
     }
 
     /// Takes a method.
-    pub(super) fn advance(self, method: &Method<'_>) -> Result<Login, Refusal> {
+    pub(super) fn advance(
+        self,
+        method: &Method<'_>,
+        settings: &SessionSettings,
+    ) -> Result<Login, Refusal> {
         let Method::Connection(connection::Method::StartOk(start)) = method else {
             return Err(wrong_state(method, "starting"));
         };
         let client = ClientProperties::read(start.client_properties);
-        let (mechanism, request) = sasl::read(start.mechanism, start.response.expose())
-            .map_err(|error| Refusal::Silent(error.blaming(10, 11)))?;
+        let response = start.response.expose();
+        let (mechanism, request) =
+            sasl::read(start.mechanism, response, settings.anonymous.as_ref())
+                .map_err(|error| Refusal::Silent(error.blaming(10, 11)))?;
         Ok(Login {
             request,
             client,

@@ -1,8 +1,17 @@
-//! The login mechanisms: PLAIN and AMQPLAIN (spec 1.3).
+//! The login mechanisms: PLAIN, AMQPLAIN and, where configured, ANONYMOUS (spec 1.3).
 
 use crate::model::{AmqpError, LoginRequest, ReplyCode, Secret};
 use crate::wire::TableReader;
 use crate::wire::table::{TableLimits, validate};
+
+/// What is offered to clients, in the order of preference.
+pub(super) const fn mechanisms(with_anonymous: bool) -> &'static [u8] {
+    if with_anonymous {
+        b"PLAIN AMQPLAIN ANONYMOUS"
+    } else {
+        b"PLAIN AMQPLAIN"
+    }
+}
 
 /// Reads a response. The mechanism's name comes back for the text of a refusal.
 ///
@@ -12,10 +21,12 @@ use crate::wire::table::{TableLimits, validate};
 pub(super) fn read(
     mechanism: &str,
     response: &[u8],
+    anonymous: Option<&LoginRequest>,
 ) -> Result<(&'static str, LoginRequest), AmqpError> {
-    match mechanism {
-        "PLAIN" => plain(response).map(|request| ("PLAIN", request)),
-        "AMQPLAIN" => amqplain(response).map(|request| ("AMQPLAIN", request)),
+    match (mechanism, anonymous) {
+        ("ANONYMOUS", Some(login)) => Ok(("ANONYMOUS", login.clone())),
+        ("PLAIN", _) => plain(response).map(|request| ("PLAIN", request)),
+        ("AMQPLAIN", _) => amqplain(response).map(|request| ("AMQPLAIN", request)),
         _ => Err(AmqpError::new(
             ReplyCode::CommandInvalid,
             format!("unknown authentication mechanism '{mechanism}'"),
@@ -64,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_plain_response_names_user_and_password_and_nothing_else() {
-        let (_, request) = read("PLAIN", b"\0guest\0secret").expect("well formed");
+        let (_, request) = read("PLAIN", b"\0guest\0secret", None).expect("well formed");
         assert_eq!(request.user, "guest");
         assert!(request.password.is(b"secret"));
         let malformed: [&[u8]; 7] = [
@@ -77,7 +88,7 @@ mod tests {
             b"\0\xFF\0b",
         ];
         for response in malformed {
-            assert!(read("PLAIN", response).is_err(), "{response:?}");
+            assert!(read("PLAIN", response, None).is_err(), "{response:?}");
         }
     }
 
@@ -87,7 +98,7 @@ mod tests {
             for first in 0..=255 {
                 for second in 0..=255 {
                     assert_eq!(
-                        read(mechanism, &[first, second]).is_ok(),
+                        read(mechanism, &[first, second], None).is_ok(),
                         mechanism == "PLAIN" && [first, second] == [0, 0]
                     );
                 }
@@ -98,14 +109,17 @@ mod tests {
     #[test]
     fn amqplain_needs_both_fields_as_strings() {
         let good = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x06secret";
-        assert_eq!(read("AMQPLAIN", good).expect("well formed").1.user, "guest");
-        assert!(read("AMQPLAIN", b"\x05LOGINS\0\0\0\x05guest").is_err());
-        assert!(read("AMQPLAIN", b"\x05LOGINt\x01\x08PASSWORDS\0\0\0\x01x").is_err());
+        assert_eq!(
+            read("AMQPLAIN", good, None).expect("well formed").1.user,
+            "guest"
+        );
+        assert!(read("AMQPLAIN", b"\x05LOGINS\0\0\0\x05guest", None).is_err());
+        assert!(read("AMQPLAIN", b"\x05LOGINt\x01\x08PASSWORDS\0\0\0\x01x", None).is_err());
     }
 
     #[test]
     fn an_unknown_mechanism_is_refused() {
-        let error = read("CRAM-MD5", b"").expect_err("unknown");
+        let error = read("CRAM-MD5", b"", None).expect_err("unknown");
         assert_eq!(error.code, ReplyCode::CommandInvalid);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::LoginRequest;
+
 /// The limits and offers of every connection.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionSettings {
@@ -35,6 +37,8 @@ pub(crate) struct SessionSettings {
     pub(crate) connections_max: usize,
     /// Connections of one address that have not logged in yet (spec 13.8).
     pub(crate) handshakes_per_address_max: usize,
+    /// Who `ANONYMOUS` logs in as; `None` if it is not offered (spec 1.3.4).
+    pub(crate) anonymous: Option<LoginRequest>,
     /// What the server says it is (spec 1.2.4).
     pub(crate) product: String,
     /// The version that it says it has.

@@ -18,8 +18,6 @@ use super::index::Block;
 use super::record::{self, Record, Target};
 use super::state::State;
 
-/// Logs of so few segments are left as they are.
-const SEGMENTS_MIN: usize = 8;
 /// Segments that one round empties at most.
 const VICTIMS_MAX: usize = 4;
 /// Bytes that are handed to the commit thread at a time.
@@ -127,7 +125,7 @@ impl Checkpointer {
     /// The emptiest segments that lie wholly below the last checkpoint.
     fn victims(&self) -> Vec<SegmentInfo> {
         let segments = self.log.segments();
-        if segments.len() <= SEGMENTS_MIN {
+        if segments.len() <= self.options.cleaning_segments_min {
             return Vec::new();
         }
         let live = |segment: &SegmentInfo| {

@@ -564,15 +564,34 @@ fn delivery_counts_and_leases_come_back() {
     }
 }
 
-/// Damages one block of queue 1 in the state of a store that is not open.
-fn damage_block(bench: &Bench, number: u64) {
+/// Changes the piece that holds one block of queue 1, in the state of a store that is not open.
+fn change_block(bench: &Bench, number: u64, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
     let sync = StateSync::default();
     let state = SledState::open(&bench.directory().join("state"), &sync).expect("opens");
     let key = piece::key_of(&key::of_block(key::BLOCK, QueueId(1), 0, number), 0);
-    let mut value = state.get(&key).expect("reads").expect("is there");
-    value[20] ^= 1;
-    state.apply(&[(key, Some(value))]).expect("applies");
+    let value = state.get(&key).expect("reads").expect("is there");
+    state.apply(&[(key, change(value))]).expect("applies");
     state.sync().expect("syncs");
+}
+
+fn damage_block(bench: &Bench, number: u64) {
+    change_block(bench, number, |mut value| {
+        value[20] ^= 1;
+        Some(value)
+    });
+}
+
+#[test]
+fn a_block_that_vanished_is_given_back_by_the_log() {
+    let mut bench = Bench::new();
+    bench.submit(vec![declare(1)]);
+    bench.publish(1, 0..1600);
+    bench.checkpoint();
+    bench.kill();
+    change_block(&bench, 1, |_| None);
+    bench.open();
+    assert_eq!(bench.messages(1), expected(0..1600));
+    assert_eq!(bench.store().status().report.damage.len(), 1);
 }
 
 #[test]

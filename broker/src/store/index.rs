@@ -4,7 +4,9 @@ use crate::model::QueueId;
 
 use super::block::{self, Bitmap, IndexEntry};
 use super::key;
+use super::ranges::RangeSet;
 use super::state::{State, StateError};
+use super::summary::decode_chunk;
 
 /// A block as it lies in the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +39,32 @@ impl Block {
         let entries = block::decode(level, number, &bytes);
         let entries = entries.map_err(|_| StateError::Damaged(block_key))?;
         Ok(Some(Self { entries, settled }))
+    }
+
+    /// Reads a block that may have come or gone meanwhile. One that is missing although the state
+    /// says that it exists is damaged.
+    pub(crate) fn read_if_any(
+        state: &State,
+        queue: QueueId,
+        level: u8,
+        number: u64,
+    ) -> Result<Option<Self>, StateError> {
+        let read = Self::read(state, queue, level, number)?;
+        if read.is_some() {
+            return Ok(read);
+        }
+        let chunk = number / key::CHUNK_BLOCKS;
+        let chunk_key = key::of_block(key::CHUNK, queue, level, chunk);
+        let mut exist = RangeSet::default();
+        if let Some(bytes) = state.get(&chunk_key)? {
+            let decoded = decode_chunk(chunk, &bytes, &mut exist);
+            decoded.map_err(|_| StateError::Damaged(chunk_key))?;
+        }
+        if exist.contains(number) {
+            let block_key = key::of_block(key::BLOCK, queue, level, number);
+            return Err(StateError::Damaged(block_key));
+        }
+        Ok(None)
     }
 
     /// The messages that are not settled, ascending.

@@ -66,6 +66,8 @@ pub struct StoreOptions {
     pub segment_bytes_min: u32,
     /// up to this.
     pub segment_bytes_max: u32,
+    /// A log of so few segments is not cleaned.
+    pub cleaning_segments_min: usize,
     /// Less free space than this is too little. `None`: 256 MiB or four of the largest segments,
     /// whichever is more.
     pub disk_free_limit: Option<u64>,
@@ -86,6 +88,7 @@ impl StoreOptions {
             checkpoint_interval: Duration::from_secs(1),
             segment_bytes_min: 1 << 20,
             segment_bytes_max: 64 << 20,
+            cleaning_segments_min: 8,
             disk_free_limit: None,
             disk: Arc::new(RealDisk),
             state_sync: StateSync::default(),

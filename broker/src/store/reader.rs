@@ -172,7 +172,7 @@ impl BodyReader {
         let read = self
             .state
             .get()
-            .and_then(|state| Block::read(&state, queue, level, block));
+            .and_then(|state| Block::read_if_any(&state, queue, level, block));
         match read {
             Ok(Some(block)) => Ok(block.live().map(|entry| entry.entry).collect()),
             Ok(None) => Ok(Vec::new()),

@@ -45,6 +45,7 @@ pub(crate) fn options(
     options.checkpoint_interval = Duration::from_secs(3600);
     options.segment_bytes_min = 16 << 10;
     options.segment_bytes_max = 16 << 10;
+    options.cleaning_segments_min = 2;
     options.disk = Arc::new(disk.clone());
     options.state_sync = state_sync;
     options

@@ -119,7 +119,9 @@ pub(crate) const ROOMS: &[Room] = &[
         crates: &[
             "axum",
             "base64",
-            "bytes",
+            "hyper",
+            "hyper_util",
+            "parking_lot",
             "serde",
             "serde_json",
             "socket2",

@@ -102,6 +102,16 @@ fn goes_on(sound: &Sound, disk: &SimulatedDisk, what: &str) {
     );
     let more = payloads(1000..1010, 60);
     opened.put(&more);
+    let first = opened.author.seen().places[&more[0]].1;
+    let last = sound.found.records.last().map(|record| record.0);
+    assert!(Some(first) > last, "{what}: {first} was given out before");
+    let segment = opened.log.segments().last().expect("one").id;
+    let header = disk.contents(&sound.segment(segment.0)).expect("its file");
+    let group = u64::from_le_bytes(header[40..48].try_into().expect("eight bytes"));
+    assert!(
+        group > sound.report.groups,
+        "{what}: group {group} was there before"
+    );
     let image = disk.image(PowerLoss::unsynced());
     let again = open(&image, options());
     let mut all = found.payloads();
@@ -117,7 +127,8 @@ fn goes_on(sound: &Sound, disk: &SimulatedDisk, what: &str) {
 #[test]
 fn no_flipped_byte_goes_unnoticed_or_changes_a_payload() {
     for clean in [true, false] {
-        let sound = Sound::new(60, clean);
+        let sound = Sound::new(30, clean);
+        assert_eq!(sound.report.segments, 1);
         let path = sound.segment(1);
         let used = used_bytes(&sound.disk, &path);
         for offset in 0..used {
@@ -287,6 +298,35 @@ fn a_segment_without_header_or_file_is_reported_with_its_range() {
         let damage = &report.damage[0];
         assert_eq!((damage.first_lsn, damage.last_lsn), range);
         goes_on(&sound, &disk, "the second segment");
+    }
+}
+
+#[test]
+fn a_torn_tail_over_several_segments_is_cut_as_a_whole_and_its_numbers_are_not_used_again() {
+    let sound = Sound::new(150, false);
+    let last = sound.report.segments as u32;
+    assert!(last > 2);
+    for headers_too in [false, true] {
+        let disk = sound.copy();
+        for number in 2..=last {
+            let path = sound.segment(number);
+            let used = used_bytes(&disk, &path) as usize;
+            disk.corrupt(&path, 4096, &vec![0xff; used - 4096]).unwrap();
+            if headers_too {
+                disk.corrupt(&path, 0, &[0xff; 4096]).unwrap();
+            }
+        }
+        // Each segment's header tells that the segment before it was durable.
+        let first_cut = if headers_too { 2 } else { last };
+        let (_, report) = sound.check(&disk, "the tail");
+        assert_eq!((report.cut.len(), report.cut[0].segment.0), (1, first_cut));
+        goes_on(&sound, &disk, "the tail");
+        for number in 1..=last {
+            assert_eq!(
+                disk.paths().contains(&sound.segment(number)),
+                number < first_cut
+            );
+        }
     }
 }
 

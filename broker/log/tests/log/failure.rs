@@ -17,7 +17,7 @@ fn poisoned(error: &WaitError) -> bool {
 fn check_poisoned(opened: &Opened, disk: &SimulatedDisk) {
     let durable = opened.log.progress().durable;
     let ticket = opened.log.submit(&mut payloads(500..600, 50));
-    let error = opened.log.wait_durable(ticket, LONG).unwrap_err();
+    let error = opened.log.wait_durable(ticket, LONG).expect_err("poisoned");
     assert!(poisoned(&error), "{error}");
     assert!(matches!(
         opened.log.sync(),
@@ -29,7 +29,8 @@ fn check_poisoned(opened: &Opened, disk: &SimulatedDisk) {
     assert!(matches!(checkpoint, Err(CommitError::Poisoned { .. })));
     assert_eq!(opened.log.progress().durable, durable);
     assert_eq!(opened.log.pending_bytes(), 0);
-    assert_eq!(opened.author.seen().failed.last().unwrap().1, ticket);
+    let last = opened.author.seen().failed.last().map(|range| range.1);
+    assert_eq!(last, Some(ticket));
     let writes = disk.writes();
     opened.log.shutdown();
     assert_eq!(disk.writes(), writes, "a poisoned log writes nothing");

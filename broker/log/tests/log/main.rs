@@ -5,4 +5,6 @@ mod common;
 mod damage;
 mod failure;
 mod power;
+mod real;
+mod rubbish;
 mod space;

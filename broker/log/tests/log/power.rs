@@ -137,8 +137,8 @@ impl World {
                 opened.report.damage
             ));
         }
-        let places = opened.found.records.iter();
-        let mut may: Places = places
+        let records = opened.found.records.iter();
+        let mut may: Places = records
             .map(|(lsn, location, bytes)| (number_of(bytes), (location.segment, *lsn)))
             .collect();
         assert!(shared.log.set(opened.log.clone()).is_ok());
@@ -150,9 +150,7 @@ impl World {
             _ => drop(opened.log.sync().expect("synced")),
         }
         self.disk.watch(|_| ());
-        for (bytes, (location, lsn)) in &opened.author.seen().places {
-            may.insert(number_of(bytes), (location.segment, *lsn));
-        }
+        may.extend(places(&opened));
         self.may = Arc::new(may);
         Ok(std::mem::take(&mut *shared.moments.lock()))
     }
@@ -206,6 +204,28 @@ impl World {
             next: self.next,
         }
     }
+}
+
+/// Where everything lies that was written since the log was opened.
+fn places(opened: &Opened) -> Places {
+    let seen = opened.author.seen();
+    let places = seen.places.iter();
+    places
+        .map(|(bytes, (location, lsn))| (number_of(bytes), (location.segment, *lsn)))
+        .collect()
+}
+
+fn losses(dice: &mut Dice) -> [PowerLoss; 5] {
+    [
+        PowerLoss::unsynced(),
+        PowerLoss::process_death(),
+        PowerLoss::sectors(dice.below(u64::MAX)),
+        PowerLoss::sectors(dice.below(u64::MAX)),
+        PowerLoss {
+            seed: dice.below(u64::MAX),
+            policy: LossPolicy::Ordered,
+        },
+    ]
 }
 
 /// What the watcher of a disk shares with the test.
@@ -290,17 +310,7 @@ pub(crate) fn crash(world: &World, seed: u64, depth: u32) -> Result<u64, String>
     let moments = after.run(durability, &mut dice)?;
     let mut images = 0;
     for moment in &moments {
-        let losses = [
-            PowerLoss::unsynced(),
-            PowerLoss::process_death(),
-            PowerLoss::sectors(dice.below(u64::MAX)),
-            PowerLoss::sectors(dice.below(u64::MAX)),
-            PowerLoss {
-                seed: dice.below(u64::MAX),
-                policy: LossPolicy::Ordered,
-            },
-        ];
-        for loss in losses {
+        for loss in losses(&mut dice) {
             let context = |text| format!("{text} (seed {seed}, {durability:?}, {loss:?})");
             let crashed = after.after(world, moment, loss);
             let found = inspected(&crashed).map_err(context)?;
@@ -330,20 +340,63 @@ fn nothing_promised_is_lost_in_any_crash_of_a_random_schedule() {
 }
 
 #[test]
-fn a_disk_that_forgets_a_sync_is_found_out() {
-    let mut found_out = Vec::new();
-    for forgotten in 4..24 {
-        let world = World::new();
-        let effect = FaultEffect::Forget;
-        world.disk.inject(Fault {
-            at: FaultPoint::Sync(forgotten),
-            effect,
-        });
-        found_out.extend(crash(&world, 2, 0).err());
+fn a_crash_between_any_two_steps_of_a_checkpoint_loses_nothing() {
+    let shared = Arc::new(Watched::default());
+    let mut world = World::new();
+    let opened = open(
+        &world.disk,
+        Options {
+            segment_bytes_max: 16 << 10,
+            ..options()
+        },
+    );
+    shared.log.set(opened.log.clone()).expect("once");
+    world.next = 200;
+    for number in 0..world.next {
+        opened.put(&[payload(number, length(number))]);
+        if number % 50 == 49 {
+            // From here on every single step is a moment.
+            shared.watch(&world.disk, 1);
+            checkpoint(&opened.log, &shared, &mut Dice::new(number));
+        }
     }
-    let lost = found_out
-        .iter()
-        .filter(|text| text.contains("was lost"))
-        .count();
-    assert!(lost >= 10, "{found_out:?}");
+    world.may = Arc::new(places(&opened));
+    let moments = std::mem::take(&mut *shared.moments.lock());
+    assert!(moments.len() > 300, "{}", moments.len());
+    for (index, moment) in moments.iter().enumerate() {
+        for loss in losses(&mut Dice::new(index as u64)) {
+            let crashed = world.after(&World::new(), moment, loss);
+            let verdict = inspected(&crashed).and_then(|found| crashed.check(&found));
+            verdict.unwrap_or_else(|text| panic!("{text} at step {index}, {loss:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_forgets_a_sync_is_found_out() {
+    for forgotten in 1..=10 {
+        let mut world = World::new();
+        let opened = open(&world.disk, options());
+        let at = FaultPoint::Sync(world.disk.syncs() + forgotten);
+        for number in 0..forgotten {
+            world.disk.inject(Fault {
+                at,
+                effect: FaultEffect::Forget,
+            });
+            opened.put(&[payload(number, length(number))]);
+        }
+        for (bytes, (location, lsn)) in &opened.author.seen().places {
+            world
+                .must
+                .insert(number_of(bytes), (location.segment, *lsn));
+        }
+        world.may = Arc::new(world.must.clone());
+        world.disk = world.disk.image(PowerLoss::unsynced());
+        let verdict = inspected(&world).and_then(|found| world.check(&found));
+        let found_out = verdict.is_err_and(|text| text.contains("was lost"));
+        assert!(
+            found_out,
+            "sync {forgotten} was forgotten and nobody noticed"
+        );
+    }
 }

@@ -1,10 +1,11 @@
 //! Segments: how they grow, when they are freed, how they are written again, and what happens when
 //! there is no space for one.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use leveret_log::{
     Checkpoint, CheckpointDone, CommitError, Lsn, Options, ReadError, SegmentId, WaitError,
+    inspect,
     simulated::{Fault, FaultEffect, FaultPoint, PowerLoss, SimulatedDisk},
 };
 
@@ -160,7 +161,16 @@ fn nothing_of_a_recycled_segment_comes_back() {
     let disk = SimulatedDisk::new();
     let opened = open(&disk, even());
     for round in 0..20 {
-        opened.put(&payloads(round * 30..(round + 1) * 30, 1000));
+        for number in round * 30..(round + 1) * 30 {
+            opened.put(&[payload(number, 1000)]);
+            // Wherever the end of the log is, what stood there before is not taken for a part of it.
+            let image = Arc::new(disk.image(PowerLoss::unsynced()));
+            let report = inspect(image, &even(), &mut Found::default()).unwrap();
+            assert!(
+                report.cut.is_empty() && report.damage.is_empty(),
+                "{number}: {report:?}"
+            );
+        }
         let below = opened.log.durable_lsn();
         checkpoint(&opened, below, &[]);
     }
@@ -182,6 +192,22 @@ fn nothing_of_a_recycled_segment_comes_back() {
         extensions(&disk.image(PowerLoss::process_death()), "new"),
         0
     );
+}
+
+#[test]
+fn every_segment_has_a_seed_of_its_own_and_so_has_a_recycled_one() {
+    let disk = SimulatedDisk::new();
+    let opened = open(&disk, even());
+    let mut seeds = std::collections::BTreeSet::new();
+    for round in 0..6 {
+        opened.put(&payloads(round * 10..(round + 1) * 10, 1000));
+        let active = opened.log.segments().last().unwrap().id;
+        let path = directory().join(format!("{:010}.seg", active.0));
+        seeds.insert(disk.contents(&path).unwrap()[24..32].to_vec());
+        let below = opened.log.durable_lsn();
+        checkpoint(&opened, below, &[]);
+    }
+    assert_eq!(seeds.len(), 6);
 }
 
 #[test]
@@ -343,4 +369,35 @@ fn what_an_interrupted_recycling_leaves_is_cleared_away() {
     assert_eq!(extensions(&image, "new") + extensions(&image, "spare"), 0);
     // No number is used twice, not even that of a file which was only being made.
     assert!(again.log.segments().last().unwrap().id > SegmentId(78));
+}
+
+#[test]
+fn a_segment_that_a_recovery_abandoned_stays_abandoned_if_it_comes_back() {
+    let disk = SimulatedDisk::new();
+    let options = Options {
+        durability: leveret_log::Durability::Os,
+        ..even()
+    };
+    let opened = open(&disk, options.clone());
+    opened.put(&payloads(0..25, 1000));
+    // The first group is lost and the second segment is there: a torn tail of two segments.
+    let torn = disk.image(PowerLoss::process_death());
+    let (location, _) = opened.author.seen().places[&payload(0, 1000)];
+    torn.corrupt(
+        &directory().join("0000000001.seg"),
+        u64::from(location.offset),
+        &[9],
+    )
+    .unwrap();
+    let second = torn.contents(&directory().join("0000000002.seg")).unwrap();
+    let recovered = open(&torn, options.clone());
+    assert!(recovered.found.records.is_empty());
+    assert_eq!(recovered.report.cut.len(), 1);
+    recovered.put(&payloads(100..110, 1000));
+    recovered.log.shutdown();
+    let file = leveret_log::Disk::create(&torn, &directory().join("0000000002.seg")).unwrap();
+    file.write_at(0, &second).unwrap();
+    let again = open(&torn, options);
+    assert_eq!(again.found.payloads(), payloads(100..110, 1000));
+    assert!(again.report.damage.is_empty() && again.report.cut.is_empty());
 }

@@ -133,7 +133,7 @@ fn settling_what_nobody_has_in_hand_does_nothing() {
     bench.queue.cancel(ConsumerKey(1));
     bench.settle(&seqs, Settlement::Acknowledge);
     bench.settle(&[Seq::new(7, 0), Seq::new(0, 99)], Settlement::Requeue);
-    assert_eq!(bench.take_effects(), []);
+    assert!(bench.take_effects().is_empty());
     assert_eq!(bench.queue.counts().ready, 3);
 }
 

@@ -38,13 +38,13 @@ fn a_body_in_the_log_is_asked_for_once_and_nothing_overtakes_it() {
     let mut bench = released(2);
     bench.fill(2..3);
     bench.queue.consume(consumer(1)).unwrap();
-    assert_eq!(bench.dispatched_ids(), []);
+    assert!(bench.dispatched_ids().is_empty());
     let wanted = Effect::LoadBodies(vec![(seq(0), stored(0)), (seq(1), stored(1))]);
     let lease = Effect::ExtendLease { up_to: seq(255) };
     assert_eq!(bench.effects, [wanted, lease]);
     let effects = bench.take_effects();
-    assert_eq!(bench.dispatched_ids(), []);
-    assert_eq!(bench.take_effects(), []);
+    assert!(bench.dispatched_ids().is_empty());
+    assert!(bench.take_effects().is_empty());
     bench.effects = effects;
     bench.serve();
     assert_eq!(bench.dispatched_ids(), [0, 1, 2]);
@@ -58,7 +58,7 @@ fn a_backlog_streams_with_the_next_bodies_asked_for_at_half() {
     assert!(bench.serve().bodies.into_iter().eq(0..64));
     limit(&mut bench, 31);
     assert_eq!(bench.dispatched_ids().len(), 31);
-    assert_eq!(bench.serve().bodies, []);
+    assert!(bench.serve().bodies.is_empty());
     limit(&mut bench, 2);
     bench.dispatch();
     assert!(bench.serve().bodies.into_iter().eq(64..96));
@@ -306,7 +306,7 @@ fn answers_that_nobody_asked_for_are_passed_over() {
     ];
     bench.queue.bodies_loaded(loaded, &mut bench.effects);
     bench.queue.lease_written(5, Seq::new(5, 0));
-    assert_eq!(bench.take_effects(), []);
+    assert!(bench.take_effects().is_empty());
     bench.queue.consume(consumer(1)).unwrap();
     assert_eq!(bench.drain(), [0, 1, 2]);
 }
@@ -326,6 +326,6 @@ fn purging_settles_paged_places_and_late_answers_change_nothing() {
     bench
         .queue
         .block_loaded(0, seq(0), &entries(0..512), &mut bench.effects);
-    assert_eq!(bench.drain(), []);
+    assert!(bench.drain().is_empty());
     assert_eq!(bench.queue.counts().ready, 0);
 }

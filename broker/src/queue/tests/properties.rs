@@ -66,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         16 => (1..40_u8, prop::bool::weighted(0.8), 0..4_u8).prop_map(
             |(count, persistent, priority)| Step::Publish { count, persistent, priority }
         ),
-        8 => (-1..2_i32, 0..6_u32, prop::bool::weighted(0.2), 0..20_u32).prop_map(
+        8 => (-1..2_i64, 0..6_u32, prop::bool::weighted(0.2), 0..20_u32).prop_map(
             |(priority, prefetch, no_ack, room)| {
                 Step::Consume { priority, prefetch, no_ack, room }
             }

@@ -93,7 +93,7 @@ fn opening_asks_for_nothing_and_the_first_message_for_one_block() {
     };
     let mut bench = Bench::with(QueueState::recover(DURABLE, recovered(level, 10_000_000)));
     assert_eq!(bench.queue.counts().ready, 10_000_000);
-    assert_eq!(bench.effects, []);
+    assert!(bench.effects.is_empty());
     bench.queue.consume(consumer(1)).unwrap();
     bench.dispatch();
     assert_eq!(bench.serve().blocks, [0]);
@@ -192,7 +192,7 @@ fn purging_settles_unread_blocks_whole() {
     ];
     assert_eq!(bench.take_effects(), expected);
     assert_eq!(bench.queue.counts().ready, 0);
-    assert_eq!(bench.drain(), []);
+    assert!(bench.drain().is_empty());
 }
 
 #[test]

@@ -359,7 +359,7 @@ impl World {
         let mut effects = Vec::new();
         self.queue.bodies_loaded(loaded, &mut effects);
         effects.retain(|effect| !matches!(effect, Effect::Damaged { .. }));
-        assert_eq!(effects, []);
+        assert!(effects.is_empty());
     }
 
     pub(super) fn serve_blocks(&mut self, available: bool) {
@@ -380,7 +380,7 @@ impl World {
                 self.queue
                     .block_failed(first.level(), first, failure, &mut effects);
             }
-            assert_eq!(effects, [], "nothing was damaged");
+            assert!(effects.is_empty(), "nothing was damaged");
         }
     }
 
@@ -490,7 +490,10 @@ impl World {
         let unacked = self.reference.unacked.values();
         assert_eq!(counts.ready, self.reference.ready.len() as u64);
         assert_eq!(counts.unacked, self.reference.unacked.len() as u64);
-        assert_eq!(counts.ready_bytes, ready.map(|entry| bytes(entry.id)).sum());
+        assert_eq!(
+            counts.ready_bytes,
+            ready.map(|entry| bytes(entry.id)).sum::<u64>()
+        );
         let unacked_bytes: u64 = unacked.map(|(entry, _)| bytes(entry.id)).sum();
         assert_eq!(counts.unacked_bytes, unacked_bytes);
         assert_eq!(counts.consumers, self.reference.members.len());

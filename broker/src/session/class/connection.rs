@@ -11,19 +11,10 @@ impl Session {
         &mut self,
         method: &Method<'_>,
     ) -> Result<(), End> {
-        let refuse = |code: ReplyCode, text: &str| {
-            let error = AmqpError::new(code, text);
-            Err(End::Error(
-                error.hard().blaming(method.class_id(), method.method_id()),
-            ))
+        let Method::Connection(inner) = method else {
+            return Err(unexpected(method));
         };
-        let Method::Connection(method) = method else {
-            return refuse(
-                ReplyCode::CommandInvalid,
-                "only connection methods belong on channel 0",
-            );
-        };
-        match method {
+        match inner {
             connection::Method::Close(_) => {
                 self.flush();
                 let ticket = self.release();
@@ -38,23 +29,25 @@ impl Session {
                 self.reply(0, connection::UpdateSecretOk {});
                 Ok(())
             }
-            connection::Method::CloseOk(_) => Ok(()),
-            connection::Method::StartOk(_)
-            | connection::Method::SecureOk(_)
-            | connection::Method::TuneOk(_)
-            | connection::Method::Open(_) => refuse(
-                ReplyCode::ChannelError,
-                "unexpected method in connection state running",
-            ),
             connection::Method::Start(_)
+            | connection::Method::StartOk(_)
             | connection::Method::Secure(_)
+            | connection::Method::SecureOk(_)
             | connection::Method::Tune(_)
+            | connection::Method::TuneOk(_)
+            | connection::Method::Open(_)
             | connection::Method::OpenOk(_)
+            | connection::Method::CloseOk(_)
             | connection::Method::Blocked(_)
             | connection::Method::Unblocked(_)
-            | connection::Method::UpdateSecretOk(_) => {
-                refuse(ReplyCode::CommandInvalid, "unimplemented method")
-            }
+            | connection::Method::UpdateSecretOk(_) => Err(unexpected(method)),
         }
     }
+}
+
+/// As RabbitMQ says it of everything else on channel 0.
+fn unexpected(method: &Method<'_>) -> End {
+    let text = "unexpected method in connection state running";
+    let error = AmqpError::new(ReplyCode::ChannelError, text);
+    End::Error(error.blaming(method.class_id(), method.method_id()))
 }

@@ -53,6 +53,9 @@ impl Session {
             priority: arguments.priority,
             exclusive: consume.exclusive,
         };
+        if consume.exclusive && queue.arguments().single_active_consumer {
+            return Err(AmqpError::queue_in_exclusive_use(&name, self.host.name()));
+        }
         queue.consume(consumer).map_err(|refusal| match refusal {
             ConsumeRefusal::ExclusiveUse => {
                 AmqpError::queue_in_exclusive_use(&name, self.host.name())

@@ -12,7 +12,7 @@ mod settle;
 mod tx;
 
 use super::channel::Mode;
-use super::core::{Session, parse};
+use super::core::{Session, parse, second_open};
 use crate::engine::Ticket;
 use crate::model::{AmqpError, ReplyCode};
 use crate::wire::method::{access, basic as basic_class, channel, confirm};
@@ -77,11 +77,7 @@ impl Session {
                 self.select_confirms(number, select.nowait)
             }
             Method::Tx(method) => self.tx_method(number, *method).await,
-            Method::Connection(_) => Err(AmqpError::new(
-                ReplyCode::CommandInvalid,
-                "connection methods belong on channel 0",
-            )),
-            Method::Access(_) | Method::Confirm(_) | Method::Basic(_) => {
+            Method::Connection(_) | Method::Access(_) | Method::Confirm(_) | Method::Basic(_) => {
                 Err(unimplemented_method())
             }
         }
@@ -93,10 +89,7 @@ impl Session {
         method: &channel::Method<'_>,
     ) -> Result<(), AmqpError> {
         match method {
-            channel::Method::Open(_) => Err(AmqpError::new(
-                ReplyCode::ChannelError,
-                "second 'channel.open' seen",
-            )),
+            channel::Method::Open(_) => Err(second_open()),
             channel::Method::Flow(flow) if flow.active => {
                 self.reply(number, channel::FlowOk { active: true });
                 Ok(())
@@ -112,9 +105,9 @@ impl Session {
                 self.reply(number, channel::CloseOk {});
                 Ok(())
             }
-            // Answers to methods that the server never sends, and a late close-ok: nothing to do.
-            channel::Method::FlowOk(_) | channel::Method::CloseOk(_) => Ok(()),
-            channel::Method::OpenOk(_) => Err(unimplemented_method()),
+            channel::Method::FlowOk(_)
+            | channel::Method::CloseOk(_)
+            | channel::Method::OpenOk(_) => Err(unimplemented_method()),
         }
     }
 

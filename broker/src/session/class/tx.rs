@@ -3,7 +3,7 @@
 use super::super::channel::Mode;
 use super::super::core::Session;
 use super::super::transaction::PendingTransaction;
-use crate::engine::Transaction;
+use crate::engine::{PartiallyRefused, Transaction};
 use crate::model::{AmqpError, ReplyCode, Settlement};
 use crate::wire::method::tx;
 
@@ -78,6 +78,9 @@ impl Session {
         for link in starved {
             link.queue.resume(&self.engine, &link);
         }
+        let ticket = ticket.map_err(|PartiallyRefused| {
+            AmqpError::new(ReplyCode::PreconditionFailed, "partial tx completion")
+        })?;
         self.wait(ticket).await?;
         self.reply(number, tx::CommitOk {});
         Ok(())

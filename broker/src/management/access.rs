@@ -1,0 +1,107 @@
+//! Who asks: basic authentication on every request (spec 10.1.1).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Management, Refusal};
+use crate::model::{LoginRequest, Secret};
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// Lets a request pass if it carries a good login.
+pub(super) async fn require(
+    State(management): State<Arc<Management>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let Some(header) = request.headers().get(header::AUTHORIZATION) else {
+        return Err(Refusal::unauthenticated());
+    };
+    let delay = management.settings.refusal_delay;
+    let accepted = match login(header.as_bytes()) {
+        Some(login) => {
+            let from_loopback = peer.ip().to_canonical().is_loopback();
+            let user = login.user.clone();
+            let accepted = Arc::clone(&management)
+                .blocking(move |management| management.credentials.accept(&login, from_loopback))
+                .await?;
+            if !accepted {
+                tracing::warn!(%peer, user, "login refused");
+            }
+            accepted
+        }
+        None => false,
+    };
+    if !accepted {
+        // The brake on guessing. It costs the guesser one of few connections.
+        tokio::time::sleep(delay).await;
+        return Err(Refusal::wrong_login());
+    }
+    Ok(next.run(request).await)
+}
+
+/// Name and password of `Basic BASE64`.
+fn login(header: &[u8]) -> Option<LoginRequest> {
+    let (scheme, encoded) = header.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let (user, password) = decoded.split_at(colon);
+    Some(LoginRequest {
+        user: String::from_utf8(user.to_vec()).ok()?,
+        password: Secret::new(password.get(1..)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(header: &str, expected: Option<(&str, &str)>) {
+        let login = login(header.as_bytes());
+        let matches = match (&login, expected) {
+            (None, None) => true,
+            (Some(login), Some((user, password))) => {
+                login.user == user && login.password.is(password.as_bytes())
+            }
+            _ => false,
+        };
+        assert!(matches, "{header}: {login:?}");
+    }
+
+    #[test]
+    fn a_password_may_hold_colons_and_be_empty() {
+        check("Basic Z3Vlc3Q6Z3Vlc3Q=", Some(("guest", "guest")));
+        check("basic  Z3Vlc3Q6Z3Vlc3Q= ", Some(("guest", "guest")));
+        check("Basic YTpiOmM=", Some(("a", "b:c")));
+        check("Basic YTo=", Some(("a", "")));
+    }
+
+    #[test]
+    fn what_is_no_basic_authentication_is_refused() {
+        for header in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic !!!",
+            "Bearer Z3Vlc3Q6Z3Vlc3Q=",
+            "Basic Z3Vlc3Q=",
+        ] {
+            check(header, None);
+        }
+        // Not UTF-8.
+        check("Basic /zph", None);
+    }
+}

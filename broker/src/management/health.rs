@@ -1,0 +1,180 @@
+//! `/api/health/checks`: what load balancers and orchestrators ask (spec 10.2).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Map, Value, json};
+
+use super::{Management, Refusal};
+
+/// What a check found: 200 or 503, and the facts.
+struct Health {
+    /// Why it failed, if it did.
+    reason: Option<String>,
+    facts: Map<String, Value>,
+}
+
+impl Health {
+    fn good() -> Self {
+        Self {
+            reason: None,
+            facts: Map::new(),
+        }
+    }
+
+    fn bad(reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            facts: Map::new(),
+        }
+    }
+
+    /// Good if `truth`, else bad for the given reason.
+    fn check(truth: bool, reason: &str) -> Self {
+        if truth {
+            Self::good()
+        } else {
+            Self::bad(reason)
+        }
+    }
+
+    fn with(mut self, name: &str, fact: impl Into<Value>) -> Self {
+        self.facts.insert(name.to_owned(), fact.into());
+        self
+    }
+}
+
+impl IntoResponse for Health {
+    fn into_response(mut self) -> Response {
+        let (status, word) = match self.reason {
+            None => (StatusCode::OK, "ok"),
+            Some(reason) => {
+                self.facts.insert("reason".to_owned(), reason.into());
+                (StatusCode::SERVICE_UNAVAILABLE, "failed")
+            }
+        };
+        self.facts.insert("status".to_owned(), word.into());
+        (status, Json(self.facts)).into_response()
+    }
+}
+
+type Shared = State<Arc<Management>>;
+
+pub(super) fn routes() -> Router<Arc<Management>> {
+    Router::new()
+        .route("/alarms", get(alarms))
+        .route("/local-alarms", get(alarms))
+        .route("/virtual-hosts", get(virtual_hosts))
+        .route("/ready-to-serve-clients", get(ready))
+        .route("/is-in-service", get(in_service))
+        .route("/node-is-quorum-critical", get(quorum_critical))
+        .route("/below-node-connection-limit", get(connection_limit))
+        .route("/metadata-store/initialized", get(async || Health::good()))
+        .route("/port-listener/{port}", get(port_listener))
+        .route("/protocol-listener/{protocols}", get(protocol_listener))
+}
+
+async fn alarms(State(management): Shared) -> Result<Health, Refusal> {
+    management.blocking(Management::alarms).await
+}
+
+/// Every virtual host is in this process, which runs.
+async fn virtual_hosts() -> Health {
+    Health::good()
+}
+
+async fn ready(State(management): Shared) -> Result<Health, Refusal> {
+    if management.settings.amqp.is_none() {
+        return Ok(Health::bad("there is no listener for clients"));
+    }
+    management.blocking(Management::service).await
+}
+
+async fn in_service(State(management): Shared) -> Result<Health, Refusal> {
+    management.blocking(Management::service).await
+}
+
+/// There is no other node whose quorum could depend on this one.
+async fn quorum_critical() -> Health {
+    Health::good().with("reason", "single node cluster")
+}
+
+async fn connection_limit(State(management): Shared) -> Health {
+    let max = management.settings.amqp_connections_max;
+    let open = management.engine.clients.count();
+    Health::check(open < max, "the node is at its connection limit")
+        .with("current", open)
+        .with("limit", max)
+}
+
+async fn port_listener(
+    State(management): Shared,
+    Path(port): Path<String>,
+) -> Result<Health, Refusal> {
+    let port: i64 = port
+        .parse()
+        .map_err(|_| Refusal::bad_request("Invalid port"))?;
+    let ports: Vec<i64> = management
+        .listeners()
+        .map(|(_, address)| i64::from(address.port()))
+        .collect();
+    if ports.contains(&port) {
+        return Ok(Health::good().with("port", port));
+    }
+    Ok(Health::bad("No active listener")
+        .with("missing", port)
+        .with("ports", ports))
+}
+
+async fn protocol_listener(State(management): Shared, Path(wanted): Path<String>) -> Health {
+    let spoken: Vec<&str> = management.listeners().map(|(name, _)| name).collect();
+    let missing: Vec<&str> = wanted
+        .split(',')
+        .filter(|name| !spoken.contains(&plain_name(name)))
+        .collect();
+    let health = if missing.is_empty() {
+        Health::good()
+    } else {
+        Health::bad("No active listener").with("missing", json!(missing))
+    };
+    health.with("protocols", json!(spoken))
+}
+
+/// The name that listeners have for a protocol of several names.
+fn plain_name(name: &str) -> &str {
+    const AMQP: [&str; 5] = ["amqp", "amqp091", "amqp0.9.1", "amqp-0-9-1", "amqp0-9-1"];
+    if AMQP.iter().any(|alias| name.eq_ignore_ascii_case(alias)) {
+        "amqp"
+    } else if name.eq_ignore_ascii_case("http") {
+        "http"
+    } else {
+        name
+    }
+}
+
+impl Management {
+    fn alarms(&self) -> Health {
+        let status = self.engine.store().status();
+        let is_low = status
+            .disk_free_bytes
+            .is_some_and(|free| free < status.disk_free_limit_bytes);
+        if !is_low {
+            return Health::good();
+        }
+        let node = &self.engine.settings().node_name;
+        Health::bad("resource alarm(s) in effect:[disk]")
+            .with("alarms", json!([{ "node": node, "resource": "disk" }]))
+    }
+
+    /// A broker that can store nothing is not in service, although it still answers.
+    fn service(&self) -> Health {
+        match self.engine.store().status().failed {
+            None => Health::good(),
+            Some(reason) => Health::bad(format!("nothing can be stored: {reason}")),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Accepting HTTP connections: few of them, and none for ever.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Management;
+use super::access::Peer;
+
+/// Connections that the system holds until they are accepted.
+const BACKLOG: i32 = 128;
+
+/// How long to wait when the system has no descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long answers under way may take at a shutdown.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a request's line and headers may take, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// A bound port.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Binds a port. Nothing is accepted before [`Listener::run`].
+///
+/// # Errors
+///
+/// Whatever the system says, most often that the address is in use.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<Listener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok(Listener { listener, address })
+}
+
+impl Listener {
+    /// The address, with the port that the system chose if 0 was asked for.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until told to stop, and then what is under way.
+    pub(crate) async fn run(self, management: Arc<Management>, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(management.settings.connections_max));
+        let router = management.router();
+        let timeout = management.settings.timeout;
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                () = told_to(&mut stop) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => {
+                        let served = serve(stream, peer, router.clone(), timeout, stop.clone());
+                        connections.spawn(async move {
+                            served.await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => {
+                        tracing::warn!(%peer, "too many HTTP connections; this one is dropped")
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(%error, "no HTTP connection can be accepted for the moment");
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        let goodbye = async { while connections.join_next().await.is_some() {} };
+        // What is not done by then is aborted with the set.
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    timeout: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    limit_writes(&stream, timeout);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        TowerToHyperService::new(router.clone()).call(request)
+    });
+    // The time limit counts while a connection is idle, too.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = told_to(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "HTTP connection broke off");
+    }
+}
+
+async fn told_to(stop: &mut watch::Receiver<bool>) {
+    // A broker that is gone says stop, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A client that does not take its answer must not keep its place.
+#[cfg(target_os = "linux")]
+fn limit_writes(stream: &TcpStream, timeout: Duration) {
+    let socket = socket2::SockRef::from(stream);
+    if let Err(error) = socket.set_tcp_user_timeout(Some(timeout)) {
+        tracing::debug!(%error, "the socket has no time limit");
+    }
+}
+
+/// Elsewhere the number of connections is the only bound.
+#[cfg(not(target_os = "linux"))]
+fn limit_writes(_: &TcpStream, _: Duration) {}
