@@ -110,15 +110,15 @@ impl Client {
         self.play(&mut broker, &listed.names(false))
     }
 
-    /// Every verb, and then the restarts, on a broker of our own.
+    /// Every verb, restarts included, on a broker of our own.
     fn on_leveret(self) -> anyhow::Result<()> {
         if !self.is_runnable()? {
             return Ok(());
         }
         let mut broker = Broker::leveret()?;
         let listed = self.list()?;
-        self.play(&mut broker, &listed.names(false))?;
-        self.play(&mut broker, &listed.names(true))
+        let verbs: Vec<&str> = listed.verbs.iter().map(|verb| verb.name.as_str()).collect();
+        self.play(&mut broker, &verbs)
     }
 }
 
