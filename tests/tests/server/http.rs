@@ -61,6 +61,16 @@ fn send(
     })
 }
 
+/// A server with one option set.
+fn server_with(option: &str) -> Result<Server> {
+    let directory = tempfile::tempdir()?;
+    let mut command = command(directory.path());
+    command
+        .args(ANY_PORTS)
+        .args(["--in-memory", "--set", option]);
+    Server::start(command)
+}
+
 #[test]
 fn health_checks_answer_as_rabbitmq_answers() -> Result<()> {
     let server = Server::in_memory()?;
@@ -132,12 +142,7 @@ fn health_checks_answer_as_rabbitmq_answers() -> Result<()> {
 
 #[tokio::test]
 async fn a_node_at_its_connection_limit_says_so() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let mut command = command(directory.path());
-    command
-        .args(ANY_PORTS)
-        .args(["--in-memory", "--set", "limits.connections_max=1"]);
-    let server = Server::start(command)?;
+    let server = server_with("limits.connections_max=1")?;
     let _client = server.client().await?;
     let path = "/api/health/checks/below-node-connection-limit";
     let answer = ask(&server, "GET", path, Some(GUEST))?;
@@ -148,7 +153,7 @@ async fn a_node_at_its_connection_limit_says_so() -> Result<()> {
 
 #[test]
 fn nothing_is_answered_without_a_login() -> Result<()> {
-    let server = Server::in_memory()?;
+    let server = server_with("limits.refusal_delay_ms=1")?;
     let paths = [
         ("GET", "/api/overview"),
         ("GET", "/api/health/checks/alarms"),
@@ -242,14 +247,7 @@ async fn the_overview_counts_what_is_there_and_what_happened() -> Result<()> {
 
 #[test]
 fn a_body_must_be_short_and_make_sense() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let mut command = command(directory.path());
-    command.args(ANY_PORTS).args([
-        "--in-memory",
-        "--set",
-        "limits.management_body_bytes_max=1KiB",
-    ]);
-    let server = Server::start(command)?;
+    let server = server_with("limits.management_body_bytes_max=1KiB")?;
     let long = vec![b' '; 1025];
     for (body, reason) in [
         (&b"{"[..], "not_json"),
@@ -267,20 +265,6 @@ fn a_body_must_be_short_and_make_sense() -> Result<()> {
         assert!(shown.contains(reason), "{shown}");
     }
     Ok(())
-}
-
-/// A server that has little patience and room.
-fn strict_server() -> Result<Server> {
-    let directory = tempfile::tempdir()?;
-    let mut command = command(directory.path());
-    command.args(ANY_PORTS).args([
-        "--in-memory",
-        "--set",
-        "limits.management_timeout_ms=200",
-        "--set",
-        "limits.management_connections_max=2",
-    ]);
-    Server::start(command)
 }
 
 fn connect(server: &Server) -> Result<TcpStream> {
@@ -306,7 +290,7 @@ fn until_closed(stream: &mut TcpStream) -> Result<String> {
 
 #[test]
 fn whoever_sends_a_request_too_slowly_is_hung_up_on() -> Result<()> {
-    let server = strict_server()?;
+    let server = server_with("limits.management_timeout_ms=200")?;
     let beginnings = [
         String::new(),
         "GET /api/overview HTTP/1.1\r\nHost: a\r\n".to_owned(),
@@ -330,14 +314,7 @@ fn whoever_sends_a_request_too_slowly_is_hung_up_on() -> Result<()> {
 
 #[test]
 fn more_connections_than_there_are_places_are_dropped_until_one_is_free() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let mut command = command(directory.path());
-    command.args(ANY_PORTS).args([
-        "--in-memory",
-        "--set",
-        "limits.management_connections_max=2",
-    ]);
-    let server = Server::start(command)?;
+    let server = server_with("limits.management_connections_max=2")?;
     let mut held = [connect(&server)?, connect(&server)?];
     for stream in &mut held {
         // An answer proves that the place is taken.

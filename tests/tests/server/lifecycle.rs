@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use leveret_tests::outcome::Close;
 use leveret_tests::raw::method;
 
-use super::process::{ANY_PORTS, Server, command, run, run_with};
+use super::binary;
+use super::process::{ANY_PORTS, Server, command, isolated, run, run_with};
 
 #[test]
 fn the_ready_line_is_all_that_standard_output_gets() -> Result<()> {
@@ -116,17 +117,13 @@ fn the_log_may_be_json() -> Result<()> {
 #[test]
 fn the_limit_on_open_files_is_raised_to_what_the_system_allows() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let server = Server::start({
-        let mut shell = command(directory.path());
-        let binary = shell.get_program().to_owned();
-        shell = std::process::Command::new("sh");
-        shell
-            .args(["-c", "ulimit -S -n 64 && exec \"$0\" \"$@\""])
-            .arg(binary)
-            .args(ANY_PORTS)
-            .arg("--in-memory");
-        shell
-    })?;
+    let mut shell = isolated("sh", directory.path());
+    shell
+        .args(["-c", "ulimit -S -n 64 && exec \"$0\" \"$@\""])
+        .arg(binary::path())
+        .args(ANY_PORTS)
+        .arg("--in-memory");
+    let server = Server::start(shell)?;
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid()))?;
     let line = limits
         .lines()

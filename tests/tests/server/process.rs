@@ -26,7 +26,12 @@ pub(crate) const ANY_PORTS: [&str; 4] = ["--amqp", "127.0.0.1:0", "--management"
 
 /// The binary, without what the environment would tell it.
 pub(crate) fn command(directory: &Path) -> Command {
-    let mut command = Command::new(binary::path());
+    isolated(binary::path(), directory)
+}
+
+/// Any program, without what the environment would tell ours.
+pub(crate) fn isolated(program: impl AsRef<OsStr>, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(directory).stdin(Stdio::null());
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();

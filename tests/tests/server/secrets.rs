@@ -68,6 +68,7 @@ async fn a_password_is_in_no_log_no_output_and_no_file() -> Result<()> {
                 "--log-format",
                 format,
             ])
+            .args(["--set", "limits.refusal_delay_ms=1"])
             .env("RABBITMQ_DEFAULT_USER", "bob")
             .env("RABBITMQ_DEFAULT_PASS", CANARIES[0]);
         let mut server = Server::start(start)?;
