@@ -1,0 +1,21 @@
+//! The `leveret` binary as its operator meets it: started, asked, stopped.
+//!
+//! `LEVERET_BIN` names the binary to test. Without it the one beside this test is used, and built
+//! first if it is missing or older than its sources.
+
+#[path = "server/binary.rs"]
+mod binary;
+#[path = "server/configuration.rs"]
+mod configuration;
+#[path = "server/folders.rs"]
+mod folders;
+#[path = "server/http.rs"]
+mod http;
+#[path = "server/lifecycle.rs"]
+mod lifecycle;
+#[path = "server/ping.rs"]
+mod ping;
+#[path = "server/process.rs"]
+mod process;
+#[path = "server/secrets.rs"]
+mod secrets;
