@@ -67,13 +67,15 @@ impl Image {
     /// Opens what the crash left, twice with another crash in between, and says what is wrong.
     pub(crate) fn faults(&self, directory: &Path) -> Vec<String> {
         self.lay_out(directory);
-        let first = self.open_and_judge(directory, &self.disk);
+        // Opening writes: the image itself stays as it is.
+        let disk = self.disk.image(PowerLoss::process_death());
+        let first = self.open_and_judge(directory, &disk);
         if !first.is_empty() {
             return first;
         }
         // Power is lost right after recovery: what that did not sync is gone again. The state was
         // written by nobody but recovery.
-        let second = self.disk.image(PowerLoss::unsynced());
+        let second = disk.image(PowerLoss::unsynced());
         let again = self.open_and_judge(directory, &second);
         again
             .into_iter()
