@@ -46,6 +46,7 @@ pub(crate) fn options(
     options.segment_bytes_min = 16 << 10;
     options.segment_bytes_max = 16 << 10;
     options.cleaning_segments_min = 2;
+    options.rebuild_messages_max = 25;
     options.disk = Arc::new(disk.clone());
     options.state_sync = state_sync;
     options
