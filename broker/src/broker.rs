@@ -1,5 +1,7 @@
 //! The broker: assembled from its layers, started, connected to, shut down.
 
+mod http;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -12,8 +14,6 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError, Durability, Password};
 use crate::engine::{Engine, EngineSettings};
-#[cfg(feature = "management")]
-use crate::management::{self, Listener as ManagementListener, Management, ManagementSettings};
 use crate::model::{Credentials, LoginRequest, Secret, VirtualHostName};
 use crate::session::{self, Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
@@ -179,7 +179,7 @@ impl Broker {
         config.check()?;
         // Ports first: a port that is taken must not cost a recovery. Nobody is let in before it.
         let amqp = config.amqp.map(bind).transpose()?;
-        let management = config.management.map(bind_management).transpose()?;
+        let management = config.management.map(http::bind).transpose()?;
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
         engine.ensure_virtual_host(&VirtualHostName::from(config.default_vhost.as_str()));
@@ -192,7 +192,7 @@ impl Broker {
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
             amqp: amqp.as_ref().map(Listener::address),
-            management: management.as_ref().map(ManagementListener::address),
+            management: management.as_ref().map(http::Listener::address),
             config,
             engine,
             sessions,
@@ -208,32 +208,11 @@ impl Broker {
                 .push(tokio::spawn(listener.run(sessions, stopped.clone())));
         }
         if let Some(listener) = management {
-            broker.answer_http(listener, credentials, stopped);
+            let (engine, config) = (&broker.engine, &broker.config);
+            let served = http::serve(listener, engine, credentials, config, broker.amqp, stopped);
+            broker.tasks.push(tokio::spawn(served));
         }
         Ok(broker)
-    }
-
-    #[cfg(feature = "management")]
-    fn answer_http(
-        &mut self,
-        listener: ManagementListener,
-        credentials: Credentials,
-        stopped: watch::Receiver<bool>,
-    ) {
-        let settings = management_settings(&self.config, self.amqp, listener.address());
-        let management = Management::new(Arc::clone(&self.engine), credentials, settings);
-        self.tasks
-            .push(tokio::spawn(listener.run(management, stopped)));
-    }
-
-    #[cfg(not(feature = "management"))]
-    fn answer_http(
-        &mut self,
-        listener: ManagementListener,
-        _: Credentials,
-        _: watch::Receiver<bool>,
-    ) {
-        match listener {}
     }
 
     /// The URL of the AMQP listener, with the default user's credentials; empty without listener.
@@ -329,28 +308,6 @@ fn bind(address: SocketAddr) -> Result<Listener, StartError> {
     session::bind(address).map_err(|source| StartError::Bind { address, source })
 }
 
-#[cfg(feature = "management")]
-fn bind_management(address: SocketAddr) -> Result<ManagementListener, StartError> {
-    management::bind(address).map_err(|source| StartError::Bind { address, source })
-}
-
-/// There is none without the HTTP API.
-#[cfg(not(feature = "management"))]
-#[derive(Debug)]
-enum ManagementListener {}
-
-#[cfg(not(feature = "management"))]
-impl ManagementListener {
-    const fn address(&self) -> SocketAddr {
-        match *self {}
-    }
-}
-
-#[cfg(not(feature = "management"))]
-fn bind_management(address: SocketAddr) -> Result<ManagementListener, StartError> {
-    Err(StartError::NoManagement(address))
-}
-
 async fn open_store(
     config: &Config,
     progress: Option<RecoveryProgress>,
@@ -420,28 +377,6 @@ fn anonymous(config: &Config) -> Option<LoginRequest> {
         user: "guest".to_owned(),
         password: Secret::new(b"guest"),
     })
-}
-
-#[cfg(feature = "management")]
-fn management_settings(
-    config: &Config,
-    amqp: Option<SocketAddr>,
-    management: SocketAddr,
-) -> ManagementSettings {
-    let limits = &config.limits;
-    ManagementSettings {
-        amqp,
-        management,
-        data_dir: config.data_dir.clone(),
-        product: config.product.clone(),
-        product_version: config.product_version.clone(),
-        cluster_name: config.cluster_name.clone(),
-        amqp_connections_max: limits.connections_max,
-        connections_max: limits.management_connections_max,
-        body_bytes_max: limits.management_body_bytes_max,
-        timeout: Duration::from_millis(limits.management_timeout_ms),
-        refusal_delay: Duration::from_millis(limits.refusal_delay_ms),
-    }
 }
 
 fn credentials(config: &Config) -> Credentials {

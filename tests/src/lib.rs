@@ -4,11 +4,13 @@
 //! our broker and on a real RabbitMQ. The real one is the judge: a test that RabbitMQ fails is
 //! wrong, unless the difference is deliberate and listed in [`differences`].
 
+pub mod checker;
 pub mod client;
 pub mod context;
 pub mod differences;
 pub mod foreign;
 pub mod outcome;
+pub mod process;
 pub mod raw;
 pub mod received;
 pub mod target;

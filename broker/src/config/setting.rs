@@ -220,6 +220,18 @@ const PLAIN: &[Plain] = &[
         write: |draft, value| parse::list(value).map(|users| draft.broker.loopback_users = users),
     },
     Plain {
+        key: "anonymous_login",
+        about: &[
+            "Whether the mechanism ANONYMOUS logs in as guest, as long as guest's password is guest.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| Some(Value::Boolean(draft.broker.anonymous_login)),
+        write: |draft, value| {
+            parse::boolean(value).map(|truth| draft.broker.anonymous_login = truth)
+        },
+    },
+    Plain {
         key: "product",
         about: &["What clients take the broker for. Some only use features that RabbitMQ has."],
         aliases: &[],
@@ -269,3 +281,44 @@ const PLAIN: &[Plain] = &[
         write: |draft, value| parse::log_level(value).map(|level| draft.log.level = level),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of all values in a table and the tables in it.
+    fn names(prefix: &str, table: &toml::Table, found: &mut Vec<String>) {
+        for (name, value) in table {
+            match value.as_table() {
+                Some(inner) => names(&format!("{prefix}{name}."), inner, found),
+                None => found.push(format!("{prefix}{name}")),
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_configuration_is_an_option() {
+        let mut fields = Vec::new();
+        let table = toml::Table::try_from(Config::server()).unwrap();
+        names("", &table, &mut fields);
+        assert!(fields.contains(&"limits.frame_max".to_owned()));
+        for field in fields {
+            assert!(Setting::find(&field).is_some(), "{field} is no option");
+        }
+    }
+
+    #[test]
+    fn what_is_read_out_of_a_configuration_can_be_written_into_one() {
+        let mut draft = Draft {
+            broker: Config::server(),
+            in_memory: false,
+            log: LogConfig::default(),
+        };
+        let before = draft.clone();
+        for setting in Setting::all() {
+            let value = setting.read(&draft).unwrap();
+            setting.write(&mut draft, value).unwrap();
+        }
+        assert_eq!(draft, before);
+    }
+}

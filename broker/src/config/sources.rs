@@ -13,6 +13,8 @@ use super::spelling::nearest;
 use super::value::Value;
 use super::{Config, file};
 
+/// What our variables start with.
+const PREFIX: &str = "LEVERET_";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "LEVERET_CONFIG";
 /// Variables of RabbitMQ that change a part of the address where AMQP is spoken.
@@ -77,7 +79,7 @@ impl ConfigSources {
     ) -> Self {
         let named = variables.into_iter().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            let is_ours = name.starts_with("LEVERET_") || name.starts_with("RABBITMQ_");
+            let is_ours = name.starts_with(PREFIX) || name.starts_with("RABBITMQ_");
             (is_ours && !value.is_empty()).then_some((name, value))
         });
         self.environment.extend(named);
@@ -216,12 +218,12 @@ impl ConfigSources {
         let own = self
             .environment
             .iter()
-            .filter(|(name, _)| name.starts_with("LEVERET_"));
+            .filter(|(name, _)| name.starts_with(PREFIX));
         for (name, value) in own {
             if known.contains(name) {
                 continue;
             }
-            let suggestion = nearest(name, known.iter().map(String::as_str));
+            let suggestion = nearest(name, PREFIX, known.iter().map(String::as_str));
             if suggestion.is_none() && !name.starts_with("LEVERET_LIMITS_") {
                 continue;
             }
@@ -330,7 +332,7 @@ impl Assembly {
 }
 
 fn unknown(key: String, value: &Value, origin: Origin) -> ConfigError {
-    let suggestion = nearest(&key, Setting::all().map(Setting::key));
+    let suggestion = nearest(&key, "", Setting::all().map(Setting::key));
     ConfigError::Unknown {
         value: shown_of_unknown(&key, value),
         key,

@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -112,10 +112,7 @@ async fn serve(
     timeout: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
-    // A client that does not take its answer must not keep its place.
-    if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(timeout)) {
-        tracing::debug!(%peer, %error, "the socket has no time limit");
-    }
+    limit_writes(&stream, timeout);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         TowerToHyperService::new(router.clone()).call(request)
@@ -143,3 +140,16 @@ async fn told_to(stop: &mut watch::Receiver<bool>) {
     // A broker that is gone says stop, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
+
+/// A client that does not take its answer must not keep its place.
+#[cfg(target_os = "linux")]
+fn limit_writes(stream: &TcpStream, timeout: Duration) {
+    let socket = socket2::SockRef::from(stream);
+    if let Err(error) = socket.set_tcp_user_timeout(Some(timeout)) {
+        tracing::debug!(%error, "the socket has no time limit");
+    }
+}
+
+/// Elsewhere the number of connections is the only bound.
+#[cfg(not(target_os = "linux"))]
+fn limit_writes(_: &TcpStream, _: Duration) {}

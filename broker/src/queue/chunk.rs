@@ -112,6 +112,21 @@ impl Places {
         self.set_size(index, entry.bytes);
     }
 
+    /// Makes `offset` the place that the next [`push`](Self::push) takes: what is missing before it
+    /// is gone.
+    pub(super) fn extend_to(&mut self, offset: u16) {
+        let Some(length) = self
+            .index(offset)
+            .filter(|length| *length > self.slots.len())
+        else {
+            return;
+        };
+        self.slots.resize_with(length, || Slot::Gone);
+        if !self.sizes.is_empty() {
+            self.sizes.resize(length, 0);
+        }
+    }
+
     pub(super) fn index(&self, offset: u16) -> Option<usize> {
         offset.checked_sub(self.start).map(usize::from)
     }

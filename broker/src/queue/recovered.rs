@@ -118,6 +118,16 @@ impl Level {
         {
             self.next = self.next.max((last.number + 1) << block_bits);
         }
+        // What was last in the queue may be settled: its places are not given again.
+        let (block, offset) = (self.block_of(self.next), self.offset_of(self.next));
+        if let Some(Chunk {
+            number,
+            content: Content::Places(places),
+        }) = self.chunks.back_mut()
+            && *number == block
+        {
+            places.extend_to(offset);
+        }
         self.cursor = self
             .chunks
             .front()

@@ -159,6 +159,20 @@ fn places_are_never_given_twice() {
 }
 
 #[test]
+fn a_new_message_takes_its_own_place_behind_the_last_ones_that_were_settled() {
+    let level = RecoveredLevel {
+        next_position: 9,
+        settled_since: vec![range(5, 6)],
+        entries: entries([3, 4, 5]),
+        ..RecoveredLevel::default()
+    };
+    let mut bench = bench(recovered(level, 2));
+    bench.publish(message(9, true, 0));
+    assert_eq!(flags(&mut bench), [(3, false), (4, false), (9, false)]);
+    assert_eq!(bench.queue.counts().ready, 0);
+}
+
+#[test]
 fn purging_settles_unread_blocks_whole() {
     let level = RecoveredLevel {
         next_position: 512 * 9,

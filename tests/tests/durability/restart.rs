@@ -1,0 +1,157 @@
+//! What survives the end of a broker, line by line: set up, killed or stopped, looked at.
+
+use anyhow::{Context as _, Result, ensure};
+use leveret_tests::client::Client;
+use leveret_tests::process::{BrokerCommand, BrokerProcess};
+use leveret_tests::raw::content::Properties;
+use leveret_tests::raw::method::{self, queue_bits};
+use leveret_tests::raw::value::Table;
+use tempfile::TempDir;
+
+use super::world::connect;
+
+/// How a broker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Killed,
+    Stopped,
+}
+
+const ENDS: [End; 2] = [End::Killed, End::Stopped];
+
+/// A broker that can be ended and started again, with one client.
+struct Restart {
+    folder: TempDir,
+    broker: BrokerProcess,
+    client: Client,
+}
+
+impl Restart {
+    async fn new() -> Result<Self> {
+        let folder = TempDir::new()?;
+        let broker = command(&folder).start()?;
+        let client = connect(&broker.address).await?;
+        Ok(Self {
+            folder,
+            broker,
+            client,
+        })
+    }
+
+    /// Ends the broker, starts it again, connects anew.
+    async fn again(mut self, end: End) -> Result<Self> {
+        match end {
+            End::Killed => self.broker.kill()?,
+            End::Stopped => self.broker.stop()?,
+        }
+        let broker = command(&self.folder).start()?;
+        let client = connect(&broker.address).await?;
+        Ok(Self {
+            folder: self.folder,
+            broker,
+            client,
+        })
+    }
+
+    async fn declare(&mut self, queue: &str, arguments: &Table) -> Result<()> {
+        let declare = method::queue_declare(queue, queue_bits::DURABLE, arguments);
+        self.client.ok(1, declare).await?;
+        Ok(())
+    }
+
+    /// Publishes persistent messages and waits until all are confirmed.
+    async fn put(&mut self, queue: &str, bodies: &[String]) -> Result<()> {
+        self.client.open(2).await?;
+        self.client.ok(2, method::confirm_select()).await?;
+        for body in bodies {
+            let publish = method::basic_publish("", queue, 0);
+            let persistent = Properties::persistent();
+            self.client.publish(2, publish, &persistent, body).await?;
+        }
+        let mut confirmed = 0;
+        while confirmed < bodies.len() as u64 {
+            let answer = self.client.next_of(2, method::BASIC_ACK).await?;
+            confirmed = answer.method.reader().u64()?;
+        }
+        self.client.ok(2, method::channel_close()).await?;
+        Ok(())
+    }
+}
+
+fn command(folder: &TempDir) -> BrokerCommand {
+    BrokerCommand::new(&folder.path().join("data"), &folder.path().join("log.txt"))
+}
+
+/// Runs a test on a runtime; its error is the failure.
+fn block_on(test: impl Future<Output = Result<()>>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    if let Err(error) = runtime.block_on(test) {
+        panic!("{error:#}");
+    }
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| number.to_string()).collect()
+}
+
+/// Spec 9.4.
+#[test]
+#[ignore = "the broker does not dead-letter yet"]
+fn a_rejected_message_is_dead_lettered_or_still_there() {
+    block_on(async {
+        const COUNT: usize = 200;
+        let arguments = Table::new()
+            .with("x-dead-letter-exchange", "")
+            .with("x-dead-letter-routing-key", "dead");
+        for end in ENDS {
+            let mut restart = Restart::new().await?;
+            restart.declare("dead", &Table::new()).await?;
+            restart.declare("source", &arguments).await?;
+            restart.put("source", &numbered(COUNT)).await?;
+            for _ in 0..COUNT {
+                let got = restart.client.get(1, "source", false).await?;
+                let tag = got.context("as many as were put")?.tag;
+                let reject = method::basic_reject(tag, false);
+                restart.client.send(1, &reject).await?;
+            }
+            restart.client.await_ready(1, "dead", COUNT as u32).await?;
+            let mut restart = restart.again(end).await?;
+            let mut there = restart.client.take_all(1, "source").await?;
+            there.extend(restart.client.take_all(1, "dead").await?);
+            there.sort_by_key(|body| body.parse::<usize>().unwrap_or(usize::MAX));
+            ensure!(there == numbered(COUNT), "{end:?}: {there:?}");
+        }
+        Ok(())
+    });
+}
+
+/// Spec 9.1.
+#[test]
+fn a_recovered_queue_gives_what_is_published_next_while_all_else_is_unacked() {
+    block_on(async {
+        for (count, end) in [
+            (0, End::Killed),
+            (1, End::Killed),
+            (5, End::Killed),
+            (5, End::Stopped),
+        ] {
+            let mut restart = Restart::new().await?;
+            restart.declare("queue", &Table::new()).await?;
+            restart.put("queue", &numbered(count)).await?;
+            let mut restart = restart.again(end).await?;
+            for _ in 0..count {
+                let got = restart.client.get(1, "queue", false).await?;
+                got.context("as many as were put")?;
+            }
+            restart.put("queue", &["next".to_owned()]).await?;
+            let next = restart.client.take(1, "queue").await;
+            let next = next.with_context(|| format!("{count} messages, {end:?}"))?;
+            ensure!(next.text() == "next", "{next:?}");
+        }
+        Ok(())
+    });
+}
