@@ -101,6 +101,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "a client may send ahead anywhere else; here it would be a matter of luck",
     },
     Difference {
+        line: "7.6.3",
+        rabbitmq: "takes a reply to a requester that has gone for routed, and drops it",
+        leveret: "returns it if it is mandatory",
+        reason: "the responder can know that nobody waits for the answer",
+    },
+    Difference {
         line: "13.4",
         rabbitmq: "takes tables nested to any depth",
         leveret: "refuses more than 100 levels with a connection error",

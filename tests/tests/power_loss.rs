@@ -4,14 +4,18 @@
 //! `LEVERET_IMAGES` says how many crashes are tried, `LEVERET_SEED` where the runs begin. A failure
 //! names the seed of its run.
 
+#[path = "durability/camera.rs"]
+mod camera;
 #[path = "durability/driver.rs"]
 mod driver;
 #[path = "durability/image.rs"]
 mod image;
 #[path = "durability/reference.rs"]
 mod reference;
+#[path = "durability/steps.rs"]
+mod steps;
 
-use driver::{Planted, directory, photograph};
+use driver::{Planted, directory, photograph, photograph_end};
 
 const STEPS: usize = 120;
 
@@ -52,32 +56,82 @@ fn no_loss_of_power_breaks_a_promise() {
     }
 }
 
-fn is_noticed(planted: Planted) {
-    let noticed = (1..6).any(|seed| first_fault(seed, planted, 120).0.is_some());
-    assert!(noticed, "{planted:?} was not noticed");
+/// Short runs, every byte of which is changed, one at a time; fewer of them unless
+/// `LEVERET_EVERY_BYTE` is set.
+const SHORT_STEPS: usize = 24;
+
+#[test]
+fn no_changed_byte_of_the_log_passes_silently() {
+    let stride = 61 / setting("LEVERET_EVERY_BYTE", 0).clamp(1, 61) as usize;
+    for seed in 1..4 {
+        let (image, folder) = photograph_end(seed, SHORT_STEPS);
+        let directory = directory(&folder);
+        let mut files = image.disk.paths();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        for file in files {
+            let content = image.disk.contents(&file).expect("the file is there");
+            let used = content.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            for offset in (0..=used).step_by(stride) {
+                let changed = content[offset] ^ 1 << (offset % 8);
+                let offset = offset as u64;
+                let faults = image.silent_faults_of_log(&directory, &file, offset, changed);
+                assert_eq!(
+                    faults,
+                    Vec::<String>::new(),
+                    "seed {seed}, {file:?} at {offset}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_changed_byte_of_the_state_passes_silently() {
+    let stride = 997 / setting("LEVERET_EVERY_BYTE", 0).clamp(1, 997) as usize;
+    for seed in 1..4 {
+        let (image, folder) = photograph_end(seed, SHORT_STEPS * 2);
+        let directory = directory(&folder);
+        let used = image.state_bytes();
+        assert!(used > 0, "seed {seed} took no checkpoint");
+        for offset in (0..used).step_by(stride) {
+            let faults = image.silent_faults_of_state(&directory, offset, 1 << (offset % 8));
+            assert_eq!(faults, Vec::<String>::new(), "seed {seed}, byte {offset}");
+        }
+    }
+}
+
+/// The checker must name the promise that the planted fault breaks.
+fn is_noticed(planted: Planted, as_what: &str) {
+    let faults: Vec<_> = (1..6)
+        .filter_map(|seed| first_fault(seed, planted, 200).0)
+        .collect();
+    assert!(
+        faults.iter().any(|fault| fault.contains(as_what)),
+        "{planted:?} was not noticed as {as_what}: {faults:?}"
+    );
 }
 
 #[test]
 fn a_confirm_before_the_sync_is_noticed() {
-    is_noticed(Planted::EarlyConfirms);
+    is_noticed(Planted::EarlyConfirms, "G1");
 }
 
 #[test]
 fn a_disk_that_forgets_to_sync_is_noticed() {
-    is_noticed(Planted::ForgottenSyncs(60));
+    is_noticed(Planted::ForgottenSyncs(60), "G1");
 }
 
 #[test]
 fn a_state_that_is_not_synced_is_noticed() {
-    is_noticed(Planted::UnsyncedState);
+    is_noticed(Planted::UnsyncedState, "the state was synced");
 }
 
 #[test]
 fn a_segment_that_is_freed_too_early_is_noticed() {
-    is_noticed(Planted::FreedSegment);
+    is_noticed(Planted::FreedSegment, "G1");
 }
 
 #[test]
 fn a_settlement_that_is_forgotten_is_noticed() {
-    is_noticed(Planted::ForgottenSettlements);
+    is_noticed(Planted::ForgottenSettlements, "G3");
 }

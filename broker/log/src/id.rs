@@ -88,3 +88,6 @@ impl RecordIndex {
         self.0 as usize
     }
 }
+
+// Owners hold one for each message that they have.
+const _: () = assert!(size_of::<Location>() == 12);

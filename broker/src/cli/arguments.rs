@@ -47,7 +47,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print every option, its value, and where the value came from. Secrets are hidden.
-    Print(PrintCommand),
+    Print(Box<PrintCommand>),
     /// Print a configuration file with every option at its default, and what it is for.
     Example,
 }

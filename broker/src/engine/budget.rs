@@ -31,11 +31,4 @@ impl BodyBudget {
         };
         resident.saturating_sub(self.max)
     }
-
-    /// By how many bytes the whole is over its bound.
-    pub(crate) fn excess(&self) -> usize {
-        self.resident
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.max)
-    }
 }

@@ -1,6 +1,5 @@
 //! Who is connected: facts to show, and a handle to close each.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,8 +12,6 @@ use tokio::sync::watch;
 pub(crate) struct ClientFacts {
     /// Its number, unique in the broker.
     pub(crate) number: u64,
-    /// Where it comes from; `None` for one inside the process.
-    pub(crate) peer: Option<SocketAddr>,
     /// Who it logged in as.
     pub(crate) user: String,
     /// The virtual host that it opened.

@@ -299,7 +299,7 @@ fn check_ends(request: &BindingRequest) -> Result<(), AmqpError> {
     let default_destination =
         request.destination_kind == DestinationKind::Exchange && request.destination.is_empty();
     if request.destination_kind == DestinationKind::Queue
-        && request.destination.starts_with("amq.rabbitmq.reply-to")
+        && super::reply::is_reply_name(&request.destination)
     {
         return Err(AmqpError::volatile_queue());
     }

@@ -2,8 +2,8 @@
 //!
 //! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
 //! queues, but for a transaction, which takes its queues in the order of their numbers; the last
-//! two are leaves. An exchange's table is read-locked for one routing decision and for nothing
-//! else. No lock is held across an `.await`.
+//! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
+//! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod budget;
 mod clients;
@@ -16,6 +16,7 @@ mod outbox;
 mod publish;
 mod queue;
 mod recover;
+mod reply;
 mod settings;
 mod shutdown;
 mod timers;
@@ -45,6 +46,7 @@ pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};
+pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
 pub(crate) use self::settings::EngineSettings;
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;

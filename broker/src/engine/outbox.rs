@@ -11,11 +11,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::queue::Queue;
-use crate::model::{ConsumerKey, ConsumerTag};
+use super::reply::ReplyConsumer;
+use crate::model::{ConsumerKey, ConsumerTag, Message};
 use crate::queue::Delivery;
 
 /// What every delivery costs beyond its message's bytes: the entry and its frames.
 const DELIVERY_OVERHEAD_BYTES: usize = 128;
+
+/// The room for replies, in rooms for deliveries. Deliveries wait in their queue when there is no
+/// room, but replies are lost, so they have more of it, and to themselves.
+const REPLY_ROOMS: usize = 16;
 
 /// The thread that ties one consumer to its queue and its connection.
 #[derive(Debug)]
@@ -100,6 +105,8 @@ pub(crate) enum Outgoing {
     Delivery(Arc<ConsumerLink>, Delivery),
     /// Its queue is gone (spec 5.3.9).
     Cancelled(Arc<ConsumerLink>),
+    /// A reply that came without a queue (spec 7.6.3).
+    Reply(Arc<ReplyConsumer>, Message),
 }
 
 impl Outgoing {
@@ -107,12 +114,17 @@ impl Outgoing {
         match self {
             Self::Delivery(_, delivery) => delivery_bytes(delivery),
             Self::Cancelled(_) => DELIVERY_OVERHEAD_BYTES,
+            Self::Reply(_, message) => message_bytes(message),
         }
     }
 }
 
 fn delivery_bytes(delivery: &Delivery) -> usize {
-    delivery.message.encoded().len() + DELIVERY_OVERHEAD_BYTES
+    message_bytes(&delivery.message)
+}
+
+fn message_bytes(message: &Message) -> usize {
+    message.encoded().len() + DELIVERY_OVERHEAD_BYTES
 }
 
 /// The bounded deliveries of one connection.
@@ -129,6 +141,8 @@ pub(crate) struct Outbox {
 struct Entries {
     waiting: VecDeque<Outgoing>,
     starved: Vec<Arc<ConsumerLink>>,
+    /// What of the used bytes is replies.
+    reply_bytes: usize,
 }
 
 impl Outbox {
@@ -166,7 +180,11 @@ impl Outbox {
             let Some(entry) = entries.waiting.pop_front() else {
                 break;
             };
-            taken += entry.bytes();
+            let entry_bytes = entry.bytes();
+            taken += entry_bytes;
+            if matches!(entry, Outgoing::Reply(..)) {
+                entries.reply_bytes -= entry_bytes;
+            }
             drained.push_back(entry);
         }
         let left = self.used_bytes.fetch_sub(taken, Ordering::AcqRel) - taken;
@@ -188,11 +206,35 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// Adds a reply. It is dropped if its consumer's connection is over, or has so many to read that
+    /// there is no room: nobody could be told to wait.
+    pub(super) fn push_reply(consumer: Arc<ReplyConsumer>, message: Message) {
+        let outbox = Arc::clone(&consumer.outbox);
+        let mut entries = outbox.entries.lock();
+        // One reply always fits among none, however large it is. Whether the outbox is closed is
+        // asked under the lock, so that nothing is left behind in a closed one.
+        let room_bytes = outbox.room_bytes.saturating_mul(REPLY_ROOMS);
+        let fits = entries.reply_bytes == 0 || entries.reply_bytes < room_bytes;
+        if !fits || outbox.closed.load(Ordering::Acquire) {
+            drop(entries);
+            tracing::debug!(consumer = %consumer.tag, "a reply is dropped");
+            return;
+        }
+        let entry = Outgoing::Reply(consumer, message);
+        let bytes = entry.bytes();
+        entries.reply_bytes += bytes;
+        outbox.used_bytes.fetch_add(bytes, Ordering::AcqRel);
+        entries.waiting.push_back(entry);
+        drop(entries);
+        outbox.wake.notify_one();
+    }
+
     /// Takes nothing more, and gives back what still waits.
     pub(crate) fn close(&self) -> VecDeque<Outgoing> {
         self.closed.store(true, Ordering::Release);
         let mut entries = self.entries.lock();
         entries.starved.clear();
+        entries.reply_bytes = 0;
         self.used_bytes.store(0, Ordering::Release);
         std::mem::take(&mut entries.waiting)
     }

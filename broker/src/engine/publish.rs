@@ -1,39 +1,49 @@
 //! From a message to its queues: routing, and the bursts that lock each queue once.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Engine;
 use super::exchange::Exchange;
+use super::outbox::Outbox;
 use super::queue::Queue;
+use super::reply::ReplyConsumer;
 use super::virtual_host::VirtualHost;
 use crate::model::{ExchangeKind, Message};
 use crate::store::Ticket;
 use crate::topology::{Graph, Router, Targets};
 use crate::wire::TableReader;
 
-/// The queues that a message goes to, each once.
+/// The queues and the reply consumers that a message goes to, each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Route {
     queues: SmallVec<[Arc<Queue>; 2]>,
+    replies: Vec<Arc<ReplyConsumer>>,
     depends_on_headers: bool,
 }
 
 impl Route {
-    /// Whether no queue takes the message.
+    /// Whether nobody takes the message.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+        self.queues.is_empty() && self.replies.is_empty()
     }
 
-    /// Whether another message with the same exchange and key may take another route.
-    pub(crate) const fn depends_on_headers(&self) -> bool {
-        self.depends_on_headers
+    /// Whether messages with the same exchange and key, and no other keys, take the same route
+    /// until names or bindings change.
+    pub(crate) fn depends_on_key_alone(&self) -> bool {
+        !self.depends_on_headers && self.replies.is_empty()
     }
 
     /// The queues.
     pub(crate) fn queues(&self) -> &[Arc<Queue>] {
         &self.queues
+    }
+
+    /// The reply consumers.
+    pub(super) fn replies(&self) -> &[Arc<ReplyConsumer>] {
+        &self.replies
     }
 
     /// Finds the queues for a message with these routing keys and headers (spec 3.3.3, 3.4, 5.1.8).
@@ -44,18 +54,19 @@ impl Route {
         headers: TableReader<'k>,
     ) -> Self {
         let keys: SmallVec<[&[u8]; 4]> = keys.collect();
-        let depends_on_headers = std::cell::Cell::new(false);
         let map = Map {
             host,
             keys,
             headers,
-            depends_on_headers,
+            depends_on_headers: Cell::new(false),
+            replies: RefCell::default(),
         };
         let mut router = Router::default();
         let queues = SmallVec::from(router.route(&map, exchange));
         Self {
             queues,
             depends_on_headers: map.depends_on_headers.get(),
+            replies: map.replies.into_inner(),
         }
     }
 }
@@ -65,7 +76,27 @@ struct Map<'a> {
     host: &'a VirtualHost,
     keys: SmallVec<[&'a [u8]; 4]>,
     headers: TableReader<'a>,
-    depends_on_headers: std::cell::Cell<bool>,
+    depends_on_headers: Cell<bool>,
+    /// The router knows queues and exchanges only, so these are kept beside it.
+    replies: RefCell<Vec<Arc<ReplyConsumer>>>,
+}
+
+impl Map<'_> {
+    /// What has that name by itself: a queue, or else a reply consumer.
+    fn named(&self, key: &[u8]) -> Option<Arc<Queue>> {
+        let key = str::from_utf8(key).ok()?;
+        let queue = self.host.queue(key);
+        if queue.is_none()
+            && let Some(consumer) = self.host.reply_consumer(key)
+        {
+            // Many keys may name one consumer, which gets the message once all the same.
+            let mut replies = self.replies.borrow_mut();
+            if !replies.iter().any(|known| Arc::ptr_eq(known, &consumer)) {
+                replies.push(consumer);
+            }
+        }
+        queue
+    }
 }
 
 impl Graph for Map<'_> {
@@ -81,11 +112,7 @@ impl Graph for Map<'_> {
             self.depends_on_headers.set(true);
         }
         if exchange.definition.name.is_default() {
-            let queues = self
-                .keys
-                .iter()
-                .filter_map(|key| self.host.queue(str::from_utf8(key).ok()?));
-            for queue in queues {
+            for queue in self.keys.iter().filter_map(|key| self.named(key)) {
                 targets.add(&super::exchange::Destination::Queue(queue));
             }
             return;
@@ -116,7 +143,14 @@ pub(crate) struct Origin {
 /// Messages on their way to queues, collected while one read of a socket is worked on.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    queues: Vec<(Arc<Queue>, Vec<(Message, Origin)>)>,
+    queues: Vec<QueueBurst>,
+    replies: Vec<(Arc<ReplyConsumer>, Message)>,
+}
+
+#[derive(Debug)]
+struct QueueBurst {
+    queue: Arc<Queue>,
+    messages: Vec<(Message, Origin)>,
 }
 
 /// What became of a burst.
@@ -131,11 +165,14 @@ pub(crate) struct Flushed {
 impl Burst {
     /// Whether nothing was collected.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+        self.queues.is_empty() && self.replies.is_empty()
     }
 
-    /// Adds a message for all queues of its route.
+    /// Adds a message for everybody on its route.
     pub(crate) fn add(&mut self, route: &Route, message: Message, origin: Origin) {
+        for consumer in route.replies() {
+            self.replies.push((Arc::clone(consumer), message.clone()));
+        }
         let Some((last, others)) = route.queues.split_last() else {
             return;
         };
@@ -152,22 +189,26 @@ impl Burst {
             .queues
             .iter_mut()
             .rev()
-            .find(|(known, _)| known == queue)
+            .find(|burst| burst.queue == *queue)
         {
-            Some((_, messages)) => messages.push((message, origin)),
-            None => self
-                .queues
-                .push((Arc::clone(queue), vec![(message, origin)])),
+            Some(burst) => burst.messages.push((message, origin)),
+            None => self.queues.push(QueueBurst {
+                queue: Arc::clone(queue),
+                messages: vec![(message, origin)],
+            }),
         }
     }
 
     /// Hands everything over.
     pub(crate) fn flush(&mut self, engine: &Arc<Engine>) -> Flushed {
         let mut flushed = Flushed::default();
-        for (queue, messages) in self.queues.drain(..) {
+        for QueueBurst { queue, messages } in self.queues.drain(..) {
             let (refused, ticket) = queue.publish(engine, messages);
             flushed.ticket = flushed.ticket.max(ticket);
             flushed.refused.extend(refused);
+        }
+        for (consumer, message) in self.replies.drain(..) {
+            Outbox::push_reply(consumer, message);
         }
         flushed
     }

@@ -645,7 +645,7 @@ impl Hash for Queue {
 fn returnable(entry: Outgoing) -> Option<Seq> {
     match entry {
         Outgoing::Delivery(link, delivery) if !link.no_ack => Some(delivery.seq),
-        Outgoing::Delivery(..) | Outgoing::Cancelled(_) => None,
+        Outgoing::Delivery(..) | Outgoing::Cancelled(_) | Outgoing::Reply(..) => None,
     }
 }
 

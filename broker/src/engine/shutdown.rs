@@ -38,7 +38,7 @@ impl VirtualHost {
         }
         for exchange in self.all_exchanges() {
             let name = &exchange.definition.name;
-            if VirtualHost::is_predeclared(name.as_str()) {
+            if Self::is_predeclared(name.as_str()) {
                 continue;
             }
             last = last.max(

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use super::Engine;
+use super::outbox::Outbox;
 use super::publish::Route;
 use super::queue::{Queue, Turn};
+use super::reply::ReplyConsumer;
 use crate::model::{Message, Operation, Seq, Settlement};
 use crate::store::Ticket;
 
@@ -25,6 +27,7 @@ pub(crate) struct PartiallyRefused;
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     parts: AHashMap<u64, (Option<Arc<Queue>>, Part)>,
+    replies: Vec<(Arc<ReplyConsumer>, Message)>,
 }
 
 impl Transaction {
@@ -32,6 +35,9 @@ impl Transaction {
     pub(crate) fn publish(&mut self, route: &Route, message: &Message) {
         for queue in route.queues() {
             self.part(queue).messages.push(message.clone());
+        }
+        for consumer in route.replies() {
+            self.replies.push((Arc::clone(consumer), message.clone()));
         }
     }
 
@@ -102,6 +108,9 @@ impl Transaction {
         }
         for (queue, aftermath) in aftermaths {
             queue.finish(engine, aftermath);
+        }
+        for (consumer, message) in self.replies {
+            Outbox::push_reply(consumer, message);
         }
         if refused {
             Err(PartiallyRefused)

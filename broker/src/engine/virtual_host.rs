@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use super::definitions::Definitions;
 use super::exchange::Exchange;
 use super::queue::Queue;
+use super::reply::ReplyRegistry;
 use crate::model::{
     AmqpError, Arguments, ExchangeDefinition, ExchangeKind, ExchangeName, QueueName,
     VirtualHostName,
@@ -42,6 +43,7 @@ pub(crate) struct VirtualHost {
     /// Counts every change of names or bindings; cached routes are good as long as it stands.
     generation: AtomicU64,
     pub(super) definitions: Mutex<Definitions>,
+    pub(super) replies: Arc<ReplyRegistry>,
 }
 
 impl VirtualHost {
@@ -66,6 +68,7 @@ impl VirtualHost {
             hasher: RandomState::new(),
             generation: AtomicU64::new(1),
             definitions: Mutex::default(),
+            replies: Arc::default(),
         }
     }
 
@@ -126,11 +129,6 @@ impl VirtualHost {
     ) -> Result<Arc<Exchange>, AmqpError> {
         self.exchange(name.as_str())
             .ok_or_else(|| AmqpError::no_exchange(name, &self.name))
-    }
-
-    /// How many queues there are.
-    pub(crate) fn queue_count(&self) -> usize {
-        self.queues.iter().map(|shard| shard.read().len()).sum()
     }
 
     /// How many exchanges there are.

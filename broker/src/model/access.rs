@@ -45,7 +45,7 @@ pub struct LoginRequest {
 
 /// A user who may log in.
 #[derive(Clone, Debug)]
-pub struct User {
+struct User {
     name: String,
     hash: PasswordHash,
     loopback_only: bool,

@@ -289,6 +289,15 @@ impl AmqpError {
         )
     }
 
+    /// 406: a request asks for a direct reply, which nobody on its channel consumes (spec 7.6.2).
+    #[must_use]
+    pub fn no_reply_consumer() -> Self {
+        Self::new(
+            ReplyCode::PreconditionFailed,
+            "fast reply consumer does not exist",
+        )
+    }
+
     /// 404: an empty queue name, and nothing was declared on the channel (spec 2.8).
     #[must_use]
     pub fn no_last_queue() -> Self {

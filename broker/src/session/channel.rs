@@ -7,7 +7,7 @@ use super::assembler::Assembler;
 use super::confirms::ConfirmTracker;
 use super::transaction::PendingTransaction;
 use super::window::Window;
-use crate::engine::{ChannelLimit, ConsumerLink, Route};
+use crate::engine::{ChannelLimit, ConsumerLink, ReplyAddress, Route};
 use crate::model::{AmqpError, ConsumerTag, QueueName};
 
 /// How publishes on the channel are answered.
@@ -49,6 +49,8 @@ pub(super) struct Channel {
     pub(super) phase: Phase,
     pub(super) last_queue: Option<QueueName>,
     pub(super) consumers: HashMap<ConsumerTag, Arc<ConsumerLink>>,
+    /// The consumer of direct replies, if there is one (spec 7.6.1).
+    pub(super) replies: Option<ReplyAddress>,
     pub(super) window: Window,
     /// The prefetch of consumers that are started from now on.
     pub(super) prefetch: u32,
@@ -66,6 +68,7 @@ impl Channel {
             phase: Phase::Open,
             last_queue: None,
             consumers: HashMap::new(),
+            replies: None,
             window: Window::default(),
             prefetch: 0,
             limit: Arc::default(),
@@ -85,8 +88,20 @@ impl Channel {
         }
     }
 
-    /// Whether some publish still waits for its confirm.
-    pub(super) fn awaits_confirms(&self) -> bool {
-        matches!(&self.mode, Mode::Confirm(tracker) if tracker.is_waiting())
+    /// Whether a consumer of any kind has that tag.
+    pub(super) fn has_consumer(&self, tag: &str) -> bool {
+        self.consumers.contains_key(tag) || self.has_reply_consumer(tag)
+    }
+
+    /// Whether the consumer of direct replies has that tag.
+    pub(super) fn has_reply_consumer(&self, tag: &str) -> bool {
+        self.replies
+            .as_ref()
+            .is_some_and(|address| address.consumer().tag.as_str() == tag)
+    }
+
+    /// How many consumers there are, of both kinds.
+    pub(super) fn consumer_count(&self) -> usize {
+        self.consumers.len() + usize::from(self.replies.is_some())
     }
 }

@@ -3,7 +3,7 @@
 use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags};
 use super::channel::Mode;
 use super::core::Session;
-use crate::engine::{Origin, Route};
+use crate::engine::{Origin, REPLY_QUEUE, Route};
 use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
@@ -157,9 +157,12 @@ impl Session {
             return Ok(message);
         };
         let properties = Properties::new(message.header().get(12..).unwrap_or_default());
-        let is_plain = ![Property::Headers, Property::Expiration, Property::UserId]
-            .into_iter()
-            .any(|property| properties.contains(property));
+        let wants_reply = properties.contains(Property::ReplyTo)
+            && properties.reply_to() == Some(REPLY_QUEUE.as_bytes());
+        let is_plain = !wants_reply
+            && ![Property::Headers, Property::Expiration, Property::UserId]
+                .into_iter()
+                .any(|property| properties.contains(property));
         let cache = &mut channel.cache;
         if is_plain && cache.generation == generation && cache.address == message.envelope() {
             return Ok(message);
@@ -169,18 +172,23 @@ impl Session {
         if exchange.definition.internal {
             return Err(AmqpError::exchange_is_internal(&name, self.host.name()));
         }
+        let reply_address = match (wants_reply, &channel.replies) {
+            (true, Some(address)) => Some(address.name()),
+            (true, None) => return Err(AmqpError::no_reply_consumer()),
+            (false, _) => None,
+        };
         let carbon_copies = CarbonCopies::read(properties)?;
         check_expiration(properties)?;
         check_user_id(properties, user)?;
         let headers = properties.headers().unwrap_or(TableReader::EMPTY);
         let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
         cache.route = Route::find(&self.host, &exchange, keys, headers);
-        let routes_by_key_alone = is_plain && !cache.route.depends_on_headers();
+        let routes_by_key_alone = is_plain && cache.route.depends_on_key_alone();
         cache.generation = if routes_by_key_alone { generation } else { 0 };
         cache.address.clear();
         cache.address.extend_from_slice(message.envelope());
-        if carbon_copies.are_blind() {
-            without_blind_copies(&message)
+        if carbon_copies.are_blind() || reply_address.is_some() {
+            rewrite(&message, carbon_copies.are_blind(), reply_address)
         } else {
             Ok(message)
         }
@@ -198,7 +206,8 @@ impl Session {
             body: message.body(),
         };
         let limit = self.limit();
-        // It came from this client in frames of this size, so it fits.
+        // It came from this client in frames of this size, so it fits; but for a header that a
+        // reply address has made too long.
         if let Err(error) = encoder::return_(&mut self.out, number, &returned, &content, limit) {
             tracing::error!(%error, "a message could not be returned");
         }
@@ -277,15 +286,28 @@ impl<'a> CarbonCopies<'a> {
     }
 }
 
-/// The same message without its BCC header, which no consumer may see.
-fn without_blind_copies(message: &Message) -> Result<Message, AmqpError> {
+/// The same message without a BCC header, which no consumer may see, and with the address to which
+/// replies really go.
+fn rewrite(
+    message: &Message,
+    has_blind_copies: bool,
+    reply_address: Option<&str>,
+) -> Result<Message, AmqpError> {
     let undecodable =
         || AmqpError::new(ReplyCode::FrameError, "message headers cannot be rewritten");
     let header = ContentHeader::parse(message.header()).map_err(|_| undecodable())?;
-    let properties = PropertiesBuilder::from(header.properties)
-        .without_header("BCC")
-        .map_err(|_| undecodable())?
-        .finish();
+    let mut properties = PropertiesBuilder::from(header.properties);
+    if has_blind_copies {
+        properties = properties
+            .without_header("BCC")
+            .map_err(|_| undecodable())?;
+    }
+    if let Some(address) = reply_address {
+        properties = properties
+            .text(Property::ReplyTo, address)
+            .map_err(|_| undecodable())?;
+    }
+    let properties = properties.finish();
     let mut encoded = message.envelope().to_vec();
     let start = encoded.len();
     ContentHeader::write(&mut encoded, header.body_size, &properties);

@@ -97,11 +97,6 @@ impl Session {
         self.client.facts.number
     }
 
-    /// The name that the user authenticated with.
-    pub(super) fn user(&self) -> &str {
-        &self.client.facts.user
-    }
-
     /// Takes all complete frames of `input` and returns how many bytes they were.
     pub(super) async fn process(&mut self, input: &[u8]) -> Result<usize, End> {
         let mut consumed = 0;

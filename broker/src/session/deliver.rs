@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::channel::{Channel, Mode, Phase};
 use super::core::Session;
 use super::window::{Receiver, Unacked};
-use crate::engine::{ConsumerLink, Delivery, Outgoing, Ticket};
-use crate::model::{AmqpError, ReplyCode, Settlement};
+use crate::engine::{ConsumerLink, Delivery, Outgoing, ReplyConsumer, Ticket};
+use crate::model::{AmqpError, Message, ReplyCode, Settlement};
 use crate::wire::encoder::{self, Content};
 use crate::wire::method::basic;
 
@@ -15,6 +15,7 @@ impl Session {
     pub(super) fn send(&mut self, entry: Outgoing) {
         match entry {
             Outgoing::Cancelled(link) => self.send_cancelled(&link),
+            Outgoing::Reply(consumer, message) => self.send_reply(&consumer, &message),
             Outgoing::Delivery(link, delivery) => {
                 let consumes = |channel: &&mut Channel| {
                     channel.phase == Phase::Open
@@ -32,7 +33,6 @@ impl Session {
     }
 
     fn send_delivery(&mut self, link: Arc<ConsumerLink>, delivery: &Delivery) {
-        let limit = self.limit();
         let Some(channel) = self.channels.get_mut(&link.channel) else {
             return;
         };
@@ -41,18 +41,44 @@ impl Session {
             receiver: Receiver::Consumer(Arc::clone(&link)),
             seq: delivery.seq,
         });
-        let delivery_tag = channel.window.push(unacked);
         let head = encoder::Delivery {
             consumer_tag: link.tag.as_str(),
-            delivery_tag,
+            delivery_tag: channel.window.push(unacked),
             redelivered: delivery.redelivered,
             address: delivery.message.envelope(),
         };
-        let content = Content {
-            header: delivery.message.header(),
-            body: delivery.message.body(),
+        self.encode_delivery(number, &head, &delivery.message);
+    }
+
+    /// Spec 7.6.3. A reply that nobody waits for any more is dropped.
+    fn send_reply(&mut self, consumer: &ReplyConsumer, message: &Message) {
+        let consumes = |channel: &&mut Channel| {
+            channel.phase == Phase::Open
+                && channel
+                    .replies
+                    .as_ref()
+                    .is_some_and(|own| own.consumer().key == consumer.key)
         };
-        match encoder::deliver(&mut self.out, number, &head, &content, limit) {
+        let channel = self.channels.get_mut(&consumer.channel);
+        let Some(channel) = channel.filter(consumes) else {
+            return;
+        };
+        let head = encoder::Delivery {
+            consumer_tag: consumer.tag.as_str(),
+            delivery_tag: channel.window.push(None),
+            redelivered: false,
+            address: message.envelope(),
+        };
+        self.encode_delivery(consumer.channel, &head, message);
+    }
+
+    fn encode_delivery(&mut self, number: u16, head: &encoder::Delivery<'_>, message: &Message) {
+        let limit = self.limit();
+        let content = Content {
+            header: message.header(),
+            body: message.body(),
+        };
+        match encoder::deliver(&mut self.out, number, head, &content, limit) {
             Ok(()) => self.engine.counters.delivered.add(1),
             Err(error) => {
                 // Spec 1.6.10: a header that does not fit this client's frames. The message goes
@@ -110,6 +136,7 @@ impl Session {
             let settled = transaction.settlements.into_iter();
             held.extend(settled.map(|(tag, unacked, _)| (tag, unacked)));
         }
+        channel.replies = None;
         channel.assembler.discard();
         channel.last_queue = None;
         let limit = Arc::clone(&channel.limit);

@@ -214,7 +214,6 @@ fn session(
     let engine = &sessions.engine;
     let facts = ClientFacts {
         number: engine.clients.next_number(),
-        peer,
         user: request.user,
         virtual_host: request.virtual_host,
         name: request.client.connection_name.clone(),

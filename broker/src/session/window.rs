@@ -62,11 +62,6 @@ impl Default for Window {
 }
 
 impl Window {
-    /// How many deliveries wait.
-    pub(super) const fn len(&self) -> usize {
-        self.count
-    }
-
     /// Gives the next delivery its tag. `None` for one that needs no acknowledgement: it takes a
     /// tag all the same.
     pub(super) fn push(&mut self, unacked: Option<Unacked>) -> u64 {

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use crate::model::{Message, Operation, Stored};
 
 use super::board::Board;
-use super::checkpoint::Signal;
 use super::delta::Ledger;
 use super::ranges::RangeSet;
 use super::record::{self, Target, kind};
+use super::signal::Signal;
 use super::turn::{Placed, Turn, TurnMessage};
 
 /// A message that the cleaner wants out of its segment.

@@ -10,7 +10,6 @@
 //! A checkpoint that was cut off is harmless: what it wrote is true, and replaying from the last
 //! one that was completed changes nothing twice.
 
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -29,6 +28,7 @@ use super::options::StoreOptions;
 use super::recovery::checkpoint_payload;
 use super::repair::repair;
 use super::report::{CheckpointNews, HeldLevel, ReportedDamage};
+use super::signal::Signal;
 use super::state::StateError;
 use super::summary::{Mark, encode_begun};
 use super::swap::StateHandle;
@@ -37,26 +37,6 @@ use super::swap::StateHandle;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// up to this.
 const RETRY_LAST: Duration = Duration::from_secs(30);
-
-/// What the checkpoint thread is told.
-pub(crate) enum Signal {
-    /// There is something to bring into the state.
-    Activity,
-    /// It should be done now.
-    Checkpoint,
-    /// Copy everything to this folder.
-    Backup(PathBuf, mpsc::SyncSender<Result<(), StoreError>>),
-    /// A block failed its check: restore what is damaged, then ask the reader again.
-    Repair(Box<dyn FnOnce() + Send>),
-    /// Answer when everything before this is done.
-    Ping(mpsc::SyncSender<()>),
-    /// A segment could not be allocated.
-    DiskFull,
-    /// Take a last checkpoint and end.
-    Close,
-    /// End.
-    Abort,
-}
 
 /// Why a checkpoint was not completed.
 #[derive(Debug, thiserror::Error)]

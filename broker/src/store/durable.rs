@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use crate::model::{Operation, QueueId, Seq, Stored};
 
 use super::author::{Shared, StoreAuthor};
-use super::checkpoint::{CheckpointStatus, Checkpointer, Signal};
+use super::checkpoint::{CheckpointStatus, Checkpointer};
 use super::error::StoreError;
 use super::files::Layout;
-use super::opening::Opened;
+use super::opened::Opened;
 use super::options::StoreOptions;
 use super::reader::{BodyReader, Request};
 use super::report::{RecoveryReport, StoreStatus};
+use super::signal::Signal;
 use super::swap::StateHandle;
 use super::{BlockReply, BodiesReply, CheckpointCallback, Progress, Store, Ticket};
 
@@ -253,7 +254,3 @@ impl Drop for DurableStore {
         self.end(Signal::Abort);
     }
 }
-
-#[cfg(test)]
-#[path = "durable_tests.rs"]
-mod tests;

@@ -38,6 +38,7 @@ mod index;
 mod key;
 mod memory;
 mod merge;
+mod opened;
 mod opening;
 mod options;
 mod picture;
@@ -49,13 +50,17 @@ mod recovered;
 mod recovery;
 mod repair;
 mod report;
+mod signal;
 mod sled_state;
 mod space;
 mod state;
 mod summary;
 mod swap;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod turn;
+mod verify;
 
 use std::fmt;
 use std::path::Path;
@@ -66,13 +71,14 @@ use crate::model::{Message, Operation, QueueId, Seq, Stored};
 
 pub use error::{LoadError, StoreError};
 pub use memory::MemoryStore;
-pub use opening::{open, verify};
+pub use opening::open;
 pub use options::{Durability, StateSync, StoreOptions};
 pub use recovered::{
     BlockEntry, BlockRange, DeliveryCount, Recovered, RecoveredLevel, RecoveredQueue,
 };
 pub use report::{CheckpointNews, HeldLevel, RecoveryReport, ReportedDamage, StoreStatus};
 pub use ticket::{FailedRange, Failures, Outcome, Progress, Ticket};
+pub use verify::verify;
 
 /// How many places one index block covers. Blocks are aligned: place `p` lies in block
 /// `p / BLOCK_POSITIONS` of its level.

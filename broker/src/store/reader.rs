@@ -7,11 +7,11 @@ use leveret_log::{Location, Log, ReadError, Reader};
 use crate::model::{Message, QueueId, Seq, Stored};
 
 use super::author::{Shared, StoreAuthor};
-use super::checkpoint::Signal;
 use super::error::LoadError;
 use super::index::Block;
 use super::record;
 use super::recovered::BlockEntry;
+use super::signal::Signal;
 use super::state::StateError;
 use super::swap::StateHandle;
 use super::{BLOCK_POSITIONS, BlockReply, BodiesReply};

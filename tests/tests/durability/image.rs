@@ -81,6 +81,61 @@ impl Image {
             .collect()
     }
 
+    /// Opens it with a byte of one of the log's files changed; says what is wrong and was not told.
+    pub(crate) fn silent_faults_of_log(
+        &self,
+        directory: &Path,
+        file: &Path,
+        offset: u64,
+        byte: u8,
+    ) -> Vec<String> {
+        self.lay_out(directory);
+        let disk = self.disk.image(PowerLoss::process_death());
+        disk.corrupt(file, offset, &[byte])
+            .expect("the file is there");
+        self.silent_faults(directory, &disk)
+    }
+
+    /// The bytes of the state that hold something.
+    pub(crate) fn state_bytes(&self) -> usize {
+        let (StateLeft::Synced(copy) | StateLeft::Older(copy)) = &self.state;
+        let file = copy.as_ref().map(|copy| copy.join("db"));
+        let content = file.map(|file| fs::read(file).expect("the state is there"));
+        let content = content.unwrap_or_default();
+        content
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1)
+    }
+
+    /// Opens it with a byte of the state changed; says what is wrong and was not told.
+    pub(crate) fn silent_faults_of_state(
+        &self,
+        directory: &Path,
+        offset: usize,
+        mask: u8,
+    ) -> Vec<String> {
+        self.lay_out(directory);
+        let file = directory.join("state").join("db");
+        let mut content = fs::read(&file).expect("the state is there");
+        content[offset] ^= mask;
+        fs::write(&file, content).expect("the state can be written");
+        let disk = self.disk.image(PowerLoss::process_death());
+        self.silent_faults(directory, &disk)
+    }
+
+    /// Damage may cost something, but then it is told, and nothing is ever made up.
+    fn silent_faults(&self, directory: &Path, disk: &SimulatedDisk) -> Vec<String> {
+        let found = match look(directory, disk) {
+            Ok(found) => found,
+            Err(error) => return vec![format!("G5: it does not open: {error}")],
+        };
+        let was_told = found.rebuilt || found.cut || !found.damage.is_empty();
+        let mut faults = self.reference.faults(&found);
+        faults.retain(|fault| !was_told || fault.starts_with("G4"));
+        faults
+    }
+
     fn lay_out(&self, directory: &Path) {
         if directory.exists() {
             fs::remove_dir_all(directory).expect("the folder can be emptied");
@@ -117,6 +172,7 @@ pub(crate) fn look(directory: &Path, disk: &SimulatedDisk) -> Result<Found, Stor
     let (store, recovered) = store::open(options, &mut |_, _| {})?;
     let mut found = Found {
         rebuilt: recovered.report.rebuilt,
+        cut: !recovered.report.cut.is_empty(),
         next_queue: store.next_queue_id().0,
         ..Found::default()
     };

@@ -85,6 +85,8 @@ pub(crate) struct Found {
     pub(crate) next_queue: u32,
     /// Whether the state was rebuilt out of the log.
     pub(crate) rebuilt: bool,
+    /// Whether the end of the log was cut.
+    pub(crate) cut: bool,
     /// What failed a check, in words.
     pub(crate) damage: Vec<String>,
 }

@@ -37,3 +37,62 @@ fn what_was_announced_survives_the_loss_of_everything_unsynced() {
     let third = open(&image.image(PowerLoss::unsynced()), options());
     assert_eq!(third.found.payloads(), payloads(0..400, 200));
 }
+
+#[test]
+fn many_payloads_are_read_back_in_whatever_order_they_are_asked_for() {
+    let disk = SimulatedDisk::new();
+    let opened = open(&disk, options());
+    let mut written = payloads(0..300, 900);
+    written.insert(100, payload(1000, 700_000));
+    written.insert(200, payload(1001, 0));
+    opened.put(&written);
+    let places = opened.author.seen().places.clone();
+    for step in [1, 7, 150] {
+        let order: Vec<usize> = (0..written.len())
+            .map(|n| n * step % written.len())
+            .collect();
+        let locations: Vec<_> = order.iter().map(|n| places[&written[*n]].0).collect();
+        let mut read = 0;
+        opened.log.reader().read_many(&locations, |index, payload| {
+            assert_eq!(payload.unwrap(), written[order[index]], "step {step}");
+            read += 1;
+        });
+        assert_eq!(read, written.len());
+    }
+}
+
+#[test]
+fn a_visit_shows_a_segment_whole_even_where_it_is_damaged() {
+    let disk = SimulatedDisk::new();
+    let opened = open(&disk, options());
+    for number in 0..5 {
+        let ticket = opened
+            .log
+            .submit(&mut payloads(number * 10..number * 10 + 10, 50));
+        opened.log.wait_durable(ticket, LONG).unwrap();
+    }
+    let segment = opened.log.segments()[0].id;
+    let places = opened.author.seen().places.clone();
+    let visit = || {
+        let mut visited = Vec::new();
+        opened
+            .log
+            .visit(segment, |record| {
+                assert_eq!(places[record.payload], (record.location, record.lsn));
+                visited.push(record.payload.to_vec());
+            })
+            .unwrap();
+        visited
+    };
+    assert_eq!(visit(), payloads(0..50, 50));
+    // A record of the third group, and the header of the fourth.
+    let path = directory().join("0000000001.seg");
+    let third = places[&payload(25, 50)].0.offset;
+    let fourth = places[&payload(30, 50)].0.offset - 12 - 64;
+    for offset in [third, fourth + 20] {
+        disk.corrupt(&path, u64::from(offset), &[0xee]).unwrap();
+    }
+    let mut expected = payloads(0..50, 50);
+    expected.remove(25);
+    assert_eq!(visit(), expected);
+}

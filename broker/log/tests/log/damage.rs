@@ -189,6 +189,11 @@ fn damage_to_the_last_group_is_cut_and_to_an_earlier_one_is_not() {
     assert_eq!(report.cut[0].first_lsn, sound.found.records[last - 4].0);
     assert_eq!(report.cut[0].last_lsn, Some(sound.found.records[last].0));
     goes_on(&sound, &disk, "the last group");
+    let left = disk.contents(&sound.segment(1)).unwrap().len();
+    assert_eq!(
+        left, report.cut[0].offset as usize,
+        "what was cut is still in the file"
+    );
 
     let disk = sound.copy();
     flip(&disk, &sound.segment(1), sound.location(last - 5).offset, 4);

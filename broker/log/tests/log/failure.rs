@@ -9,7 +9,7 @@ use leveret_log::{
 
 use crate::common::*;
 
-fn poisoned(error: &WaitError) -> bool {
+pub(crate) fn poisoned(error: &WaitError) -> bool {
     matches!(error, WaitError::Failed(CommitError::Poisoned { .. }))
 }
 

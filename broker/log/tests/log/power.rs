@@ -7,12 +7,12 @@ use std::{
 };
 
 use leveret_log::{
-    Checkpoint, Durability, Log, Lsn, Options, SegmentId, inspect,
+    Checkpoint, CommitError, Durability, Log, Lsn, Options, SegmentId, inspect,
     simulated::{Fault, FaultEffect, FaultPoint, LossPolicy, Operation, PowerLoss, SimulatedDisk},
 };
 use parking_lot::Mutex;
 
-use crate::common::*;
+use crate::{common::*, failure::poisoned};
 
 type Places = BTreeMap<u64, (SegmentId, Lsn)>;
 
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn act(&mut self, opened: &Opened, shared: &Arc<Watched>, dice: &mut Dice) {
-        match dice.below(10) {
+        match dice.below(12) {
             0..7 => {
                 let numbers = self.next..self.next + 1 + dice.below(40);
                 self.next = numbers.end;
@@ -165,10 +165,17 @@ impl World {
                     .collect();
                 let ticket = opened.log.submit(&mut burst);
                 if dice.below(4) > 0 {
-                    opened.log.wait_durable(ticket, LONG).expect("durable");
+                    // What found no space was not written, and must not appear.
+                    let outcome = opened.log.wait_durable(ticket, LONG);
+                    assert!(!outcome.is_err_and(|error| poisoned(&error)));
                 }
             }
             7 => drop(opened.log.sync().expect("synced")),
+            8 => {
+                let room = self.disk.used_bytes() + dice.below(80_000);
+                self.disk.set_capacity(Some(room));
+            }
+            9 => self.disk.set_capacity(None),
             _ => checkpoint(&opened.log, shared, dice),
         }
     }
@@ -195,8 +202,10 @@ impl World {
         let process = loss.policy == LossPolicy::Process;
         let must = if process { written } else { synced.clone() };
         let freed = before.freed.union(&moment.freed).copied().collect();
+        let disk = moment.disk.image(loss);
+        disk.set_capacity(None);
         Self {
-            disk: moment.disk.image(loss),
+            disk,
             must,
             synced,
             may,
@@ -275,8 +284,10 @@ fn checkpoint(log: &Log<Plain>, shared: &Arc<Watched>, dice: &mut Dice) {
         },
         keep,
     );
-    let done = done.expect("a checkpoint");
-    assert!(done.freed.iter().all(|freed| !done.kept.contains(freed)));
+    match done {
+        Ok(done) => assert!(done.freed.iter().all(|freed| !done.kept.contains(freed))),
+        Err(error) => assert!(matches!(error, CommitError::NoSpace { .. }), "{error}"),
+    }
 }
 
 /// What an inspection finds, and that it agrees with what opening then finds.

@@ -4,8 +4,8 @@
 use std::{path::Path, sync::Arc};
 
 use leveret_log::{
-    Checkpoint, CheckpointDone, CommitError, Lsn, Options, ReadError, SegmentId, WaitError,
-    inspect,
+    Checkpoint, CheckpointDone, CommitError, DamageKind, Lsn, Options, ReadError, SegmentId,
+    WaitError, inspect,
     simulated::{Fault, FaultEffect, FaultPoint, PowerLoss, SimulatedDisk},
 };
 
@@ -127,6 +127,49 @@ fn with_a_good_index_only_what_it_lacks_is_read_and_replayed() {
         60 - rebuilt.report.damage.len()
     );
     assert_eq!(rebuilt.report.damage.len(), 1);
+}
+
+#[test]
+fn a_listed_segment_that_is_gone_is_noticed_without_reading_the_others() {
+    let disk = SimulatedDisk::new();
+    let opened = open(&disk, even());
+    opened.put(&payloads(0..60, 1000));
+    let segments = opened.log.segments();
+    let below = segments[5].first_lsn;
+    checkpoint(&opened, below, &[1, 2, 3, 4]);
+    opened.log.shutdown();
+    for (lost, kind) in [(2, DamageKind::MissingSegment), (3, DamageKind::Header)] {
+        let image = disk.image(PowerLoss::process_death());
+        let path = directory().join(format!("{lost:010}.seg"));
+        if kind == DamageKind::Header {
+            image.corrupt(&path, 0, &[0xff; 4096]).unwrap();
+        } else {
+            leveret_log::Disk::remove(&image, &path).unwrap();
+        }
+        let again = open_from(
+            &image,
+            even(),
+            Found {
+                from: below,
+                ..Found::default()
+            },
+        );
+        let damage = &again.report.damage[0];
+        let expected = segments[lost - 1];
+        assert_eq!(again.report.damage.len(), 1);
+        assert_eq!((damage.kind, damage.segment), (kind, expected.id));
+        assert_eq!(
+            (damage.first_lsn, damage.last_lsn),
+            (expected.first_lsn, expected.last_lsn)
+        );
+        assert!(
+            again
+                .log
+                .segments()
+                .iter()
+                .all(|segment| segment.id != expected.id)
+        );
+    }
 }
 
 #[test]

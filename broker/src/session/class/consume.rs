@@ -5,8 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::super::channel::Channel;
 use super::super::core::Session;
-use crate::engine::{ConsumeRefusal, Consumer, ConsumerLink, random};
+use crate::engine::{ConsumeRefusal, Consumer, ConsumerLink, REPLY_QUEUE, ReplyConsumer, random};
 use crate::model::{AmqpError, ConsumerArguments, ConsumerTag, QueueType, ReplyCode};
 use crate::wire::method::basic;
 
@@ -18,22 +19,18 @@ impl Session {
         consume: &basic::Consume<'_>,
     ) -> Result<(), AmqpError> {
         let name = self.named_queue(number, consume.queue)?;
+        if name.as_str() == REPLY_QUEUE {
+            return self.consume_replies(number, consume);
+        }
         let queue = self.host.usable_queue(&name, self.number())?;
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
-        let tag = match consume.consumer_tag {
-            "" => format!("amq.ctag-{}", URL_SAFE_NO_PAD.encode(random::<16>())),
-            tag => tag.to_owned(),
-        };
-        if channel.consumers.contains_key(tag.as_str()) {
+        let tag = consumer_tag(consume);
+        if channel.has_consumer(&tag) {
             return Err(AmqpError::consumer_tag_reused(&tag));
         }
-        let consumers_max = self.settings.consumers_per_channel_max;
-        if consumers_max != 0 && channel.consumers.len() >= consumers_max {
-            let text = format!("reached maximum ({consumers_max}) of consumers per channel");
-            return Err(AmqpError::new(ReplyCode::NotAllowed, text));
-        }
+        check_count(channel, self.settings.consumers_per_channel_max)?;
         let arguments = ConsumerArguments::parse(consume.arguments, QueueType::Classic)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
         let link = Arc::new(ConsumerLink {
@@ -75,6 +72,41 @@ impl Session {
         Ok(())
     }
 
+    /// Takes `basic.consume` of direct replies (spec 7.6.1).
+    fn consume_replies(
+        &mut self,
+        number: u16,
+        consume: &basic::Consume<'_>,
+    ) -> Result<(), AmqpError> {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        let tag = consumer_tag(consume);
+        if channel.consumers.contains_key(tag.as_str()) {
+            return Err(AmqpError::consumer_tag_reused(&tag));
+        }
+        if !consume.no_ack {
+            let text = "reply consumer cannot acknowledge";
+            return Err(AmqpError::new(ReplyCode::PreconditionFailed, text));
+        }
+        if channel.replies.is_some() {
+            let text = "reply consumer already set";
+            return Err(AmqpError::new(ReplyCode::PreconditionFailed, text));
+        }
+        check_count(channel, self.settings.consumers_per_channel_max)?;
+        let consumer = ReplyConsumer {
+            key: self.engine.next_consumer_key(),
+            channel: number,
+            tag: ConsumerTag::from(tag.as_str()),
+            outbox: Arc::clone(&self.outbox),
+        };
+        channel.replies = Some(self.host.register_reply_consumer(consumer));
+        if !consume.nowait {
+            self.reply(number, basic::ConsumeOk { consumer_tag: &tag });
+        }
+        Ok(())
+    }
+
     /// Takes `basic.cancel` (spec 5.3.8).
     pub(super) async fn cancel(
         &mut self,
@@ -98,9 +130,39 @@ impl Session {
                 self.wait(ticket).await?;
             }
         }
+        self.cancel_replies(number, tag);
         if !cancel.nowait {
             self.reply(number, basic::CancelOk { consumer_tag: tag });
         }
         Ok(())
     }
+
+    /// Ends the consumer of direct replies, if it has that tag.
+    fn cancel_replies(&mut self, number: u16, tag: &str) {
+        let consumes = |channel: &Channel| channel.has_reply_consumer(tag);
+        if self.channels.get(&number).is_some_and(consumes) {
+            // What came before goes out before the answer.
+            self.drain(usize::MAX);
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.replies = None;
+            }
+        }
+    }
+}
+
+/// The tag that the client chose, or one that nobody has.
+fn consumer_tag(consume: &basic::Consume<'_>) -> String {
+    match consume.consumer_tag {
+        "" => format!("amq.ctag-{}", URL_SAFE_NO_PAD.encode(random::<16>())),
+        tag => tag.to_owned(),
+    }
+}
+
+/// Whether the channel may have one more consumer.
+fn check_count(channel: &Channel, consumers_max: usize) -> Result<(), AmqpError> {
+    if consumers_max != 0 && channel.consumer_count() >= consumers_max {
+        let text = format!("reached maximum ({consumers_max}) of consumers per channel");
+        return Err(AmqpError::new(ReplyCode::NotAllowed, text));
+    }
+    Ok(())
 }

@@ -51,13 +51,9 @@ impl Session {
 
     /// Spec 1.6.5: while content is on its way, no method may come on the channel.
     fn expect_method(&self, number: u16, method: &Method<'_>) -> Result<(), AmqpError> {
-        let text = match self
-            .channels
-            .get(&number)
-            .and_then(|channel| channel.assembler.expects())
-        {
-            None => return Ok(()),
-            Some(text) => text,
+        let channel = self.channels.get(&number);
+        let Some(text) = channel.and_then(|channel| channel.assembler.expects()) else {
+            return Ok(());
         };
         Err(AmqpError::new(ReplyCode::UnexpectedFrame, text)
             .blaming(method.class_id(), method.method_id()))

@@ -59,7 +59,9 @@ impl Session {
     ) -> Result<(), AmqpError> {
         let name = QueueName::from(&*without_line_ends(declare.queue));
         let connection = self.number();
-        let declared = if declare.passive {
+        let declared = if let Some(declared) = self.host.declared_reply_queue(&name) {
+            declared?
+        } else if declare.passive {
             let name = match self.channels.get(&number) {
                 Some(channel) => channel.queue_name(name.as_str())?,
                 None => name,

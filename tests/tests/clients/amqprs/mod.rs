@@ -1,15 +1,17 @@
 //! amqprs (crates.io): the scene of its verbs.
 
 mod connection;
-mod messages;
+mod consuming;
+mod exchanges;
+mod publishing;
+mod queues;
 mod restart;
 mod settlement;
-mod topology;
 
 use amqprs::callbacks::{ChannelCallback, DefaultConnectionCallback};
 use amqprs::channel::{
     BasicAckArguments, BasicGetArguments, BasicPublishArguments, Channel, ConfirmSelectArguments,
-    ExchangeDeclareArguments, ExchangeDeleteArguments, QueueDeclareArguments,
+    ExchangeDeclareArguments, ExchangeDeleteArguments, QueueBindArguments, QueueDeclareArguments,
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::consumer::AsyncConsumer;
@@ -28,8 +30,10 @@ pub(crate) const AMQPRS: Native = Native {
     client: "amqprs",
     verbs: &[
         connection::VERBS,
-        topology::VERBS,
-        messages::VERBS,
+        exchanges::VERBS,
+        queues::VERBS,
+        publishing::VERBS,
+        consuming::VERBS,
         settlement::VERBS,
         restart::VERBS,
     ],
@@ -272,4 +276,20 @@ impl AsyncConsumer for Collector {
             })
             .ok();
     }
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> anyhow::Result<()> {
+    Ok(channel
+        .queue_bind(QueueBindArguments::new(queue, exchange, key))
+        .await?)
+}
+
+fn passive_exchange(name: &str) -> ExchangeDeclareArguments {
+    ExchangeDeclareArguments::new(name, "direct")
+        .passive(true)
+        .finish()
+}
+
+fn passive_queue(name: &str) -> QueueDeclareArguments {
+    QueueDeclareArguments::new(name).passive(true).finish()
 }

@@ -1,10 +1,12 @@
 //! lapin (crates.io): the scene of its verbs.
 
 mod connection;
-mod messages;
+mod consuming;
+mod exchanges;
+mod publishing;
+mod queues;
 mod restart;
 mod settlement;
-mod topology;
 
 use std::fmt::Debug;
 
@@ -12,7 +14,7 @@ use anyhow::{Context as _, bail};
 use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    ExchangeDeleteOptions, QueueDeclareOptions,
+    ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{
@@ -25,8 +27,10 @@ pub(crate) const LAPIN: Native = Native {
     client: "lapin",
     verbs: &[
         connection::VERBS,
-        topology::VERBS,
-        messages::VERBS,
+        exchanges::VERBS,
+        queues::VERBS,
+        publishing::VERBS,
+        consuming::VERBS,
         settlement::VERBS,
         restart::VERBS,
     ],
@@ -139,4 +143,26 @@ fn refused<T: Debug>(code: u16, outcome: lapin::Result<T>) -> anyhow::Result<()>
         },
         Ok(value) => bail!("expected {code}, got {value:?}"),
     }
+}
+
+fn plain() -> FieldTable {
+    FieldTable::default()
+}
+
+async fn bind(
+    channel: &Channel,
+    queue: &ShortString,
+    exchange: &ShortString,
+    key: &str,
+) -> lapin::Result<()> {
+    let (queue, exchange) = (queue.clone(), exchange.clone());
+    channel
+        .queue_bind(
+            queue,
+            exchange,
+            key.into(),
+            QueueBindOptions::default(),
+            plain(),
+        )
+        .await
 }

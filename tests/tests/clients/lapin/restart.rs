@@ -18,7 +18,7 @@ use crate::native::{Stage, Verb, fresh, verbs};
 
 pub(super) const VERBS: &[Verb] = verbs![restarting:
     restart_confirmed_messages_survive,
-    restart_recovers_consumers_and_transient_topology,
+    restart_recovers_consumers_and_exclusive_queues,
 ];
 
 async fn recovering(stage: &Stage) -> anyhow::Result<Connection> {
@@ -34,7 +34,7 @@ async fn recovering(stage: &Stage) -> anyhow::Result<Connection> {
     Ok(Connection::connect(&stage.url, properties).await?)
 }
 
-/// Publishes until it is confirmed, through as many recoveries as it takes.
+/// Publishes until it is routed and confirmed, through as many recoveries as it takes.
 async fn insist(
     channel: &Channel,
     exchange: &ShortString,
@@ -42,7 +42,11 @@ async fn insist(
     text: &str,
 ) -> anyhow::Result<()> {
     loop {
-        let (to, key, options) = (exchange.clone(), key.into(), BasicPublishOptions::default());
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..Default::default()
+        };
+        let (to, key) = (exchange.clone(), key.into());
         let properties = BasicProperties::default().with_delivery_mode(2);
         let sent = channel
             .basic_publish(to, key, options, text.as_bytes(), properties)
@@ -53,6 +57,8 @@ async fn insist(
         };
         match outcome {
             Ok(Confirmation::Ack(None)) => return Ok(()),
+            // Nowhere to go yet: lapin tells of the recovery before it has declared and bound all.
+            Ok(Confirmation::Ack(Some(_))) => tokio::time::sleep(Duration::from_millis(100)).await,
             Ok(other) => anyhow::bail!("expected a positive confirm, got {other:?}"),
             Err(error) => channel.wait_for_recovery(error).await?,
         }
@@ -103,7 +109,7 @@ async fn restart_confirmed_messages_survive(stage: Stage) -> anyhow::Result<()> 
     closed(connection).await
 }
 
-async fn restart_recovers_consumers_and_transient_topology(stage: Stage) -> anyhow::Result<()> {
+async fn restart_recovers_consumers_and_exclusive_queues(stage: Stage) -> anyhow::Result<()> {
     let connection = recovering(&stage).await?;
     let channel = connection.create_channel().await?;
     channel
@@ -111,7 +117,7 @@ async fn restart_recovers_consumers_and_transient_topology(stage: Stage) -> anyh
         .await?;
     let [exchange, queue] = ["exchange", "queue"].map(|kind| ShortString::from(fresh(kind)));
     let options = ExchangeDeclareOptions {
-        auto_delete: true,
+        durable: true,
         ..Default::default()
     };
     let (kind, none) = (ExchangeKind::Fanout, FieldTable::default());
@@ -153,5 +159,6 @@ async fn restart_recovers_consumers_and_transient_topology(stage: Stage) -> anyh
             stage.restart().await?;
         }
     }
+    without_exchange(&channel, exchange).await?;
     closed(connection).await
 }

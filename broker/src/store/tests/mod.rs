@@ -1,0 +1,5 @@
+//! Tests of the store on a real disk.
+
+mod bench;
+mod damage;
+mod life;
