@@ -217,10 +217,10 @@ fn look_at_queue(store: &dyn Store, queue: &RecoveredQueue, found: &mut Found) {
                 Err(error) => found.damage.push(error),
             }
         }
+        held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
         for range in &level.settled_since {
             held.retain(|seq, _| *seq < range.first || *seq > range.last);
         }
-        held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
         entries.extend(held);
     }
     if entries.len() as u64 != queue.ready_count {

@@ -1,5 +1,7 @@
 //! What survives the end of a broker, line by line: set up, killed or stopped, looked at.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use leveret_tests::client::Client;
 use leveret_tests::process::{BrokerCommand, BrokerProcess};
@@ -148,6 +150,28 @@ fn a_queue_whose_last_messages_were_settled_takes_new_ones_after_a_restart() {
             let there = restart.client.take_all(1, "queue").await?;
             ensure!(there == ["0", "1", "three", "four"], "{end:?}: {there:?}");
         }
+        Ok(())
+    });
+}
+
+/// Spec 9.1.
+#[test]
+fn what_came_after_a_checkpoint_is_there_as_well_as_what_came_before() {
+    block_on(async {
+        let mut restart = Restart::new().await?;
+        restart.declare("queue", &Table::new()).await?;
+        for round in 0..4 {
+            let bodies: Vec<_> = (0..10).map(|number| format!("{round}.{number}")).collect();
+            restart.put("queue", &bodies).await?;
+            // A checkpoint is taken a second after the first change; it may well not be, too.
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        let mut restart = restart.again(End::Killed).await?;
+        let there = restart.client.take_all(1, "queue").await?;
+        let all: Vec<_> = (0..40)
+            .map(|number| format!("{}.{}", number / 10, number % 10))
+            .collect();
+        ensure!(there == all, "{there:?}");
         Ok(())
     });
 }
