@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use leveret_tests::checker::{Binding, Entity, Observation, Seen, Verdict};
 use leveret_tests::client::{Client, Delivery, declared};
 use leveret_tests::outcome::Outcome;

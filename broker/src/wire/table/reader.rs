@@ -6,7 +6,7 @@ use super::value::Value;
 
 /// A field table as it came over the wire, without the length before it.
 ///
-/// Reading never fails: bytes that did not pass [`validate`](super::validate) end where they stop
+/// Reading never fails: bytes that did not pass `validate` end where they stop
 /// making sense.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct TableReader<'a>(&'a [u8]);
