@@ -378,13 +378,6 @@ fn each_fault_in_a_delivery_is_found() {
             },
         ),
         (
-            seen(message(3, 1), true),
-            Fault::SettledBack {
-                queue: queue(),
-                message: message(3, 1),
-            },
-        ),
-        (
             seen(message(1, 1), true),
             Fault::SettledBack {
                 queue: queue(),
