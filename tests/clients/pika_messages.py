@@ -99,8 +99,8 @@ def publish_returns_an_unroutable_message(url):
 def publish_to_a_missing_exchange(url):
     with connected(url) as connection:
         channel = connection.channel()
-        channel.basic_publish(fresh("missing"), "key", b"lost")
         try:
+            channel.basic_publish(fresh("missing"), "key", b"lost")
             channel.queue_declare("", exclusive=True)
         except ChannelClosedByBroker as error:
             expect(error.reply_code, 404)
@@ -337,8 +337,8 @@ def recover(url):
 def ack_of_an_unknown_tag(url):
     with connected(url) as connection:
         channel = connection.channel()
-        channel.basic_ack(99)
         try:
+            channel.basic_ack(99)
             channel.queue_declare("", exclusive=True)
         except ChannelClosedByBroker as error:
             expect(error.reply_code, 406)

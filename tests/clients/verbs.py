@@ -74,7 +74,7 @@ class Verbs:
         try:
             with self.offered.watching():
                 self.functions[name](url)
-        except Exception as error:
+        except (Exception, OutOfTime) as error:
             traceback.print_exc()
             say({"verb": name, "ok": False, "error": f"{type(error).__name__}: {error}"})
             return False
@@ -94,8 +94,12 @@ def say(line):
     print(json.dumps(line), flush=True)
 
 
+class OutOfTime(BaseException):
+    """Outside the exceptions that a library may take for one of its own and swallow."""
+
+
 def out_of_time(_signal, _frame):
-    raise TimeoutError(f"not done after {SECONDS_PER_VERB} seconds")
+    raise OutOfTime(f"not done after {SECONDS_PER_VERB} seconds")
 
 
 def ask(what):

@@ -114,7 +114,7 @@ impl Running {
         let Some(broker) = self.broker else {
             return Ok(false);
         };
-        broker.shutdown().await;
+        broker.shutdown().await?;
         Ok(true)
     }
 }

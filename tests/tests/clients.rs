@@ -21,6 +21,17 @@ use broker::{Broker, is_set, say};
 use lapin_client::LAPIN;
 use native::Native;
 
+/// Verbs that need what Leveret does not do yet, and what that is. RabbitMQ passes them. One that
+/// works after all fails the run, so that this list cannot grow old.
+const NOT_YET: [(&str, &str); 3] = [
+    ("reject_to_a_dead_letter_exchange", "dead lettering"),
+    (
+        "reject_to_the_queue_and_to_a_dead_letter_exchange",
+        "dead lettering",
+    ),
+    ("expired_tasks_are_not_done", "message time to live"),
+];
+
 /// A client library, however it is driven.
 #[derive(Clone, Copy)]
 enum Client {
@@ -63,10 +74,15 @@ impl Client {
     }
 
     /// Runs these verbs and fails unless each of them ran and worked.
-    fn play(self, broker: &mut Broker, verbs: &[&str]) -> anyhow::Result<()> {
+    fn play(
+        self,
+        broker: &mut Broker,
+        verbs: &[&str],
+        not_yet: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         let (name, url) = (broker.name(), broker.url());
         let mut restart = || broker.restart();
-        let report = match self {
+        let mut report = match self {
             Self::Script(script) => script.run(&url, verbs, &mut restart)?,
             Self::Native(native) => native.run(&url, verbs, &mut restart)?,
         };
@@ -75,11 +91,23 @@ impl Client {
             .iter()
             .filter(|verb| verb.error.is_none())
             .count();
-        let (client, version) = (&report.client, &report.version);
+        let (client, version) = (report.client.clone(), report.version.clone());
         say(&format!(
             "{client} | {version} | {name} | {worked} of {} verbs",
             verbs.len()
         ));
+        for verb in &mut report.verbs {
+            let Some((name, lacks)) = not_yet.iter().find(|(name, _)| *name == verb.name) else {
+                continue;
+            };
+            anyhow::ensure!(
+                verb.error.take().is_some(),
+                "{client} {name} works now: take it off the list of what is missing"
+            );
+            say(&format!(
+                "SKIPPED {client} {name}: {name} needs {lacks}, which is still to come"
+            ));
+        }
         report.check(verbs)
     }
 
@@ -107,18 +135,18 @@ impl Client {
             return Ok(());
         };
         let listed = self.list()?;
-        self.play(&mut broker, &listed.names(false))
+        self.play(&mut broker, &listed.names(false), &[])
     }
 
-    /// Every verb, and then the restarts, on a broker of our own.
+    /// Every verb, restarts included, on a broker of our own.
     fn on_leveret(self) -> anyhow::Result<()> {
         if !self.is_runnable()? {
             return Ok(());
         }
         let mut broker = Broker::leveret()?;
         let listed = self.list()?;
-        self.play(&mut broker, &listed.names(false))?;
-        self.play(&mut broker, &listed.names(true))
+        let verbs: Vec<&str> = listed.verbs.iter().map(|verb| verb.name.as_str()).collect();
+        self.play(&mut broker, &verbs, &NOT_YET)
     }
 }
 
@@ -199,7 +227,7 @@ fn every_client_comes_back_after_rabbitmq_was_killed() -> anyhow::Result<()> {
     };
     for client in ALL {
         if client.is_runnable()? {
-            client.play(&mut broker, &client.list()?.names(true))?;
+            client.play(&mut broker, &client.list()?.names(true), &[])?;
         }
     }
     Ok(())

@@ -282,9 +282,6 @@ fn the_number_of_skipped_parity_tests_is_said() {
         // Nothing can be done about a closed standard error.
         let _ = std::io::stderr().write_all(line.as_bytes());
     };
-    if !cfg!(feature = "embedded") && env::var_os("LEVERET_URL").is_none() {
-        say("Leveret");
-    }
     if env::var_os("RABBITMQ_URL").is_none() {
         say("RabbitMQ");
         let required = env::var("LEVERET_REQUIRE_RABBITMQ").is_ok_and(|value| value == "1");

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::Engine;
 use super::definitions::{Changes, Definitions};
 use super::exchange::Destination;
@@ -273,7 +270,7 @@ impl VirtualHost {
                 ));
             }
         };
-        let unique = URL_SAFE_NO_PAD.encode(super::random::<16>());
+        let unique = super::random_text();
         Ok(QueueName::from(format!("{prefix}-{unique}")))
     }
 }

@@ -22,6 +22,7 @@ mod settings;
 mod shutdown;
 mod timers;
 mod transaction;
+mod turn;
 mod virtual_host;
 
 use std::sync::Arc;
@@ -188,6 +189,12 @@ fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
         recorded,
         counts_deliveries: false,
     }
+}
+
+/// Text that nobody can guess: 128 bits in 22 letters, digits, `-` and `_`.
+pub(crate) fn random_text() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::<16>())
 }
 
 /// Bytes that nobody can guess.

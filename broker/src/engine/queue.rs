@@ -12,15 +12,15 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Engine;
-use super::outbox::{BurstSink, ConsumerLink, Handover, Outgoing};
+use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
+use super::turn::{Aftermath, State, Turn};
 use crate::model::{
-    Message, Now, Operation, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, Seq,
-    SeqRange, Settlement, Stored,
+    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, Seq, SeqRange,
+    Settlement, Stored,
 };
 use crate::queue::{
-    Admission, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, QueueState,
-    Settings,
+    ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
 };
 use crate::store::{LoadError, Ticket};
 
@@ -28,8 +28,6 @@ use crate::store::{LoadError, Ticket};
 const BLOCKS_KEPT: usize = 64;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
-
-pub(super) type State = QueueState<Arc<ConsumerLink>>;
 
 /// A queue.
 #[derive(Debug)]
@@ -85,131 +83,6 @@ pub(crate) struct Closed {
     pub(crate) ready: u64,
     /// Consumers to be told.
     pub(crate) consumers: Vec<Arc<ConsumerLink>>,
-}
-
-/// One turn's outcome while the queue is locked.
-pub(super) struct Turn<'a> {
-    pub(super) engine: &'a Arc<Engine>,
-    pub(super) now: Now,
-    pub(super) effects: Vec<Effect>,
-    operations: Vec<Operation>,
-    later: Vec<Effect>,
-    sink: BurstSink,
-    queue: QueueId,
-    /// Set when the disk did not answer: asking again at once would ask for ever.
-    holds: bool,
-}
-
-impl<'a> Turn<'a> {
-    pub(super) fn new(engine: &'a Arc<Engine>, queue: QueueId) -> Self {
-        Self {
-            engine,
-            now: engine.now(),
-            effects: Vec::new(),
-            operations: Vec::new(),
-            later: Vec::new(),
-            sink: BurstSink::default(),
-            queue,
-            holds: false,
-        }
-    }
-
-    /// Adds a message to the queue. A lease that the arrival asks for is handed over before the
-    /// arrival's own record: that is what lets the message be delivered without waiting.
-    pub(super) fn enqueue(&mut self, state: &mut State, message: Message) {
-        let recordable = message.is_persistent().then(|| message.clone());
-        let Admission::Accepted { seq, record } =
-            state.enqueue(self.now, message, &mut self.effects);
-        if !self.effects.is_empty() {
-            self.absorb();
-        }
-        if let Some(message) = recordable.filter(|_| record) {
-            let queue = self.queue;
-            self.operations.push(Operation::Enqueue {
-                message,
-                queue,
-                seq,
-                deadline_ms: 0,
-            });
-        }
-    }
-
-    pub(super) fn dispatch(&mut self, state: &mut State) {
-        if self.holds {
-            return;
-        }
-        state.dispatch(self.now, &mut self.sink, &mut self.effects);
-        self.absorb();
-    }
-
-    /// Turns effects into records, and keeps the rest for after the unlock.
-    pub(super) fn absorb(&mut self) {
-        for effect in self.effects.drain(..) {
-            match effect {
-                Effect::Settled(ranges) => {
-                    self.operations.push(Operation::Settle {
-                        queue: self.queue,
-                        ranges,
-                    });
-                }
-                Effect::Requeued {
-                    ranges,
-                    delivery_count,
-                } => self.operations.push(Operation::Requeue {
-                    queue: self.queue,
-                    ranges,
-                    delivery_count,
-                }),
-                Effect::ExtendLease { up_to } => {
-                    self.operations.push(Operation::Delivered {
-                        queue: self.queue,
-                        up_to,
-                    });
-                    self.later.push(Effect::ExtendLease { up_to });
-                }
-                Effect::SettledBlocks(range) => {
-                    let ranges = vec![range];
-                    self.operations.push(Operation::Settle {
-                        queue: self.queue,
-                        ranges,
-                    });
-                }
-                Effect::LoadBlock { .. }
-                | Effect::LoadBodies(_)
-                | Effect::Damaged { .. }
-                | Effect::Missing { .. } => self.later.push(effect),
-            }
-        }
-    }
-
-    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
-        std::mem::take(&mut self.operations)
-    }
-
-    /// Hands records to the store and deliveries to the outboxes; the queue is still locked.
-    pub(super) fn hand_over(mut self) -> Aftermath {
-        let ticket = self.engine.submit(&mut self.operations);
-        Aftermath {
-            ticket,
-            later: self.later,
-            handover: self.sink.finish(),
-        }
-    }
-}
-
-/// What is left of a turn once the queue is unlocked.
-pub(super) struct Aftermath {
-    ticket: Ticket,
-    later: Vec<Effect>,
-    handover: Handover,
-}
-
-impl Aftermath {
-    /// The same, with records that were handed over before.
-    pub(super) fn covering(mut self, ticket: Ticket) -> Self {
-        self.ticket = self.ticket.max(ticket);
-        self
-    }
 }
 
 impl Queue {

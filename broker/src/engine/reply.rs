@@ -6,8 +6,6 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 
 use super::declare_queue::DeclaredQueue;
@@ -85,7 +83,7 @@ impl Drop for ReplyAddress {
 impl VirtualHost {
     /// Gives a reply consumer an address.
     pub(crate) fn register_reply_consumer(&self, consumer: ReplyConsumer) -> ReplyAddress {
-        let secret = URL_SAFE_NO_PAD.encode(super::random::<SECRET_BYTES>());
+        let secret = super::random_text();
         let name = format!("{REPLY_QUEUE}.{secret}");
         let (registry, consumer) = (Arc::clone(&self.replies), Arc::new(consumer));
         registry

@@ -7,8 +7,9 @@ use ahash::AHashMap;
 use super::Engine;
 use super::outbox::Outbox;
 use super::publish::Route;
-use super::queue::{Queue, Turn};
+use super::queue::Queue;
 use super::reply::ReplyConsumer;
+use super::turn::Turn;
 use crate::model::{Message, Operation, Seq, Settlement};
 use crate::store::Ticket;
 

@@ -122,6 +122,9 @@ impl Checkpointer {
                     continue;
                 }
                 Ok(Signal::Close) => {
+                    if let Err(error) = self.log.sync() {
+                        tracing::warn!(%error, "the last operations were not synced");
+                    }
                     if let Err(error) = self.guarded(Self::checkpoint) {
                         tracing::warn!(%error, "the last checkpoint was not completed");
                     }

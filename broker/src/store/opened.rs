@@ -86,7 +86,13 @@ pub(crate) fn open_log(
     definitions: &(Option<Definitions>, Option<ReportedDamage>),
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Opened, StoreError> {
-    let mut recovery = Recovery::new(state, true, definitions.0.clone(), progress);
+    let mut recovery = Recovery::new(
+        state,
+        true,
+        options.rebuild_messages_max,
+        definitions.0.clone(),
+        progress,
+    );
     recovery.load();
     let opened = run_recovery(layout, options, &mut recovery)?;
     let (failed, damage) = (recovery.failed.take(), std::mem::take(&mut recovery.damage));
@@ -99,7 +105,13 @@ pub(crate) fn open_log(
     opened.0.shutdown();
     drop(opened);
     state.discard()?;
-    let mut recovery = Recovery::new(state, true, definitions.0.clone(), progress);
+    let mut recovery = Recovery::new(
+        state,
+        true,
+        options.rebuild_messages_max,
+        definitions.0.clone(),
+        progress,
+    );
     recovery.load_again(damage);
     let opened = run_recovery(layout, options, &mut recovery)?;
     let damage = std::mem::take(&mut recovery.damage);

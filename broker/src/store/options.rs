@@ -68,6 +68,8 @@ pub struct StoreOptions {
     pub segment_bytes_max: u32,
     /// A log of so few segments is not cleaned.
     pub cleaning_segments_min: usize,
+    /// So many messages a rebuild of the state holds in memory before it writes them.
+    pub rebuild_messages_max: usize,
     /// Less free space than this is too little. `None`: 256 MiB or four of the largest segments,
     /// whichever is more.
     pub disk_free_limit: Option<u64>,
@@ -89,6 +91,7 @@ impl StoreOptions {
             segment_bytes_min: 1 << 20,
             segment_bytes_max: 64 << 20,
             cleaning_segments_min: 8,
+            rebuild_messages_max: 300_000,
             disk_free_limit: None,
             disk: Arc::new(RealDisk),
             state_sync: StateSync::default(),

@@ -116,7 +116,7 @@ impl Picture<'_> {
                 .iter()
                 .map(|(first, last)| BlockRange { first, last })
                 .collect(),
-            settled_since: settled_since(level, &held.blocks, &hidden),
+            settled_since: settled_since(level, &held.blocks, &changed.settled),
             entries,
         });
     }
@@ -179,13 +179,14 @@ impl Picture<'_> {
     }
 }
 
-/// The hidden places that lie in existing blocks.
-fn settled_since(level: u8, blocks: &RangeSet, hidden: &RangeSet) -> Vec<SeqRange> {
+/// The settled places that lie in existing blocks. What the log gives again is not among them: the
+/// queue takes a place once, whoever names it.
+fn settled_since(level: u8, blocks: &RangeSet, settled: &RangeSet) -> Vec<SeqRange> {
     let mut all = Vec::new();
     for (first, last) in blocks.iter() {
         let first = first * BLOCK_POSITIONS;
         let last = last * BLOCK_POSITIONS + (BLOCK_POSITIONS - 1);
-        all.extend(hidden.within(first, last).map(|(first, last)| SeqRange {
+        all.extend(settled.within(first, last).map(|(first, last)| SeqRange {
             first: Seq::new(level, first),
             last: Seq::new(level, last),
         }));

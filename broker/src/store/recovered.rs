@@ -54,7 +54,7 @@ pub struct RecoveredLevel {
     pub lease: Option<Seq>,
     /// The blocks that exist in the index, ascending.
     pub blocks: Vec<BlockRange>,
-    /// What was settled after the index was written: to be left out of `blocks`.
+    /// What was settled after the index was written: to be left out of `blocks`. None of `entries`.
     pub settled_since: Vec<SeqRange>,
     /// What was enqueued after the index was written and not settled, ascending.
     pub entries: Vec<BlockEntry>,

@@ -27,9 +27,6 @@ use super::state::State;
 use super::summary::{Mark, decode_begun, encode_begun};
 use super::swap::StateHandle;
 
-/// Messages that a rebuild holds in memory before it brings them into the new state.
-const REBUILD_NOTED_MAX: usize = 300_000;
-
 /// The number that a CHECKPOINT record carries for the store: the next queue's.
 pub(crate) fn checkpoint_payload(next_queue: u32) -> Vec<u8> {
     next_queue.to_le_bytes().to_vec()
@@ -40,6 +37,8 @@ pub(crate) struct Recovery<'a> {
     state: &'a StateHandle,
     /// Whether a bad state may be put aside and a new one written.
     may_write: bool,
+    /// So many messages are held in memory before they are brought into a new state.
+    messages_max: usize,
     progress: &'a mut dyn FnMut(u64, u64),
     definitions: Option<Definitions>,
     pub(crate) catalog: Catalog,
@@ -79,6 +78,7 @@ impl<'a> Recovery<'a> {
     pub(crate) fn new(
         state: &'a StateHandle,
         may_write: bool,
+        messages_max: usize,
         definitions: Option<Definitions>,
         progress: &'a mut dyn FnMut(u64, u64),
     ) -> Self {
@@ -87,6 +87,7 @@ impl<'a> Recovery<'a> {
         Self {
             state,
             may_write,
+            messages_max,
             progress,
             definitions,
             catalog: Catalog::default(),
@@ -234,7 +235,7 @@ impl<'a> Recovery<'a> {
                 if !self.seen.contains(u64::from(message.location.segment.0)) => {}
             record => self.ledger.replay(lsn, location, record),
         }
-        if !self.in_memory && self.ledger.delta.noted > REBUILD_NOTED_MAX {
+        if !self.in_memory && self.ledger.delta.noted > self.messages_max {
             self.spill();
         }
     }

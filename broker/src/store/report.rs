@@ -56,7 +56,8 @@ pub struct HeldLevel {
     pub queue: QueueId,
     /// The level.
     pub level: u8,
-    /// Every unsettled message below this position is in the index.
+    /// Every unsettled message below this position that was stored is in the index. One that could
+    /// not be stored, since the disk was full, is in memory alone: it has no `Message::stored`.
     pub up_to: u64,
 }
 

@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 
 use leveret_log::{Lsn, RecordIndex};
+use smallvec::{SmallVec, smallvec};
 
 use crate::model::{EntityChange, Message, Operation, QueueId, Seq, SeqRange, Stored};
 
 use super::ranges::RangeSet;
 use super::record::Target;
 
+/// The places of one message: mostly a single one.
+pub(crate) type Targets = SmallVec<[Target; 1]>;
+
 /// A message with the places that it takes in this turn.
 #[derive(Debug)]
 pub(crate) struct TurnMessage {
     pub(crate) message: Message,
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Targets,
 }
 
 /// What remains of a turn's operations once those that cancel out are gone.
@@ -106,7 +110,7 @@ impl Turn {
             Some(known) => known.targets.push(target),
             None => self.messages.push(TurnMessage {
                 message,
-                targets: vec![target],
+                targets: smallvec![target],
             }),
         }
     }
@@ -199,7 +203,7 @@ pub(crate) enum Placed {
     Message {
         record: RecordIndex,
         message: Message,
-        targets: Vec<Target>,
+        targets: Targets,
     },
     /// A further place of a message that was written before.
     Enqueue {

@@ -37,7 +37,13 @@ pub fn verify(directory: &Path) -> Result<RecoveryReport, StoreError> {
     let copy = Scratch::of(&layout)?;
     let state = StateHandle::open(copy.0.clone(), StateSync::default())?;
     let mut silent = |_, _| {};
-    let mut recovery = Recovery::new(&state, false, definitions.0.clone(), &mut silent);
+    let mut recovery = Recovery::new(
+        &state,
+        false,
+        usize::MAX,
+        definitions.0.clone(),
+        &mut silent,
+    );
     recovery.load();
     let log_options = log_options(&layout, &options);
     let inspected = leveret_log::inspect(Arc::new(RealDisk), &log_options, &mut recovery);

@@ -249,7 +249,8 @@ impl History {
                 message,
             });
         }
-        if entry.settled.is_some() {
+        // A broker that ends in order closes connections with acks that it did not read.
+        if entry.settled.is_some() && self.killed_at.is_none() {
             self.faults.push(Fault::SettledBack {
                 queue: queue.clone(),
                 message,

@@ -48,20 +48,41 @@ impl History {
         verdict.facts = verdict
             .faults
             .iter()
-            .map(|fault| self.facts(fault))
+            .map(|fault| self.facts(fault, observation))
             .collect();
         self.start_again(observation);
         verdict
     }
 
-    fn facts(&self, fault: &Fault) -> String {
+    fn facts(&self, fault: &Fault, observation: &Observation) -> String {
+        if let Fault::HalfTransaction { transaction } = fault {
+            let transaction = self.transactions.get(transaction);
+            let parts = transaction
+                .into_iter()
+                .flat_map(|transaction| transaction.publishes.iter().chain(&transaction.acks));
+            let facts = parts.map(|(queue, message)| {
+                let entry = self
+                    .queues
+                    .get(queue)
+                    .and_then(|queue| queue.entries.get(message));
+                let found = observation.contains(queue, *message);
+                format!("{queue} {message:?} found: {found:?} {entry:?}")
+            });
+            return facts.collect::<Vec<_>>().join("\n");
+        }
         let of_entry = |(queue, message): (&str, MessageId)| {
             let entry = self.queues.get(queue)?.entries.get(&message)?;
-            let transactions = match &entry.settled {
+            let transaction = match &entry.settled {
                 Some(Settled::InTransaction(id)) => self.progress(*id),
                 _ => entry.transaction.and_then(|id| self.progress(id)),
             };
-            Some(format!("{entry:?} {transactions:?}"))
+            let age = match (&entry.settled, self.killed_at) {
+                (Some(Settled::Sent(at)), Some(killed)) => Some(killed.duration_since(*at)),
+                _ => None,
+            };
+            Some(format!(
+                "{entry:?}, {transaction:?}, acked {age:?} before the crash"
+            ))
         };
         fault.subject().and_then(of_entry).unwrap_or_default()
     }
@@ -87,8 +108,8 @@ impl History {
             let publishes = transaction.publishes.iter().filter_map(|(queue, message)| {
                 let entry = self.queues.get(queue)?.entries.get(message)?;
                 let found = observation.contains(queue, *message)?;
-                (found || entry.delivered || entry.settled.is_none())
-                    .then_some(found || entry.delivered)
+                // What was delivered and settled may be gone either way.
+                (found || entry.settled.is_none()).then_some(found)
             });
             let acks = transaction.acks.iter().filter_map(|(queue, message)| {
                 let entry = self.queues.get(queue)?.entries.get(message)?;

@@ -199,7 +199,7 @@ impl Directory {
         let shown: Vec<_> = verdict.faults.iter().zip(&verdict.facts).take(20).collect();
         ensure!(
             verdict.faults.is_empty(),
-            "{} faults, {shown:?}, {:?}",
+            "{} faults, {shown:#?}, {:?}",
             verdict.faults.len(),
             verdict.counts
         );

@@ -70,8 +70,9 @@ pub(crate) fn photograph(seed: u64, steps: usize, planted: Planted) -> (Vec<Imag
     (images, run.folder)
 }
 
-/// Runs so many steps and gives what the death of the process leaves at the end.
-pub(crate) fn photograph_end(seed: u64, steps: usize) -> (Image, TempDir) {
+/// Runs so many steps and gives what the death of the process leaves at the end, and all states
+/// that were ever synced.
+pub(crate) fn photograph_end(seed: u64, steps: usize) -> (Image, Vec<PathBuf>, TempDir) {
     let mut run = Run::new(seed, Planted::Nothing);
     for _ in 0..steps {
         run.step();
@@ -88,8 +89,9 @@ pub(crate) fn photograph_end(seed: u64, steps: usize) -> (Image, TempDir) {
         state: StateLeft::Synced(camera.states.last().cloned()),
         reference: camera.reference.clone(),
     };
+    let states = camera.states.clone();
     drop(camera);
-    (image, run.folder)
+    (image, states, run.folder)
 }
 
 /// Where the store of a run lies.

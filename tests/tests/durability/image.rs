@@ -46,6 +46,7 @@ pub(crate) fn options(
     options.segment_bytes_min = 16 << 10;
     options.segment_bytes_max = 16 << 10;
     options.cleaning_segments_min = 2;
+    options.rebuild_messages_max = 25;
     options.disk = Arc::new(disk.clone());
     options.state_sync = state_sync;
     options
@@ -67,13 +68,15 @@ impl Image {
     /// Opens what the crash left, twice with another crash in between, and says what is wrong.
     pub(crate) fn faults(&self, directory: &Path) -> Vec<String> {
         self.lay_out(directory);
-        let first = self.open_and_judge(directory, &self.disk);
+        // Opening writes: the image itself stays as it is.
+        let disk = self.disk.image(PowerLoss::process_death());
+        let first = self.open_and_judge(directory, &disk);
         if !first.is_empty() {
             return first;
         }
         // Power is lost right after recovery: what that did not sync is gone again. The state was
         // written by nobody but recovery.
-        let second = self.disk.image(PowerLoss::unsynced());
+        let second = disk.image(PowerLoss::unsynced());
         let again = self.open_and_judge(directory, &second);
         again
             .into_iter()
@@ -214,10 +217,10 @@ fn look_at_queue(store: &dyn Store, queue: &RecoveredQueue, found: &mut Found) {
                 Err(error) => found.damage.push(error),
             }
         }
+        held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
         for range in &level.settled_since {
             held.retain(|seq, _| *seq < range.first || *seq > range.last);
         }
-        held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
         entries.extend(held);
     }
     if entries.len() as u64 != queue.ready_count {

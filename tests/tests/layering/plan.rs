@@ -86,6 +86,7 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &["topology", "queue", "store", "model", "wire"],
         crates: &[
             "ahash",
+            "base64",
             "bytes",
             "getrandom",
             "parking_lot",
@@ -100,7 +101,8 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room {
         name: "session",
-        rooms: &["engine", "model", "wire"],
+        // Queue and store are here for the few types that the engine hands on: deliveries, tickets.
+        rooms: &["engine", "queue", "store", "model", "wire"],
         crates: &[
             "ahash",
             "bytes",
@@ -115,7 +117,8 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room {
         name: "management",
-        rooms: &["engine", "model", "wire"],
+        // The store is here for the errors and reports that the engine hands on.
+        rooms: &["engine", "store", "model", "wire"],
         crates: &[
             "axum",
             "base64",
@@ -203,6 +206,28 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
             "queue::state",
         ],
         "a chunk is filled from what was recovered, and recovery builds the whole queue",
+    ),
+    (
+        &[
+            "engine::declare_exchange",
+            "engine::declare_queue",
+            "engine::definitions",
+            "engine::exchange",
+            "engine::outbox",
+            "engine::publish",
+            "engine::queue",
+            "engine::recover",
+            "engine::reply",
+            "engine::timers",
+            "engine::turn",
+            "engine::virtual_host",
+        ],
+        "queues hand deliveries to outboxes, whose consumers name their queue; exchanges lead to \
+         queues and hosts hold both. One graph of run-time objects, cut by verb, not by noun",
+    ),
+    (
+        &["session::core", "session::settlements"],
+        "the session owns what it has to settle, and settling is something a session does",
     ),
 ];
 

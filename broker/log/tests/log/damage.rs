@@ -336,6 +336,40 @@ fn a_torn_tail_over_several_segments_is_cut_as_a_whole_and_its_numbers_are_not_u
 }
 
 #[test]
+fn a_hole_that_begins_durable_and_ends_beyond_is_salvaged_only_as_far_as_it_was_durable() {
+    let disk = SimulatedDisk::new();
+    let durability = leveret_log::Durability::Os;
+    let options = leveret_log::Options {
+        durability,
+        ..options()
+    };
+    let opened = open(&disk, options.clone());
+    opened.put(&payloads(0..1, 60));
+    let durable = opened.log.sync().unwrap();
+    opened.put(&payloads(1..4, 60));
+    let image = disk.image(PowerLoss::process_death());
+    let path = directory().join("0000000001.seg");
+    for number in [0, 1] {
+        let (location, _) = opened.author.seen().places[&payload(number, 60)];
+        image
+            .corrupt(&path, u64::from(location.offset - 12 - 40), &[0xee; 4])
+            .unwrap();
+    }
+    // Both headers are lost; those behind say that the first group was durable, and no more.
+    for _ in 0..2 {
+        let again = open(&image, options.clone());
+        assert_eq!(again.found.payloads(), payloads(0..1, 60));
+        let damage = &again.report.damage[0];
+        assert_eq!(
+            (damage.first_lsn, damage.last_lsn, damage.kept),
+            (durable, durable, 1)
+        );
+        again.log.shutdown();
+    }
+    assert!(open(&image, options).report.cut.is_empty());
+}
+
+#[test]
 fn one_of_two_headers_is_enough() {
     let sound = Sound::new(10, true);
     for copy in [20, 2068] {

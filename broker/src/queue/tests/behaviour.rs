@@ -2,6 +2,8 @@
 
 use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, id, message};
 use crate::model::{ConsumerKey, Seq, SeqRange, Settlement};
+use crate::queue::chunk::{Chunk, Content, Places};
+use crate::queue::slot::Slot;
 use crate::queue::{Admission, Consumer, Effect, Get, Settings};
 
 const PRIORITIES: Settings = Settings {
@@ -289,4 +291,24 @@ fn an_emptied_queue_gives_its_memory_back_after_a_pause() {
     assert_eq!(bench.queue.levels[0].chunks.capacity(), 0);
     bench.fill(5_000..5_002);
     assert_eq!(bench.dispatched_ids(), [5_000, 5_001]);
+}
+
+#[test]
+fn an_idle_queue_costs_less_than_a_kibibyte() {
+    let mut bench = with_consumer(DURABLE);
+    for id in 0..1_000 {
+        let seq = bench.publish(message(id, true, 0));
+        bench.dispatch();
+        bench.settle(&[seq], Settlement::Acknowledge);
+    }
+    let level = &bench.queue.levels[0];
+    let Content::Places(places) = &level.chunks[0].content else {
+        panic!("the last chunk is in memory");
+    };
+    let bytes = size_of_val(&bench.queue)
+        + size_of_val(level)
+        + level.chunks.capacity() * size_of::<Chunk>()
+        + size_of::<Places>()
+        + places.slots.capacity() * size_of::<Slot>();
+    assert!(bytes < 1024, "{bytes} bytes");
 }

@@ -1,7 +1,9 @@
 //! Tests of the whole queue: each behaviour by name, and random histories against a reference.
 
 mod behaviour;
+mod checker;
 mod consumers;
+mod disk;
 mod invariants;
 mod leases;
 mod paging;
@@ -9,4 +11,5 @@ mod properties;
 mod recovery;
 mod reference;
 mod support;
+mod verdicts;
 mod world;

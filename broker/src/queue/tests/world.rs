@@ -1,133 +1,35 @@
 //! The queue in a small world: a log that may be cut anywhere behind what was written, an index
 //! as of a checkpoint, sinks of limited room, and a reference that knows what must come out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::checker::Checker;
+use super::disk::{Disk, Record, Recovery, block_entry};
 use super::reference::{Entry, Member, Reference};
 use super::support::{at, id, message, stored};
-use crate::model::{ConsumerKey, Message, Now, Seq, SeqRange, Settlement, Stored};
-use crate::queue::{
-    Admission, BlockEntry, Delivery, Effect, Get, LoadFailure, QueueState, Recovered,
-    RecoveredLevel, Settings, Sink,
-};
-
-/// One line of the log.
-#[derive(Clone)]
-enum Record {
-    Enqueue(Seq, Message),
-    Settle(SeqRange),
-    Requeue(SeqRange, u32),
-    Lease(Seq),
-}
-
-/// What a prefix of the log amounts to.
-#[derive(Clone, Default)]
-struct Disk {
-    live: BTreeMap<Seq, u32>,
-    returns: HashMap<Seq, u32>,
-    leases: BTreeMap<u8, Seq>,
-    next: BTreeMap<u8, u64>,
-}
-
-impl Disk {
-    fn apply(&mut self, record: &Record) {
-        let highest = match record {
-            Record::Enqueue(seq, message) => {
-                self.live.insert(*seq, id(message));
-                *seq
-            }
-            Record::Settle(range) => {
-                self.live
-                    .retain(|seq, _| *seq < range.first || *seq > range.last);
-                range.last
-            }
-            Record::Requeue(range, count) => {
-                for seq in range.first.0..=range.last.0 {
-                    self.returns.insert(Seq(seq), *count);
-                }
-                range.last
-            }
-            Record::Lease(up_to) => {
-                self.leases.insert(up_to.level(), *up_to);
-                return;
-            }
-        };
-        let next = self.next.entry(highest.level()).or_insert(0);
-        *next = (*next).max(highest.position() + 1);
-    }
-
-    fn covers(&self, seq: Seq) -> bool {
-        self.leases
-            .get(&seq.level())
-            .is_some_and(|lease| seq <= *lease)
-    }
-}
+use crate::model::{ConsumerKey, Now, Seq, SeqRange, Settlement, Stored};
+use crate::queue::{Admission, BlockEntry, Effect, Get, LoadFailure, QueueState, Settings};
 
 pub(super) struct World {
     pub(super) settings: Settings,
-    block_bits: u32,
+    pub(super) block_bits: u32,
     pub(super) queue: QueueState<ConsumerKey>,
     pub(super) reference: Reference,
-    log: Vec<Record>,
-    written: usize,
-    checkpoint: usize,
+    pub(super) log: Vec<Record>,
+    pub(super) written: usize,
+    pub(super) checkpoint: usize,
     /// The log up to `written`, and up to `checkpoint`.
-    disk: Disk,
-    index: Disk,
+    pub(super) disk: Disk,
+    pub(super) index: Disk,
     /// Recorded messages that went out.
-    delivered: BTreeSet<Seq>,
-    must_settle: BTreeSet<Seq>,
-    bodies: Vec<(Seq, Stored)>,
-    blocks: Vec<Seq>,
-    next_id: u32,
-    next_key: u64,
-    stopping: bool,
+    pub(super) delivered: BTreeSet<Seq>,
+    pub(super) must_settle: BTreeSet<Seq>,
+    pub(super) bodies: Vec<(Seq, Stored)>,
+    pub(super) blocks: Vec<Seq>,
+    pub(super) next_id: u32,
+    pub(super) next_key: u64,
+    pub(super) stopping: bool,
     pub(super) now: Now,
-}
-
-struct Checker<'a> {
-    reference: &'a mut Reference,
-    delivered: &'a mut BTreeSet<Seq>,
-    must_settle: &'a mut BTreeSet<Seq>,
-}
-
-impl Checker<'_> {
-    /// The delivery must be exactly what the reference says comes next.
-    fn accept(&mut self, key: Option<ConsumerKey>, no_ack: bool, delivery: &Delivery) {
-        let expected = self
-            .reference
-            .deliver(key, no_ack)
-            .expect("nothing is ready");
-        let actual = Entry {
-            seq: delivery.seq,
-            id: id(&delivery.message),
-            recorded: expected.recorded,
-            redelivered: delivery.redelivered,
-            returns: expected.returns,
-        };
-        assert_eq!(actual, expected, "the wrong message, or the wrong flag");
-        if expected.recorded {
-            self.delivered.insert(expected.seq);
-            if no_ack {
-                self.must_settle.insert(expected.seq);
-            }
-        }
-    }
-}
-
-impl Sink<ConsumerKey> for Checker<'_> {
-    fn offer(&mut self, consumer: &ConsumerKey, delivery: Delivery) -> Result<(), Delivery> {
-        assert_eq!(self.reference.candidate(), Some(*consumer), "whose turn");
-        let member = self.reference.member(*consumer).expect("it is there");
-        if member.room == 0 {
-            member.blocked = true;
-            self.reference.review(*consumer);
-            return Err(delivery);
-        }
-        let no_ack = member.no_ack;
-        self.accept(Some(*consumer), no_ack, &delivery);
-        Ok(())
-    }
 }
 
 impl World {
@@ -425,7 +327,15 @@ impl World {
         self.log.truncate(self.written);
         let newer = self.written - self.checkpoint;
         self.advance_checkpoint(self.checkpoint + newer * usize::from(checkpoint) / 255);
-        let recovered = self.recovered();
+        let recovered = Recovery {
+            settings: self.settings,
+            block_bits: self.block_bits,
+            disk: &self.disk,
+            index: &self.index,
+            since: &self.log[self.checkpoint..],
+            settled_left_out: checkpoint.is_multiple_of(2),
+        }
+        .recovered();
         self.queue =
             QueueState::with_block_bits(self.settings, self.block_bits).with_recovered(recovered);
         self.bodies.clear();
@@ -481,30 +391,6 @@ impl World {
         assert_eq!((left, counts.resident_bytes), ((0, 0, 0, 0), 0));
     }
 
-    /// Compares what can be compared at any time.
-    pub(super) fn check(&self) {
-        self.queue.assert_consistent();
-        let counts = self.queue.counts();
-        let bytes = |id: u32| 4 + u64::from(id % 5);
-        let ready = self.reference.ready.values();
-        let unacked = self.reference.unacked.values();
-        assert_eq!(counts.ready, self.reference.ready.len() as u64);
-        assert_eq!(counts.unacked, self.reference.unacked.len() as u64);
-        assert_eq!(
-            counts.ready_bytes,
-            ready.map(|entry| bytes(entry.id)).sum::<u64>()
-        );
-        let unacked_bytes: u64 = unacked.map(|(entry, _)| bytes(entry.id)).sum();
-        assert_eq!(counts.unacked_bytes, unacked_bytes);
-        assert_eq!(counts.consumers, self.reference.members.len());
-    }
-
-    fn waits_for_something(&self) -> bool {
-        let lease = |record: &Record| matches!(record, Record::Lease(_));
-        let lease_is_under_way = self.log[self.written..].iter().any(lease);
-        lease_is_under_way || !self.bodies.is_empty() || !self.blocks.is_empty()
-    }
-
     /// Does what the queue wants, and compares what it settles with what it had to.
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let mut settled = BTreeSet::new();
@@ -553,36 +439,6 @@ impl World {
         assert_eq!(settled, std::mem::take(&mut self.must_settle), "settled");
     }
 
-    /// However much of the log survives, what was delivered and is still there is covered.
-    fn assert_a_crash_would_flag_what_was_delivered(&self) {
-        let mut leases = Disk {
-            leases: self.disk.leases.clone(),
-            ..Disk::default()
-        };
-        let live = |seq: &&Seq| self.disk.live.contains_key(seq);
-        let mut delivered: BTreeSet<Seq> = self.delivered.iter().filter(live).copied().collect();
-        let check = |delivered: &BTreeSet<Seq>, leases: &Disk| {
-            for seq in delivered {
-                assert!(leases.covers(*seq), "{seq:?} would come back unflagged");
-            }
-        };
-        check(&delivered, &leases);
-        for record in &self.log[self.written..] {
-            match record {
-                Record::Enqueue(seq, _) if self.delivered.contains(seq) => {
-                    delivered.insert(*seq);
-                }
-                Record::Settle(range) => {
-                    delivered.retain(|seq| *seq < range.first || *seq > range.last);
-                    continue;
-                }
-                Record::Lease(_) => leases.apply(record),
-                Record::Enqueue(..) | Record::Requeue(..) => continue,
-            }
-            check(&delivered, &leases);
-        }
-    }
-
     /// Writes without anybody learning of it.
     fn write_silently(&mut self, part: u8) {
         let waiting = self.log.len() - self.written;
@@ -598,69 +454,5 @@ impl World {
             self.index.apply(record);
         }
         self.checkpoint = to;
-    }
-
-    fn recovered(&self) -> Recovered {
-        let mut recovered = Recovered {
-            ready_count: self.disk.live.len() as u64,
-            ready_bytes: self
-                .disk
-                .live
-                .values()
-                .map(|id| 4 + u64::from(id % 5))
-                .sum(),
-            ..Recovered::default()
-        };
-        for (seq, count) in &self.disk.returns {
-            if self.disk.live.contains_key(seq) {
-                recovered.delivery_counts.push((*seq, *count));
-            }
-        }
-        for level in 0..=u8::try_from(self.settings.levels - 1).expect("few levels") {
-            recovered.levels.push(self.recovered_level(level));
-        }
-        recovered
-    }
-
-    fn recovered_level(&self, level: u8) -> RecoveredLevel {
-        let of_level = |seq: &Seq| seq.level() == level;
-        let mut found = RecoveredLevel {
-            next_position: self.disk.next.get(&level).copied().unwrap_or(0),
-            lease: self.disk.leases.get(&level).copied(),
-            ..RecoveredLevel::default()
-        };
-        for seq in self.index.live.keys().filter(|seq| of_level(seq)) {
-            let block = seq.position() >> self.block_bits;
-            match found.blocks.last_mut() {
-                Some(range) if *range.end() == block => {}
-                Some(range) if *range.end() + 1 == block => *range = *range.start()..=block,
-                Some(_) | None => found.blocks.push(block..=block),
-            }
-        }
-        for record in &self.log[self.checkpoint..self.written] {
-            match record {
-                Record::Enqueue(seq, message) if of_level(seq) => {
-                    found.entries.push(block_entry(*seq, id(message)));
-                }
-                Record::Settle(range) if of_level(&range.first) => {
-                    found.settled_since.push(*range);
-                }
-                Record::Enqueue(..)
-                | Record::Settle(_)
-                | Record::Requeue(..)
-                | Record::Lease(_) => {}
-            }
-        }
-        found
-    }
-}
-
-fn block_entry(seq: Seq, id: u32) -> BlockEntry {
-    BlockEntry {
-        seq,
-        location: stored(id),
-        bytes: 4 + id % 5,
-        deadline_ms: 0,
-        redelivered: false,
     }
 }

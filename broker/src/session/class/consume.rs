@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::super::channel::Channel;
 use super::super::core::Session;
-use crate::engine::{ConsumeRefusal, Consumer, ConsumerLink, REPLY_QUEUE, ReplyConsumer, random};
+use crate::engine::{
+    ConsumeRefusal, Consumer, ConsumerLink, REPLY_QUEUE, ReplyConsumer, random_text,
+};
 use crate::model::{AmqpError, ConsumerArguments, ConsumerTag, QueueType, ReplyCode};
 use crate::wire::method::basic;
 
@@ -153,7 +152,7 @@ impl Session {
 /// The tag that the client chose, or one that nobody has.
 fn consumer_tag(consume: &basic::Consume<'_>) -> String {
     match consume.consumer_tag {
-        "" => format!("amq.ctag-{}", URL_SAFE_NO_PAD.encode(random::<16>())),
+        "" => format!("amq.ctag-{}", random_text()),
         tag => tag.to_owned(),
     }
 }

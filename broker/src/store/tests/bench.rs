@@ -200,10 +200,11 @@ impl Bench {
                     held.insert(entry.seq, entry);
                 }
             }
+            // As the queue does it: what is settled is settled, wherever it comes from.
+            held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
             for range in &level.settled_since {
                 held.retain(|seq, _| *seq < range.first || *seq > range.last);
             }
-            held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
             all.extend(held.into_values());
         }
         assert_eq!(

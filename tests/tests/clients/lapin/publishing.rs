@@ -1,13 +1,11 @@
 //! lapin: publishing and its confirms.
 
 use anyhow::{Context as _, ensure};
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 
-use super::{
-    body, closed, connected, filled_queue, get, publish, queue_on, refused, table, take_all,
-};
+use super::{body, closed, connected, filled_queue, get, queue_on, refused, table, take_all};
 use crate::native::{Stage, Verb, fresh, verbs};
 
 pub(super) const VERBS: &[Verb] = verbs![
@@ -102,41 +100,37 @@ async fn publish_a_body_of_many_frames(stage: Stage) -> anyhow::Result<()> {
 async fn publish_to_a_missing_exchange(stage: Stage) -> anyhow::Result<()> {
     let connection = connected(&stage).await?;
     let channel = connection.create_channel().await?;
-    publish(&channel, &fresh("missing"), "key", "lost").await?;
-    let options = QueueDeclareOptions::exclusive();
-    refused(
-        404,
-        channel
-            .queue_declare("".into(), options, FieldTable::default())
-            .await,
-    )?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    let (to, options) = (fresh("missing").into(), BasicPublishOptions::default());
+    let properties = BasicProperties::default();
+    let sent = channel
+        .basic_publish(to, "key".into(), options, b"lost", properties)
+        .await?;
+    refused(404, sent.await)?;
     closed(connection).await
 }
 
 async fn publish_immediate_is_refused(stage: Stage) -> anyhow::Result<()> {
     let connection = connected(&stage).await?;
     let channel = connection.create_channel().await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
     let options = BasicPublishOptions {
         immediate: true,
         ..Default::default()
     };
     let properties = BasicProperties::default();
-    channel
-        .basic_publish(
-            "".into(),
-            "key".into(),
-            options,
-            b"now or never",
-            properties,
-        )
-        .await?;
-    let options = QueueDeclareOptions::exclusive();
-    refused(
-        540,
-        channel
-            .queue_declare("".into(), options, FieldTable::default())
-            .await,
-    )
+    let sent = channel.basic_publish(
+        "".into(),
+        "key".into(),
+        options,
+        b"now or never",
+        properties,
+    );
+    refused(540, sent.await?.await)
 }
 
 async fn confirms_of_routed_and_unroutable_messages(stage: Stage) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! lapin: settling messages, one and many; transactions.
 
 use anyhow::{Context as _, ensure};
+use futures_util::StreamExt as _;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicRecoverAsyncOptions,
     BasicRecoverOptions, BasicRejectOptions, QueueBindOptions, QueueDeclareOptions,
@@ -144,14 +145,13 @@ async fn recover_and_recover_async(stage: Stage) -> anyhow::Result<()> {
 async fn ack_of_an_unknown_tag(stage: Stage) -> anyhow::Result<()> {
     let connection = connected(&stage).await?;
     let channel = connection.create_channel().await?;
+    let queue = queue_on(&channel, FieldTable::default()).await?;
+    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut consumer = channel
+        .basic_consume(queue, "".into(), options, arguments)
+        .await?;
     channel.basic_ack(99, BasicAckOptions::default()).await?;
-    let options = QueueDeclareOptions::exclusive();
-    refused(
-        406,
-        channel
-            .queue_declare("".into(), options, FieldTable::default())
-            .await,
-    )?;
+    refused(406, consumer.next().await.context("the consumer ended")?)?;
     closed(connection).await
 }
 

@@ -1,0 +1,137 @@
+//! One turn of a queue: what a change leads to, collected while the queue is locked.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::outbox::{BurstSink, ConsumerLink, Handover};
+use crate::model::{Message, Now, Operation, QueueId};
+use crate::queue::{Admission, Effect, QueueState};
+use crate::store::Ticket;
+
+/// A queue's state, with the engine's handle for consumers.
+pub(super) type State = QueueState<Arc<ConsumerLink>>;
+
+/// One turn's outcome while the queue is locked.
+pub(super) struct Turn<'a> {
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) now: Now,
+    pub(super) effects: Vec<Effect>,
+    operations: Vec<Operation>,
+    later: Vec<Effect>,
+    sink: BurstSink,
+    queue: QueueId,
+    /// Set when the disk did not answer: asking again at once would ask for ever.
+    pub(super) holds: bool,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(engine: &'a Arc<Engine>, queue: QueueId) -> Self {
+        Self {
+            engine,
+            now: engine.now(),
+            effects: Vec::new(),
+            operations: Vec::new(),
+            later: Vec::new(),
+            sink: BurstSink::default(),
+            queue,
+            holds: false,
+        }
+    }
+
+    /// Adds a message to the queue. A lease that the arrival asks for is handed over before the
+    /// arrival's own record: that is what lets the message be delivered without waiting.
+    pub(super) fn enqueue(&mut self, state: &mut State, message: Message) {
+        let recordable = message.is_persistent().then(|| message.clone());
+        let Admission::Accepted { seq, record } =
+            state.enqueue(self.now, message, &mut self.effects);
+        if !self.effects.is_empty() {
+            self.absorb();
+        }
+        if let Some(message) = recordable.filter(|_| record) {
+            let queue = self.queue;
+            self.operations.push(Operation::Enqueue {
+                message,
+                queue,
+                seq,
+                deadline_ms: 0,
+            });
+        }
+    }
+
+    pub(super) fn dispatch(&mut self, state: &mut State) {
+        if self.holds {
+            return;
+        }
+        state.dispatch(self.now, &mut self.sink, &mut self.effects);
+        self.absorb();
+    }
+
+    /// Turns effects into records, and keeps the rest for after the unlock.
+    pub(super) fn absorb(&mut self) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Settled(ranges) => {
+                    self.operations.push(Operation::Settle {
+                        queue: self.queue,
+                        ranges,
+                    });
+                }
+                Effect::Requeued {
+                    ranges,
+                    delivery_count,
+                } => self.operations.push(Operation::Requeue {
+                    queue: self.queue,
+                    ranges,
+                    delivery_count,
+                }),
+                Effect::ExtendLease { up_to } => {
+                    self.operations.push(Operation::Delivered {
+                        queue: self.queue,
+                        up_to,
+                    });
+                    self.later.push(Effect::ExtendLease { up_to });
+                }
+                Effect::SettledBlocks(range) => {
+                    let ranges = vec![range];
+                    self.operations.push(Operation::Settle {
+                        queue: self.queue,
+                        ranges,
+                    });
+                }
+                Effect::LoadBlock { .. }
+                | Effect::LoadBodies(_)
+                | Effect::Damaged { .. }
+                | Effect::Missing { .. } => self.later.push(effect),
+            }
+        }
+    }
+
+    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.operations)
+    }
+
+    /// Hands records to the store and deliveries to the outboxes; the queue is still locked.
+    pub(super) fn hand_over(mut self) -> Aftermath {
+        let ticket = self.engine.submit(&mut self.operations);
+        Aftermath {
+            ticket,
+            later: self.later,
+            handover: self.sink.finish(),
+        }
+    }
+}
+
+/// What is left of a turn once the queue is unlocked.
+pub(super) struct Aftermath {
+    pub(super) ticket: Ticket,
+    pub(super) later: Vec<Effect>,
+    pub(super) handover: Handover,
+}
+
+impl Aftermath {
+    /// The same, with records that were handed over before.
+    pub(super) fn covering(mut self, ticket: Ticket) -> Self {
+        self.ticket = self.ticket.max(ticket);
+        self
+    }
+}

@@ -1,0 +1,64 @@
+//! What must hold in the world at any time.
+
+use std::collections::BTreeSet;
+
+use super::disk::{Disk, Record};
+use super::world::World;
+use crate::model::Seq;
+
+impl World {
+    /// Compares what can be compared at any time.
+    pub(super) fn check(&self) {
+        self.queue.assert_consistent();
+        let counts = self.queue.counts();
+        let bytes = |id: u32| 4 + u64::from(id % 5);
+        let ready = self.reference.ready.values();
+        let unacked = self.reference.unacked.values();
+        assert_eq!(counts.ready, self.reference.ready.len() as u64);
+        assert_eq!(counts.unacked, self.reference.unacked.len() as u64);
+        assert_eq!(
+            counts.ready_bytes,
+            ready.map(|entry| bytes(entry.id)).sum::<u64>()
+        );
+        let unacked_bytes: u64 = unacked.map(|(entry, _)| bytes(entry.id)).sum();
+        assert_eq!(counts.unacked_bytes, unacked_bytes);
+        assert_eq!(counts.consumers, self.reference.members.len());
+    }
+
+    /// Whether an answer is still to come that could let a message out.
+    pub(super) fn waits_for_something(&self) -> bool {
+        let lease = |record: &Record| matches!(record, Record::Lease(_));
+        let lease_is_under_way = self.log[self.written..].iter().any(lease);
+        lease_is_under_way || !self.bodies.is_empty() || !self.blocks.is_empty()
+    }
+
+    /// However much of the log survives, what was delivered and is still there is covered.
+    pub(super) fn assert_a_crash_would_flag_what_was_delivered(&self) {
+        let mut leases = Disk {
+            leases: self.disk.leases.clone(),
+            ..Disk::default()
+        };
+        let live = |seq: &&Seq| self.disk.live.contains_key(seq);
+        let mut delivered: BTreeSet<Seq> = self.delivered.iter().filter(live).copied().collect();
+        let check = |delivered: &BTreeSet<Seq>, leases: &Disk| {
+            for seq in delivered {
+                assert!(leases.covers(*seq), "{seq:?} would come back unflagged");
+            }
+        };
+        check(&delivered, &leases);
+        for record in &self.log[self.written..] {
+            match record {
+                Record::Enqueue(seq, _) if self.delivered.contains(seq) => {
+                    delivered.insert(*seq);
+                }
+                Record::Settle(range) => {
+                    delivered.retain(|seq| *seq < range.first || *seq > range.last);
+                    continue;
+                }
+                Record::Lease(_) => leases.apply(record),
+                Record::Enqueue(..) | Record::Requeue(..) => continue,
+            }
+            check(&delivered, &leases);
+        }
+    }
+}
