@@ -46,16 +46,21 @@ impl Shown {
             let bar = self.bar.get_or_insert_with(|| bar(total));
             bar.set_length(total);
             bar.set_position(done);
-            if done >= total {
-                bar.finish_and_clear();
-            }
         } else if self
             .last_line
             .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
-            || done >= total
         {
             self.last_line = Some(Instant::now());
             tracing::info!(percent = percent(done, total), "recovering");
+        }
+    }
+}
+
+impl Drop for Shown {
+    /// The recovery is over, however it went.
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

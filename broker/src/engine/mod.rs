@@ -5,6 +5,7 @@
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod backup;
 mod budget;
 mod clients;
 mod counters;
@@ -40,6 +41,7 @@ use crate::model::{
 use crate::queue::{QueueState, Settings as QueueSettings};
 use crate::store::Store;
 
+pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{Client, ClientFacts, Clients};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Management, Refusal};
-use crate::store::StoreError;
+use crate::engine::BackupError;
 
 /// What is to be copied, and where.
 #[derive(Debug, Deserialize)]
@@ -40,19 +40,17 @@ pub(super) async fn start(
     };
     let destination = order.destination.clone();
     let copied = Arc::clone(&management)
-        .blocking(move |management| management.engine.store().backup(&destination))
+        .blocking(move |management| management.engine.backup(&destination))
         .await?;
     match copied {
         Ok(()) => {
             tracing::info!(destination = %order.destination.display(), "the store is copied");
             Ok(Json(json!({ "destination": order.destination })))
         }
-        Err(error @ (StoreError::NotEmpty(_) | StoreError::NothingOnDisk)) => {
-            Err(Refusal::bad_request(error.to_string()))
-        }
-        Err(error) => {
-            tracing::error!(%error, "the store cannot be copied");
-            Err(Refusal::failed(error.to_string()))
+        Err(BackupError::Refused(reason)) => Err(Refusal::bad_request(reason)),
+        Err(BackupError::Failed(reason)) => {
+            tracing::error!(reason, "the store cannot be copied");
+            Err(Refusal::failed(reason))
         }
     }
 }
