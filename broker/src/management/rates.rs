@@ -85,6 +85,6 @@ mod tests {
         assert_eq!(rate(10, 100), 10.0);
         assert_eq!(rate(12, 220), 220.0 / 12.0, "not old enough to be kept");
         assert_eq!(rate(20, 100), 0.0, "against the sample at 10 s");
-        assert_eq!(rate(30, 50), -2.5, "against the same sample's successor");
+        assert_eq!(rate(30, 50), -5.0, "against the same sample's successor");
     }
 }

@@ -1,6 +1,6 @@
 //! What queues are told after opening: the catalog and the first delta, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Entity, EntityChange, QueueId, Seq, SeqRange};
 
@@ -88,14 +88,13 @@ impl Picture<'_> {
         held: &LevelCatalog,
         changed: &LevelDelta,
     ) {
-        let mut hidden = changed.settled.clone();
-        for entry in changed.blocks.values().flatten() {
-            // After an interrupted checkpoint the index may hold what the log gives again.
-            let position = entry.entry.seq.position();
-            hidden.insert(position, position);
-        }
-        self.hide(queue, level, held, &hidden);
-        let entries: Vec<_> = changed.live().map(|entry| entry.entry).collect();
+        // After an interrupted checkpoint the index may hold what the log gives again.
+        let known = self.known(queue, level, held, changed);
+        let entries: Vec<_> = changed
+            .live()
+            .map(|entry| entry.entry)
+            .filter(|entry| !known.contains(&entry.seq.position()))
+            .collect();
         queue.ready_count += entries.len() as u64;
         queue.ready_bytes += entries
             .iter()
@@ -121,22 +120,17 @@ impl Picture<'_> {
         });
     }
 
-    /// Takes what is hidden out of the numbers of the queue.
-    fn hide(
+    /// Takes what was settled since out of the queue's numbers; gives the positions of messages that
+    /// both the index and the delta hold.
+    fn known(
         &mut self,
         queue: &mut RecoveredQueue,
         level: u8,
         held: &LevelCatalog,
-        hidden: &RangeSet,
-    ) {
-        let mut touched = RangeSet::default();
-        for (first, last) in hidden.iter() {
-            let (first, last) = (first / BLOCK_POSITIONS, last / BLOCK_POSITIONS);
-            for (first, last) in held.blocks.within(first, last) {
-                touched.insert(first, last);
-            }
-        }
-        for number in touched.iter().flat_map(|(first, last)| first..=last) {
+        changed: &LevelDelta,
+    ) -> BTreeSet<u64> {
+        let mut known = BTreeSet::new();
+        for number in touched(&held.blocks, changed) {
             let read = self
                 .state
                 .map(|state| Block::read(state, queue.id, level, number));
@@ -153,14 +147,20 @@ impl Picture<'_> {
                     continue;
                 }
             };
+            let arrived = changed.blocks.get(&number).map_or(&[][..], Vec::as_slice);
+            let has_arrived = |seq| arrived.binary_search_by_key(&seq, |e| e.entry.seq).is_ok();
             for entry in block.live() {
-                if hidden.contains(entry.entry.seq.position()) {
+                let seq = entry.entry.seq;
+                if changed.settled.contains(seq.position()) {
                     queue.ready_count = queue.ready_count.saturating_sub(1);
                     let bytes = u64::from(entry.entry.bytes);
                     queue.ready_bytes = queue.ready_bytes.saturating_sub(bytes);
+                } else if has_arrived(seq) {
+                    known.insert(seq.position());
                 }
             }
         }
+        known
     }
 
     fn counts(&self, queue: &mut RecoveredQueue, level: u8, changed: &LevelDelta) {
@@ -179,8 +179,24 @@ impl Picture<'_> {
     }
 }
 
+<<<<<<< HEAD
 /// The settled places that lie in existing blocks. What the log gives again is not among them: the
 /// queue takes a place once, whoever names it.
+=======
+/// The existing blocks that a delta says something about.
+fn touched(blocks: &RangeSet, changed: &LevelDelta) -> BTreeSet<u64> {
+    let mut touched = BTreeSet::new();
+    for (first, last) in changed.settled.iter() {
+        let within = blocks.within(first / BLOCK_POSITIONS, last / BLOCK_POSITIONS);
+        touched.extend(within.flat_map(|(first, last)| first..=last));
+    }
+    let arrived = changed.blocks.keys().copied();
+    touched.extend(arrived.filter(|number| blocks.contains(*number)));
+    touched
+}
+
+/// The settled places that lie in existing blocks.
+>>>>>>> store
 fn settled_since(level: u8, blocks: &RangeSet, settled: &RangeSet) -> Vec<SeqRange> {
     let mut all = Vec::new();
     for (first, last) in blocks.iter() {

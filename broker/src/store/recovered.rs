@@ -42,8 +42,9 @@ pub struct DeliveryCount {
 
 /// One priority level of a recovered queue.
 ///
-/// Its messages are those of `blocks` (read with `load_block`) without those of `settled_since`,
-/// and then `entries`. The last block and the entries may interleave.
+/// Its messages are those of `blocks` (read with `load_block`) without those of `settled_since`, and
+/// `entries`. No place is in two of these three, but blocks and entries may interleave, and once a
+/// checkpoint was taken a block holds the entries that belong to it as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveredLevel {
     /// The level.

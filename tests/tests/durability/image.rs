@@ -220,6 +220,20 @@ fn look_at_queue(store: &dyn Store, queue: &RecoveredQueue, found: &mut Found) {
         held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
         for range in &level.settled_since {
             held.retain(|seq, _| *seq < range.first || *seq > range.last);
+            // A queue may forget which of the two a place came from.
+            let settled = |entry: &&BlockEntry| (range.first..=range.last).contains(&entry.seq);
+            if let Some(entry) = level.entries.iter().find(settled) {
+                found
+                    .damage
+                    .push(format!("{:?} is settled and an entry", entry.seq));
+            }
+        }
+        for entry in &level.entries {
+            if held.insert(entry.seq, *entry).is_some() {
+                found
+                    .damage
+                    .push(format!("{:?} is in a block and an entry", entry.seq));
+            }
         }
         entries.extend(held);
     }
