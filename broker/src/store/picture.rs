@@ -179,10 +179,6 @@ impl Picture<'_> {
     }
 }
 
-<<<<<<< HEAD
-/// The settled places that lie in existing blocks. What the log gives again is not among them: the
-/// queue takes a place once, whoever names it.
-=======
 /// The existing blocks that a delta says something about.
 fn touched(blocks: &RangeSet, changed: &LevelDelta) -> BTreeSet<u64> {
     let mut touched = BTreeSet::new();
@@ -196,7 +192,6 @@ fn touched(blocks: &RangeSet, changed: &LevelDelta) -> BTreeSet<u64> {
 }
 
 /// The settled places that lie in existing blocks.
->>>>>>> store
 fn settled_since(level: u8, blocks: &RangeSet, settled: &RangeSet) -> Vec<SeqRange> {
     let mut all = Vec::new();
     for (first, last) in blocks.iter() {
