@@ -217,7 +217,6 @@ fn look_at_queue(store: &dyn Store, queue: &RecoveredQueue, found: &mut Found) {
                 Err(error) => found.damage.push(error),
             }
         }
-        held.extend(level.entries.iter().map(|entry| (entry.seq, *entry)));
         for range in &level.settled_since {
             held.retain(|seq, _| *seq < range.first || *seq > range.last);
             // A queue may forget which of the two a place came from.
