@@ -41,6 +41,7 @@ use crate::model::{
 use crate::queue::{QueueState, Settings as QueueSettings};
 use crate::store::Store;
 
+#[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{Client, ClientFacts, Clients};
 pub(crate) use self::counters::Counters;
