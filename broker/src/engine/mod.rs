@@ -35,10 +35,10 @@ use parking_lot::{Mutex, RwLock};
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
-    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueVariant,
+    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueType, QueueVariant,
     VirtualHostName,
 };
-use crate::queue::{QueueState, Settings as QueueSettings};
+use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
@@ -189,7 +189,19 @@ fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
         levels: u16::from(highest) + 1,
         recorded,
         counts_deliveries: false,
+        sharing: sharing(arguments),
     }
+}
+
+/// Who of a queue's consumers gets messages (spec 5.3.7).
+const fn sharing(arguments: &QueueArguments) -> Sharing {
+    if !arguments.single_active_consumer {
+        return Sharing::Competing;
+    }
+    Sharing::SingleActive(match arguments.queue_type() {
+        QueueType::Classic => Takeover::WhenGone,
+        QueueType::Quorum => Takeover::ByPriority,
+    })
 }
 
 /// Text that nobody can guess: 128 bits in 22 letters, digits, `-` and `_`.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::consumers::{Cancelled, ConsumeRefusal, Consumer, Consumers};
+use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
 use super::effect::{Admission, Effect};
 use super::lease;
 use super::level::Level;
 use super::mask::Mask;
+use super::succession::Sharing;
 use super::tally::{Counts, Tally};
 use crate::model::{ConsumerKey, Message, Now, Seq};
 
@@ -20,6 +21,8 @@ pub struct Settings {
     pub recorded: bool,
     /// Messages that come back carry how often they did.
     pub counts_deliveries: bool,
+    /// Who of its consumers gets messages.
+    pub sharing: Sharing,
 }
 
 /// One queue: its messages in order, who has them in hand, and who wants the next.
@@ -54,7 +57,7 @@ impl<C> QueueState<C> {
                 .map(|number| Level::new(number, block_bits))
                 .collect(),
             occupied: Mask::default(),
-            consumers: Consumers::new(),
+            consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
             delivery_counts: HashMap::default(),
             last_delivery_ms: 0,
@@ -114,7 +117,7 @@ impl<C> QueueState<C> {
     }
 
     /// The consumers, in no particular order.
-    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
         self.consumers.iter()
     }
 

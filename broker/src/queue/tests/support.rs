@@ -6,7 +6,8 @@ use leveret_log::{Location, Lsn, SegmentId};
 
 use crate::model::{ConsumerKey, Message, MessageParts, Now, Seq, Settlement, Stored};
 use crate::queue::{
-    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sink,
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sharing,
+    Sink,
 };
 
 /// A message that knows its number.
@@ -52,12 +53,14 @@ pub(super) const DURABLE: Settings = Settings {
     levels: 1,
     recorded: true,
     counts_deliveries: false,
+    sharing: Sharing::Competing,
 };
 
 pub(super) const TRANSIENT: Settings = Settings {
     levels: 1,
     recorded: false,
     counts_deliveries: false,
+    sharing: Sharing::Competing,
 };
 
 pub(super) fn consumer(key: u64) -> Consumer<ConsumerKey> {

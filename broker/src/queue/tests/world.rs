@@ -38,7 +38,7 @@ impl World {
             settings,
             block_bits,
             queue: QueueState::with_block_bits(settings, block_bits),
-            reference: Reference::default(),
+            reference: Reference::new(settings.sharing),
             log: Vec::new(),
             written: 0,
             checkpoint: 0,
@@ -340,7 +340,7 @@ impl World {
             QueueState::with_block_bits(self.settings, self.block_bits).with_recovered(recovered);
         self.bodies.clear();
         self.blocks.clear();
-        self.reference = Reference::default();
+        self.reference = Reference::new(self.settings.sharing);
         let disk = &self.disk;
         self.delivered.retain(|seq| disk.live.contains_key(seq));
         for (&seq, &number) in &disk.live {
@@ -359,6 +359,10 @@ impl World {
 
     /// Everything that is ready comes out, once nothing stands in the way.
     pub(super) fn drain(&mut self) {
+        // Whoever else is active may be unable to take anything.
+        while let Some(key) = self.pick(0) {
+            self.cancel(key);
+        }
         self.consume(Member {
             key: ConsumerKey(0),
             priority: 0,
