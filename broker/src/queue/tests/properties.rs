@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::reference::Member;
+use super::support::counting;
 use super::world::World;
-use crate::model::{ConsumerKey, Seq, Settlement};
+use crate::model::{ConsumerKey, QueueTerms, Seq, Settlement};
 use crate::queue::{LoadFailure, Settings};
 
 #[derive(Clone, Debug)]
@@ -94,17 +95,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn settings() -> impl Strategy<Value = (Settings, u32)> {
+fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
     let levels = prop_oneof![2 => Just(1_u16), 1 => Just(3_u16)];
     let block_bits = prop_oneof![2 => Just(2_u32), 2 => Just(4_u32), 1 => Just(9_u32)];
     (levels, prop::bool::weighted(0.9), any::<bool>(), block_bits).prop_map(
         |(levels, recorded, counts_deliveries, block_bits)| {
-            let settings = Settings {
-                levels,
-                recorded,
-                counts_deliveries,
+            let settings = Settings { levels, recorded };
+            let terms = if counts_deliveries {
+                counting()
+            } else {
+                QueueTerms::default()
             };
-            (settings, block_bits)
+            (settings, terms, block_bits)
         },
     )
 }
@@ -180,10 +182,10 @@ proptest! {
 
     #[test]
     fn every_history_agrees_with_the_reference(
-        (settings, block_bits) in settings(),
+        (settings, terms, block_bits) in settings(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut world = World::new(settings, block_bits);
+        let mut world = World::new(settings, terms, block_bits);
         for step in &steps {
             take(&mut world, step);
             world.check();
