@@ -260,8 +260,13 @@ impl Queue {
     }
 
     /// A lease is on disk: what it covers may be delivered.
-    pub(super) fn lease_written(self: &Arc<Self>, engine: &Arc<Engine>, up_to: Seq) {
-        self.turn(engine, |state, _| state.lease_written(up_to.level(), up_to));
+    pub(super) fn lease_written(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        up_to: Seq,
+        generation: u32,
+    ) {
+        self.turn(engine, |state, _| state.lease_written(up_to, generation));
         self.loaded.notify_waiters();
     }
 
@@ -410,7 +415,9 @@ impl Queue {
 
     fn run(self: &Arc<Self>, engine: &Arc<Engine>, effect: Effect, ticket: Ticket) {
         match effect {
-            Effect::ExtendLease { up_to } => engine.await_lease(self, ticket, up_to),
+            Effect::ExtendLease { up_to, generation } => {
+                engine.await_lease(self, ticket, up_to, generation);
+            }
             Effect::LoadBlock { level, first } => self.load_block(engine, level, first),
             Effect::LoadBodies(places) => self.load_bodies(engine, places),
             Effect::Damaged { ranges } => tracing::error!(

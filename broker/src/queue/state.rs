@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::consumers::{Cancelled, ConsumeRefusal, Consumer, Consumers};
 use super::effect::{Admission, Effect};
-use super::lease;
+use super::lease::{self, LeaseRecord};
 use super::level::Level;
 use super::mask::Mask;
 use super::tally::{Counts, Tally};
@@ -35,6 +35,8 @@ pub struct QueueState<C> {
     pub(super) tally: Tally,
     pub(super) delivery_counts: HashMap<Seq, u32, ahash::RandomState>,
     pub(super) last_delivery_ms: u64,
+    /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
+    pub(super) awaited: bool,
     /// When [`Self::tick`] has something to do.
     pub(super) deadline_ms: Option<u64>,
 }
@@ -59,6 +61,7 @@ impl<C> QueueState<C> {
             tally: Tally::default(),
             delivery_counts: HashMap::default(),
             last_delivery_ms: 0,
+            awaited: false,
             deadline_ms: None,
         }
     }
@@ -104,12 +107,12 @@ impl<C> QueueState<C> {
         let index = usize::from(message.parts().priority).min(self.levels.len() - 1);
         let level = &mut self.levels[index];
         if record && self.consumers.any_can_take() {
-            let bound =
+            let record =
                 level
                     .lease
                     .extend_for_arrival(now.monotonic_ms, level.next, level.backlog());
-            if let Some(bound) = bound {
-                effects.push(Effect::extend_lease(level.number, bound));
+            if let Some(record) = record {
+                effects.push(Effect::extend_lease(level.number, record));
                 let pause_ends = now.monotonic_ms + lease::PAUSE_MS;
                 self.deadline_ms.get_or_insert(pause_ends);
             }
@@ -178,10 +181,14 @@ impl<C> QueueState<C> {
         self.deadline_ms
     }
 
-    /// The lease `up_to`, and every earlier one of its level, is on disk.
-    pub fn lease_written(&mut self, level: u8, up_to: Seq) {
-        if let Some(level) = self.levels.get_mut(usize::from(level)) {
-            level.lease.written(up_to.position() + 1);
+    /// The lease that an [`Effect::ExtendLease`] asked for is on disk, and so is every earlier one
+    /// of its level. These reports may come in any order.
+    pub fn lease_written(&mut self, up_to: Seq, generation: u32) {
+        if let Some(level) = self.levels.get_mut(usize::from(up_to.level())) {
+            level.lease.written(LeaseRecord {
+                bound: up_to.position() + 1,
+                generation,
+            });
         }
     }
 
@@ -198,8 +205,8 @@ impl<C> QueueState<C> {
         }
         let mut waits = false;
         for level in &mut self.levels {
-            if let Some(bound) = level.lease.tighten() {
-                effects.push(Effect::extend_lease(level.number, bound));
+            if let Some(record) = level.lease.tighten() {
+                effects.push(Effect::extend_lease(level.number, record));
             }
             waits |= level.lease.is_loose();
             level.shrink();
@@ -212,8 +219,8 @@ impl<C> QueueState<C> {
     /// that were not delivered before stay where they are.
     pub fn tighten(&mut self, effects: &mut Vec<Effect>) {
         for level in &mut self.levels {
-            if let Some(bound) = level.lease.seal() {
-                effects.push(Effect::extend_lease(level.number, bound));
+            if let Some(record) = level.lease.seal() {
+                effects.push(Effect::extend_lease(level.number, record));
             }
         }
         self.deadline_ms = None;

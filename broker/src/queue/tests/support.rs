@@ -177,8 +177,8 @@ impl Bench {
     /// Reports every lease that is wanted as written, and forgets the other effects.
     pub(super) fn write_leases(&mut self) {
         for effect in self.take_effects() {
-            if let Effect::ExtendLease { up_to } = effect {
-                self.queue.lease_written(up_to.level(), up_to);
+            if let Effect::ExtendLease { up_to, generation } = effect {
+                self.queue.lease_written(up_to, generation);
             }
         }
     }
@@ -188,8 +188,8 @@ impl Bench {
         let mut served = Served::default();
         for effect in self.take_effects() {
             match effect {
-                Effect::ExtendLease { up_to } => {
-                    self.queue.lease_written(up_to.level(), up_to);
+                Effect::ExtendLease { up_to, generation } => {
+                    self.queue.lease_written(up_to, generation);
                 }
                 Effect::LoadBodies(wanted) => {
                     let ids = wanted.iter().map(|(_, stored)| stored.location.offset);

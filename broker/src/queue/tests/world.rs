@@ -233,7 +233,7 @@ impl World {
             self.disk.apply(&self.log[index]);
             match &self.log[index] {
                 Record::Enqueue(_, message) => message.set_stored(stored(id(message))),
-                Record::Lease(up_to) => self.queue.lease_written(up_to.level(), *up_to),
+                Record::Lease(up_to, generation) => self.queue.lease_written(*up_to, *generation),
                 Record::Settle(_) | Record::Requeue(..) => {}
             }
         }
@@ -421,7 +421,9 @@ impl World {
                         .map(|range| Record::Requeue(range, delivery_count));
                     self.log.extend(records);
                 }
-                Effect::ExtendLease { up_to } => self.log.push(Record::Lease(up_to)),
+                Effect::ExtendLease { up_to, generation } => {
+                    self.log.push(Record::Lease(up_to, generation));
+                }
                 Effect::LoadBlock { level, first } => {
                     assert_eq!(level, first.level());
                     assert!(!self.blocks.contains(&first), "asked for twice");
