@@ -35,8 +35,8 @@ use parking_lot::{Mutex, RwLock};
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
-    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueType, QueueVariant,
-    VirtualHostName,
+    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
+    QueueVariant, VirtualHostName,
 };
 use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
@@ -170,7 +170,8 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded));
+        let state = QueueState::new(queue_settings(&arguments, recorded))
+            .on_terms(QueueTerms::of(&arguments));
         Arc::new(Queue::new(id, definition, arguments, owner, state))
     }
 }
@@ -188,7 +189,6 @@ fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
     QueueSettings {
         levels: u16::from(highest) + 1,
         recorded,
-        counts_deliveries: false,
         sharing: sharing(arguments),
     }
 }

@@ -16,8 +16,8 @@ use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
-    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, Seq, SeqRange,
-    Settlement, Stored,
+    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
+    SeqRange, Settlement, Stored,
 };
 use crate::queue::{
     Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
@@ -178,12 +178,12 @@ impl Queue {
         self.turn(engine, |state, turn| {
             let mut refused = Vec::new();
             for (message, origin) in messages {
-                if self.refuses(state, &message) {
+                if state.refuses(&message) {
                     refused.push(origin);
                 } else {
                     turn.enqueue(state, message);
                     // What a consumer can take at once does not count towards the length.
-                    if self.is_bounded() {
+                    if state.terms().overflow != Overflow::DropHead {
                         turn.dispatch(state);
                     }
                 }
@@ -193,26 +193,16 @@ impl Queue {
         .unwrap_or_default()
     }
 
-    fn is_bounded(&self) -> bool {
-        matches!(
-            self.arguments.overflow,
-            Some(Overflow::RejectPublish | Overflow::RejectPublishDeadLetter)
-        )
+    /// What holds for the queue now.
+    #[allow(dead_code, reason = "policies are to show it")]
+    pub(crate) fn terms(&self) -> Arc<QueueTerms> {
+        Arc::clone(self.guarded.lock().state.terms())
     }
 
-    /// Whether one more message would be too many for a queue that refuses the newest (spec 7.3.2).
-    pub(super) fn refuses(&self, state: &State, message: &Message) -> bool {
-        if !self.is_bounded() {
-            return false;
-        }
-        let counts = state.counts();
-        let (length, bytes) = (
-            counts.ready + 1,
-            counts.ready_bytes + message.body().len() as u64,
-        );
-        let exceeds = |value: u64, max: Option<u64>| max.is_some_and(|max| value > max);
-        exceeds(length, self.arguments.max_length)
-            || exceeds(bytes, self.arguments.max_length_bytes)
+    /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
+    #[allow(dead_code, reason = "policies are to set it")]
+    pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
+        self.turn(engine, |state, _| state.set_terms(terms));
     }
 
     /// Settles deliveries.
@@ -396,7 +386,6 @@ impl Queue {
         guarded.state = State::new(Settings {
             levels: 1,
             recorded: false,
-            counts_deliveries: false,
             sharing: Sharing::Competing,
         });
         drop(guarded);

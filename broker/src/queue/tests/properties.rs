@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::reference::Member;
+use super::support::counting;
 use super::world::World;
-use crate::model::{ConsumerKey, Seq, Settlement};
+use crate::model::{ConsumerKey, QueueTerms, Seq, Settlement};
 use crate::queue::{LoadFailure, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
@@ -94,7 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn settings() -> impl Strategy<Value = (Settings, u32)> {
+fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
     let levels = prop_oneof![2 => Just(1_u16), 1 => Just(3_u16)];
     let block_bits = prop_oneof![2 => Just(2_u32), 2 => Just(4_u32), 1 => Just(9_u32)];
     let sharing = prop_oneof![
@@ -108,10 +109,14 @@ fn settings() -> impl Strategy<Value = (Settings, u32)> {
             let settings = Settings {
                 levels,
                 recorded,
-                counts_deliveries,
                 sharing,
             };
-            (settings, block_bits)
+            let terms = if counts_deliveries {
+                counting()
+            } else {
+                QueueTerms::default()
+            };
+            (settings, terms, block_bits)
         },
     )
 }
@@ -187,10 +192,10 @@ proptest! {
 
     #[test]
     fn every_history_agrees_with_the_reference(
-        (settings, block_bits) in settings(),
+        (settings, terms, block_bits) in settings(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut world = World::new(settings, block_bits);
+        let mut world = World::new(settings, terms, block_bits);
         for step in &steps {
             take(&mut world, step);
             world.check();
