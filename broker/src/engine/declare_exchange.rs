@@ -191,9 +191,9 @@ impl VirtualHost {
         definitions: &mut Definitions,
         request: &BindingRequest,
     ) -> Result<Option<Attached>, AmqpError> {
-        // RabbitMQ looks for the destination first, and its error names it.
-        let destination = self.destination(request)?;
+        // RabbitMQ looks for the source first: if both are missing, its error names that one.
         let source = self.existing_exchange(&request.source)?;
+        let destination = self.destination(request)?;
         let arguments = BindingArguments::parse(source.definition.kind, &request.arguments)
             .map_err(|error| error.for_exchange(&request.source, self.name()))?;
         let is_new = source

@@ -46,8 +46,8 @@ const SHORT_PATIENCE: Duration = Duration::from_millis(700);
 /// For making one script smaller.
 const SHRINKING: Duration = Duration::from_secs(60);
 
-/// As many are made smaller; the others are only printed.
-const SHRUNK_MAX: usize = 3;
+/// As many are made smaller, each of another kind; the others are only printed. `LEVERET_SHRINK` has another say.
+const SHRUNK_MAX: u64 = 3;
 
 /// Past the harness's capture: it says what was not tested, and what the figures are.
 fn say(line: &str) {
@@ -139,14 +139,23 @@ async fn play_generated(stage: Stage) -> Result<()> {
     Ok(())
 }
 
-async fn report(stage: &Stage, differ: Vec<(u64, Script, Divergence)>) -> String {
+async fn report(stage: &Stage, mut differ: Vec<(u64, Script, Divergence)>) -> String {
     let stage = Stage {
         patience: SHORT_PATIENCE,
         ..stage.clone()
     };
     let mut report = format!("{} scripts differ", differ.len());
+    let mut kinds = BTreeMap::<Vec<String>, Vec<u64>>::new();
+    for (seed, _, divergence) in &differ {
+        kinds.entry(divergence.kind()).or_default().push(*seed);
+    }
+    let first = |seed: &u64| kinds.values().any(|seeds| seeds.first() == Some(seed));
+    differ.retain(|(seed, ..)| first(seed));
+    let shrunk_max = usize::try_from(number("LEVERET_SHRINK", SHRUNK_MAX)).unwrap_or(usize::MAX);
     for (place, (seed, script, divergence)) in differ.into_iter().enumerate() {
-        let text = if place < SHRUNK_MAX {
+        let alike = kinds.get(&divergence.kind()).map_or(0, Vec::len);
+        write!(report, "\n--- {alike} of this kind").expect("a string takes it");
+        let text = if place < shrunk_max {
             let shrunk = shrink::shrink(&stage, &script, divergence, SHRINKING).await;
             describe(seed, &shrunk.script, &shrunk.divergence)
         } else {

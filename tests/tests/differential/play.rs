@@ -58,6 +58,26 @@ pub(crate) struct Divergence {
     pub(crate) rabbitmq: Vec<String>,
 }
 
+impl Divergence {
+    /// What two scripts have in common that differ for the same reason, as far as words can tell.
+    pub(crate) fn kind(&self) -> Vec<String> {
+        let at = self.at.split([':', '}']).nth(2).unwrap_or(&self.at);
+        let lines = self.leveret.iter().chain(&self.rabbitmq);
+        let first_words = lines.map(|line| {
+            let words = line.split_whitespace().skip(1).take(4);
+            words.collect::<Vec<_>>().join(" ")
+        });
+        let mut kind: Vec<String> = first_words.collect();
+        kind.push(at.to_owned());
+        for part in &mut kind {
+            part.retain(|c| !c.is_ascii_digit());
+        }
+        kind.sort();
+        kind.dedup();
+        kind
+    }
+}
+
 impl fmt::Display for Divergence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "step {}: {}", self.steps, self.at)?;

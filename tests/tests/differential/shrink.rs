@@ -78,6 +78,9 @@ async fn try_smaller(stage: &Stage, shrunk: &mut Shrunk, mut smaller: Script) ->
     let Ok(Ending::Differ(divergence)) = play(stage, &smaller).await else {
         return false;
     };
+    if divergence.kind() != shrunk.divergence.kind() {
+        return false;
+    }
     smaller.0.truncate(divergence.steps);
     *shrunk = Shrunk {
         script: smaller,
