@@ -158,4 +158,19 @@ pub const ACCEPTED: &[Accepted] = &[
         leveret: "reply: …bind-ok",
         reason: "the matcher's time is linear in the key, so that the limit protects nothing",
     },
+    Accepted {
+        line: "4.3.2",
+        step: "…DeclareQueue…",
+        rabbitmq: "reply: 406c invalid arg 'x-delivery-limit' for queue '…' of queue type rabbit_classic_queue",
+        leveret: "",
+        reason: "classic queues may have a delivery limit too",
+    },
+    Accepted {
+        line: "6.2.3",
+        step: "…Commit…",
+        rabbitmq: "reply: 506x failed to deliver message: {not_found,…}",
+        leveret: "reply: tx.commit-ok",
+        reason: "a queue may go between publish and commit, which is no more the publisher's fault than without a \
+                 transaction",
+    },
 ];

@@ -67,8 +67,10 @@ fn with_both<F: Future<Output = Result<()>>>(test: impl FnOnce(Stage) -> F) -> R
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let (leveret, rabbitmq) = match (Target::Leveret.start().await?, Target::RabbitMq.start().await?)
-        {
+        let (leveret, rabbitmq) = match (
+            Target::Leveret.start().await?,
+            Target::RabbitMq.start().await?,
+        ) {
             (Ok(leveret), Ok(rabbitmq)) => (leveret, rabbitmq),
             (Err(absence), _) | (_, Err(absence)) => {
                 ensure!(!Target::RabbitMq.is_required(), absence);
@@ -109,7 +111,10 @@ async fn play_surely(stage: &Stage, script: &Script) -> Result<Ending> {
 }
 
 async fn play_generated(stage: Stage) -> Result<()> {
-    let (count, first) = (number("LEVERET_SCRIPTS", SCRIPTS), number("LEVERET_SEED", SEED));
+    let (count, first) = (
+        number("LEVERET_SCRIPTS", SCRIPTS),
+        number("LEVERET_SEED", SEED),
+    );
     let seeds = stream::iter(first..first + count);
     let plays = seeds.map(|seed| {
         let stage = stage.clone();
@@ -180,7 +185,9 @@ fn scripts_that_once_differed_go_alike_on_both_brokers() -> Result<()> {
             let path = entry?.path();
             let script = Script::parse(&std::fs::read_to_string(&path)?)?;
             let ending = play_surely(&stage, &script).await;
-            if let Ending::Differ(divergence) = ending.with_context(|| path.display().to_string())? {
+            if let Ending::Differ(divergence) =
+                ending.with_context(|| path.display().to_string())?
+            {
                 writeln!(failures, "{}\n{divergence}", path.display())?;
             }
         }

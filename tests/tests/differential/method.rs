@@ -153,7 +153,12 @@ fn basic_consume(prefix: &str, consume: &Consume) -> Method {
         (consume.no_wait, consume_bits::NO_WAIT),
     ]);
     let arguments = table(prefix, &consume.arguments);
-    method::basic_consume(&real(prefix, &consume.queue), &consume.tag, bits, &arguments)
+    method::basic_consume(
+        &real(prefix, &consume.queue),
+        &consume.tag,
+        bits,
+        &arguments,
+    )
 }
 
 /// The settlement of this tag.
@@ -172,10 +177,7 @@ pub(crate) fn publish(
     number: usize,
 ) -> (Method, Properties, String) {
     let bits = bits(&[(publish.mandatory, 1), (publish.immediate, 2)]);
-    let (exchange, key) = (
-        real(prefix, &publish.exchange),
-        real(prefix, &publish.key),
-    );
+    let (exchange, key) = (real(prefix, &publish.exchange), real(prefix, &publish.key));
     let properties = Properties {
         headers: publish
             .headers

@@ -106,7 +106,10 @@ pub(crate) async fn play(stage: &Stage, script: &Script) -> Result<Ending> {
         patience: stage.patience,
     };
     let ending = duet.play(script).await;
-    let cleaned = tokio::try_join!(duet.leveret.clean_up(script), duet.rabbitmq.clean_up(script));
+    let cleaned = tokio::try_join!(
+        duet.leveret.clean_up(script),
+        duet.rabbitmq.clean_up(script)
+    );
     let ending = ending?;
     cleaned?;
     Ok(ending)

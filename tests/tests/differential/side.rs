@@ -163,7 +163,9 @@ impl Side {
             Action::Settle(settlement) => {
                 let target = target.context("nothing to settle")?;
                 let method = settle(settlement, target.tag);
-                self.clients[on.connection].send(on.channel, &method).await?;
+                self.clients[on.connection]
+                    .send(on.channel, &method)
+                    .await?;
                 self.settled(on, &target.covered);
                 Ok(())
             }
@@ -418,7 +420,8 @@ impl Side {
             }
             method::BASIC_CANCEL => {
                 let tag = reader.short()?;
-                self.seen.event(format!("{on} cancels {tag}"), String::new());
+                self.seen
+                    .event(format!("{on} cancels {tag}"), String::new());
             }
             method::BASIC_ACK | method::BASIC_NACK => {
                 let (number, multiple) = (reader.u64()?, reader.u8()? & 1 != 0);
@@ -470,7 +473,10 @@ impl Side {
             return Ok(false);
         };
         let client = &mut self.clients[connection];
-        match client.call(OBSERVER, method::basic_get(&queue, true)).await? {
+        match client
+            .call(OBSERVER, method::basic_get(&queue, true))
+            .await?
+        {
             Outcome::Reply(received) => {
                 self.seen.reply = format!("{alias}: {}", seen::reply(&received)?);
                 Ok(received.method.id == method::BASIC_GET_OK)

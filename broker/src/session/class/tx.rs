@@ -60,7 +60,11 @@ impl Session {
         for publish in &pending.publishes {
             transaction.publish(&publish.route, &publish.message);
         }
-        for publish in pending.publishes.iter().filter(|publish| publish.is_returned) {
+        for publish in pending
+            .publishes
+            .iter()
+            .filter(|publish| publish.is_returned)
+        {
             self.return_message(number, &publish.message);
         }
         let acknowledged = pending

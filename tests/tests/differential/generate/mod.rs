@@ -35,7 +35,7 @@ pub(crate) enum Feature {
 }
 
 /// What the broker has.
-const LANDED: &[Feature] = &[Feature::Priorities];
+const LANDED: &[Feature] = &[Feature::Priorities, Feature::SingleActiveConsumer];
 
 /// The kinds of steps, to be weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -219,12 +219,25 @@ impl Generator {
             Kind::Recover => {
                 let (on, without_reply) = (self.slot(), self.one_in(4));
                 let requeue = true;
-                self.push(on, Action::Recover { requeue, without_reply });
+                self.push(
+                    on,
+                    Action::Recover {
+                        requeue,
+                        without_reply,
+                    },
+                );
             }
             Kind::Qos => {
                 let (on, global) = (self.slot(), self.one_in(4));
                 let count = self.random.random_range(0..4);
-                self.push(on, Action::Qos { size: 0, count, global });
+                self.push(
+                    on,
+                    Action::Qos {
+                        size: 0,
+                        count,
+                        global,
+                    },
+                );
             }
             Kind::Confirms => {
                 let on = self.slot();
@@ -335,7 +348,10 @@ impl Generator {
     }
 
     fn key_for(&mut self, exchange: &str) -> String {
-        let kind = self.exchanges.get(exchange).map(|declare| declare.kind.clone());
+        let kind = self
+            .exchanges
+            .get(exchange)
+            .map(|declare| declare.kind.clone());
         match kind.as_deref() {
             Some("topic") => self.text(&PATTERNS),
             _ => self.text(&KEYS),
@@ -345,8 +361,15 @@ impl Generator {
     fn bind(&mut self) {
         let (on, source) = (self.slot(), self.exchange());
         let to_exchange = self.one_in(4);
-        let destination = if to_exchange { self.exchange() } else { self.queue() };
-        let kind = self.exchanges.get(source.as_str()).map(|declare| declare.kind.clone());
+        let destination = if to_exchange {
+            self.exchange()
+        } else {
+            self.queue()
+        };
+        let kind = self
+            .exchanges
+            .get(source.as_str())
+            .map(|declare| declare.kind.clone());
         let arguments: Fields = match kind.as_deref() {
             Some("headers") => self.match_arguments(),
             _ if self.one_in(10) => self.headers(),
@@ -548,7 +571,10 @@ impl Generator {
             }),
             11 => Action::Consume(Consume {
                 queue,
-                tag: self.tags.first().map_or_else(|| "c0".to_owned(), |(_, tag)| tag.clone()),
+                tag: self
+                    .tags
+                    .first()
+                    .map_or_else(|| "c0".to_owned(), |(_, tag)| tag.clone()),
                 arguments: self.wrong_consumer_arguments(),
                 ..Consume::default()
             }),
