@@ -453,7 +453,7 @@ fn a_crate_that_is_one_files_business_is_found_in_another() {
         [
             "chat/src/amqp/further.rs:1: only chat/src/amqp.rs may use `lapin`",
             "chat/src/store.rs:1: `store` may not import from `amqp`",
-            "chat/src/topology.rs:1: `topology` may not use `lapin`",
+            "chat/src/topology.rs:1: `topology` may not use `lapin::Channel`",
         ]
     );
 }
