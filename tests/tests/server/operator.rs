@@ -73,7 +73,7 @@ impl Operator {
     }
 }
 
-const TARGETS: [Target; 2] = [Target::Leveret, Target::RabbitMq];
+const TARGETS: [Target; 2] = [Target::RabbitMq, Target::Leveret];
 
 /// A name that no other run uses.
 fn unique(name: &str) -> String {
