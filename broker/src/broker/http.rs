@@ -18,7 +18,6 @@ mod present {
     use crate::config::Config;
     use crate::engine::Engine;
     use crate::management::{self, Management, ManagementSettings};
-    use crate::model::Credentials;
 
     pub(in super::super) use crate::management::Listener;
 
@@ -30,13 +29,12 @@ mod present {
     pub(in super::super) fn serve(
         listener: Listener,
         engine: &Arc<Engine>,
-        credentials: Credentials,
         config: &Config,
         amqp: Option<SocketAddr>,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
         let settings = settings(config, amqp, listener.address());
-        let management = Management::new(Arc::clone(engine), credentials, settings);
+        let management = Management::new(Arc::clone(engine), settings);
         listener.run(management, stop)
     }
 
@@ -72,7 +70,6 @@ mod absent {
     use super::super::StartError;
     use crate::config::Config;
     use crate::engine::Engine;
-    use crate::model::Credentials;
 
     /// There is none.
     #[derive(Debug)]
@@ -91,7 +88,6 @@ mod absent {
     pub(in super::super) fn serve(
         listener: Listener,
         _: &Arc<Engine>,
-        _: Credentials,
         _: &Config,
         _: Option<SocketAddr>,
         _: watch::Receiver<bool>,

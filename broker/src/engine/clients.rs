@@ -1,11 +1,13 @@
 //! Who is connected: facts to show, and a handle to close each.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+
+use crate::model::{UserName, VirtualHostName};
 
 /// What is known of a connection once it is open.
 #[derive(Clone, Debug)]
@@ -13,9 +15,9 @@ pub(crate) struct ClientFacts {
     /// Its number, unique in the broker.
     pub(crate) number: u64,
     /// Who it logged in as.
-    pub(crate) user: String,
+    pub(crate) user: UserName,
     /// The virtual host that it opened.
-    pub(crate) virtual_host: String,
+    pub(crate) virtual_host: VirtualHostName,
     /// The name that the client gives the connection.
     pub(crate) name: Option<String>,
 }
@@ -26,9 +28,29 @@ pub(crate) struct Client {
     /// What is known of it.
     pub(crate) facts: ClientFacts,
     channels: AtomicU64,
+    /// Why somebody wants it closed.
+    closing: OnceLock<Arc<str>>,
+    closed: Notify,
 }
 
 impl Client {
+    /// Asks the connection to close, with 320 and this text. The first who asks gives the reason.
+    pub(crate) fn close(&self, reason: &str) {
+        if self.closing.set(Arc::from(reason)).is_ok() {
+            self.closed.notify_one();
+        }
+    }
+
+    /// Waits until somebody wants the connection closed. For its own task alone.
+    pub(crate) async fn closing(&self) -> Arc<str> {
+        loop {
+            if let Some(reason) = self.closing.get() {
+                return Arc::clone(reason);
+            }
+            self.closed.notified().await;
+        }
+    }
+
     /// Counts a channel that was opened.
     pub(crate) fn channel_opened(&self) {
         self.channels.fetch_add(1, Ordering::Relaxed);
@@ -74,6 +96,8 @@ impl Clients {
         let client = Arc::new(Client {
             facts,
             channels: AtomicU64::new(0),
+            closing: OnceLock::new(),
+            closed: Notify::new(),
         });
         self.open
             .lock()
@@ -104,6 +128,15 @@ impl Clients {
     /// Lets connections in again after [`close_all`](Self::close_all).
     pub(crate) fn open_again(&self) {
         self.shutdown.send_replace(None);
+    }
+
+    /// Asks those connections to close of which `is_meant` says so.
+    pub(crate) fn close_where(&self, is_meant: impl Fn(&ClientFacts) -> bool, reason: &str) {
+        for client in self.all() {
+            if is_meant(&client.facts) {
+                client.close(reason);
+            }
+        }
     }
 
     /// Asks every connection to close.

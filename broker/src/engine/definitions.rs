@@ -114,6 +114,11 @@ impl Changes {
         self.0.push(EntityChange::Remove(key));
     }
 
+    /// All of these.
+    pub(super) fn extend(&mut self, changes: &[EntityChange]) {
+        self.0.extend_from_slice(changes);
+    }
+
     /// Hands the change to the store. The ticket is zero if nothing of it is durable.
     pub(super) fn submit(self, engine: &Engine) -> Ticket {
         let mut operations: Vec<Operation> = self.0.into_iter().map(Operation::Entity).collect();

@@ -1,10 +1,12 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
+//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`. Never two
 //! queues, but for a transaction, which takes its queues in the order of their numbers; the last
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod access;
+mod administration;
 mod backup;
 mod budget;
 mod clients;
@@ -18,6 +20,7 @@ mod publish;
 mod queue;
 mod recover;
 mod reply;
+mod rights;
 mod settings;
 mod shutdown;
 mod timers;
@@ -32,6 +35,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use self::access::Access;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
@@ -41,6 +45,8 @@ use crate::model::{
 use crate::queue::{QueueState, Settings as QueueSettings};
 use crate::store::Store;
 
+pub(crate) use self::access::LoginRefusal;
+pub(crate) use self::administration::{Change, Changed, DefaultUser, GrantError};
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{Client, ClientFacts, Clients};
@@ -51,7 +57,8 @@ pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
-pub(crate) use self::settings::EngineSettings;
+pub(crate) use self::rights::Rights;
+pub(crate) use self::settings::{AccessSettings, EngineSettings};
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
 pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
@@ -63,6 +70,8 @@ pub(crate) struct Engine {
     settings: EngineSettings,
     store: Arc<dyn Store>,
     hosts: RwLock<AHashMap<VirtualHostName, Arc<VirtualHost>>>,
+    /// Who may log in, and who may do what.
+    pub(crate) access: Access,
     /// Who is connected.
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
@@ -73,7 +82,9 @@ pub(crate) struct Engine {
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
     last_ticket: AtomicU64,
-    /// Serialises the removal of virtual hosts and resets with one another.
+    /// Whether there never was a user or a virtual host.
+    is_new: bool,
+    /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
 }
 

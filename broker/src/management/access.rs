@@ -32,13 +32,11 @@ pub(super) async fn require(
         Some(login) => {
             let from_loopback = peer.ip().to_canonical().is_loopback();
             let user = login.user.clone();
-            let accepted = Arc::clone(&management)
-                .blocking(move |management| management.credentials.accept(&login, from_loopback))
-                .await?;
-            if !accepted {
-                tracing::warn!(%peer, user, "login refused");
+            let accepted = management.engine.authenticate(login, from_loopback).await;
+            if let Err(error) = &accepted {
+                tracing::warn!(%peer, user, %error, "login refused");
             }
-            accepted
+            accepted.is_ok()
         }
         None => false,
     };

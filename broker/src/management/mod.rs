@@ -25,7 +25,6 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
-use crate::model::Credentials;
 
 use self::rates::Rates;
 use self::refusal::Refusal;
@@ -37,7 +36,6 @@ pub(crate) use self::settings::ManagementSettings;
 #[derive(Debug)]
 pub(crate) struct Management {
     engine: Arc<Engine>,
-    credentials: Credentials,
     settings: ManagementSettings,
     rates: Rates,
     /// Copies under way: one disk does not copy two faster than one after the other.
@@ -48,12 +46,10 @@ impl Management {
     /// The API of `engine`.
     pub(crate) fn new(
         engine: Arc<Engine>,
-        credentials: Credentials,
-        settings: ManagementSettings,
+            settings: ManagementSettings,
     ) -> Arc<Self> {
         Arc::new(Self {
             engine,
-            credentials,
             settings,
             rates: Rates::new(),
             backups: Semaphore::new(1),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::Sessions;
 use super::core::{Session, parse};
-use super::handshake::{AwaitStartOk, Login, OpenRequest, Refusal};
+use super::handshake::{AwaitStartOk, OpenRequest, Refusal};
 use super::stream::Stream;
 use crate::engine::{ClientFacts, VirtualHost};
 use crate::model::{AmqpError, ReplyCode};
@@ -96,11 +96,18 @@ where
 
     let initial = FrameLimit::negotiated(settings.initial_frame_max).unwrap_or(FrameLimit::INITIAL);
     let login = next_method(stream, initial, |method| state.advance(method, settings)).await?;
-    if !is_accepted(sessions, &login, peer).await {
-        tracing::warn!(user = %login.request.user, ?peer, "login refused");
-        return Err(login.refused().into());
-    }
-    let state = login.accepted(settings, &mut out);
+    let from_loopback = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
+    let checked = sessions
+        .engine
+        .authenticate(login.request.clone(), from_loopback);
+    let user = match checked.await {
+        Ok(user) => user,
+        Err(error) => {
+            tracing::warn!(user = %login.request.user, ?peer, %error, "login refused");
+            return Err(login.refused().into());
+        }
+    };
+    let state = login.accepted(user.name.clone(), settings, &mut out);
     stream.write_all(&mut out).await?;
 
     let state = next_method(stream, initial, |method| state.advance(method, settings)).await?;
@@ -177,18 +184,6 @@ where
     }
 }
 
-/// Checks a password where hashing keeps nobody waiting.
-async fn is_accepted(sessions: &Sessions, login: &Login, peer: Option<SocketAddr>) -> bool {
-    let Ok(_turn) = sessions.logins.acquire().await else {
-        return false;
-    };
-    let (credentials, request) = (Arc::clone(&sessions.credentials), login.request.clone());
-    let from_loopback = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-    tokio::task::spawn_blocking(move || credentials.accept(&request, from_loopback))
-        .await
-        .unwrap_or(false)
-}
-
 /// Spec 1.5.
 fn open(sessions: &Sessions, request: &OpenRequest) -> Result<Arc<VirtualHost>, Refusal> {
     let refuse =
@@ -215,7 +210,7 @@ fn session(
     let facts = ClientFacts {
         number: engine.clients.next_number(),
         user: request.user,
-        virtual_host: request.virtual_host,
+        virtual_host: host.name().clone(),
         name: request.client.connection_name.clone(),
     };
     tracing::info!(
