@@ -339,6 +339,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
         body_cache_bytes: config.limits.body_cache_bytes,
         outbox_bytes: config.limits.outbox_bytes,
         store_backlog_bytes_max: config.limits.store_backlog_bytes_max,
+        virtual_hosts_max: config.limits.virtual_hosts_max,
         access: AccessSettings {
             hashing: HashAlgorithm::Sha256,
             loopback_users: config.loopback_users.clone(),
@@ -359,6 +360,7 @@ fn session_settings(config: &Config) -> SessionSettings {
         heartbeat_seconds: limits.heartbeat_seconds,
         message_bytes_max: limits.message_bytes_max,
         partial_bytes_max: limits.partial_bytes_max,
+        channels_max: limits.channels_max,
         consumers_per_channel_max: limits.consumers_per_channel_max,
         write_buffer_bytes: limits.write_buffer_bytes,
         write_buffer_bytes_max: limits.write_buffer_bytes_max,

@@ -14,8 +14,8 @@ use super::Engine;
 use super::rights::Rights;
 use super::settings::AccessSettings;
 use crate::model::{
-    AccessTable, Candidate, EntityChange, HashAlgorithm, LoginRequest, PasswordHash, Secret, User,
-    UserName, VirtualHostName,
+    AccessTable, Candidate, EntityChange, LoginRequest, PasswordHash, Secret, User, UserName,
+    VirtualHostName,
 };
 
 /// Password checks under way; more would take the threads from other blocking work.
@@ -120,11 +120,6 @@ impl Access {
     /// Hashes a password in the configured way. Slow: not for an asynchronous worker.
     pub(crate) fn hash(&self, password: &Secret) -> PasswordHash {
         PasswordHash::new(self.settings.hashing, super::random(), password)
-    }
-
-    /// How new passwords are hashed.
-    pub(crate) const fn hashing(&self) -> HashAlgorithm {
-        self.settings.hashing
     }
 
     fn is_loopback_only(&self, user: &User) -> bool {

@@ -73,9 +73,8 @@ impl Engine {
         });
         // Older versions knew one virtual host and did not write it down.
         let hosts = self.virtual_hosts().into_iter();
-        let mut changes: Vec<EntityChange> = hosts
-            .map(|host| EntityChange::Put(host.entity()))
-            .collect();
+        let mut changes: Vec<EntityChange> =
+            hosts.map(|host| EntityChange::Put(host.entity())).collect();
         changes.push(EntityChange::Put(Entity::Permission {
             virtual_host: default.virtual_host,
             user: user.name.clone(),

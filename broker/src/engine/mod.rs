@@ -6,6 +6,8 @@
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
+// The HTTP API is about to call these.
+#[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
 mod backup;
 mod budget;
@@ -15,6 +17,8 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod exchange;
+#[allow(dead_code, reason = "the endpoints follow")]
+mod hosts;
 mod outbox;
 mod publish;
 mod queue;
@@ -45,11 +49,12 @@ use crate::model::{
 use crate::queue::{QueueState, Settings as QueueSettings};
 use crate::store::Store;
 
-pub(crate) use self::access::LoginRefusal;
-pub(crate) use self::administration::{Change, Changed, DefaultUser, GrantError};
+pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
-pub(crate) use self::clients::{Client, ClientFacts, Clients};
+pub(crate) use self::clients::{
+    ChannelLimits, ChannelsFull, Client, ClientFacts, Clients, ConnectionLimits,
+};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
@@ -112,6 +117,14 @@ impl Engine {
     /// The virtual host of that name.
     pub(crate) fn virtual_host(&self, name: &str) -> Option<Arc<VirtualHost>> {
         self.hosts.read().get(name).cloned()
+    }
+
+    fn insert_virtual_host(&self, host: Arc<VirtualHost>) {
+        self.hosts.write().insert(host.name().clone(), host);
+    }
+
+    fn forget_virtual_host(&self, name: &VirtualHostName) {
+        self.hosts.write().remove(name.as_str());
     }
 
     /// All virtual hosts.

@@ -19,7 +19,8 @@ use super::timers::Timers;
 use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
-    Entity, EntityChange, QueueArguments, QueueDefinition, QueueId, QueueProperties, VirtualHostName,
+    Entity, EntityChange, QueueArguments, QueueDefinition, QueueId, QueueProperties,
+    VirtualHostName,
 };
 use crate::queue::{BlockEntry, QueueState, Recovered as RecoveredState, RecoveredLevel};
 use crate::store::{self, CheckpointNews, HeldLevel, Recovered, RecoveredQueue, Store};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::model::{
-    AccessRow, AmqpError, ExchangeName, Resource, Tags, TopicRules, TopicVariables, User, UserName,
-    Verb, VerbRules, VirtualHostName,
+    AccessRow, AmqpError, ExchangeName, Permission, Resource, Tags, TopicRules, TopicVariables,
+    User, UserName, Verb, VerbRules, VirtualHostName,
 };
 
 /// The answers to "may this user do that with this here?".
@@ -48,6 +48,18 @@ impl Rights {
         }
     }
 
+    /// All rights, for what the broker does of its own accord.
+    pub(crate) fn of_the_broker(host: &VirtualHostName) -> Self {
+        Self {
+            name: UserName::from("the broker"),
+            host: host.clone(),
+            user: None,
+            row: None,
+            rules: Some(Permission::everything().rules()),
+            topics: AHashMap::default(),
+        }
+    }
+
     /// Whether the same user and the same row would make the same rights.
     pub(super) fn is_made_of(
         &self,
@@ -70,6 +82,11 @@ impl Rights {
     /// The user's name.
     pub(crate) const fn name(&self) -> &UserName {
         &self.name
+    }
+
+    /// The virtual host.
+    pub(crate) const fn host(&self) -> &VirtualHostName {
+        &self.host
     }
 
     /// The user, unless it is gone.
@@ -129,10 +146,5 @@ impl Rights {
         Err(AmqpError::topic_refused(
             verb, &key, exchange, &self.host, &self.name,
         ))
-    }
-
-    /// Whether some topic exchange has rows for this user, so that keys matter.
-    pub(crate) fn depend_on_keys_of(&self, exchange: &ExchangeName) -> bool {
-        self.topics.contains_key(exchange.as_str())
     }
 }

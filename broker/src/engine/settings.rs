@@ -20,6 +20,8 @@ pub(crate) struct EngineSettings {
     pub(crate) outbox_bytes: usize,
     /// Records handed to the store and not yet written, in bytes, before publishers wait.
     pub(crate) store_backlog_bytes_max: usize,
+    /// Virtual hosts; 0 for no limit (spec 11.5).
+    pub(crate) virtual_hosts_max: usize,
     /// How users log in.
     pub(crate) access: AccessSettings,
     /// The name that management and logs give to this node.

@@ -167,6 +167,11 @@ impl VirtualHost {
         self.exchanges.read().len()
     }
 
+    /// How many queues there are.
+    pub(crate) fn queue_count(&self) -> usize {
+        self.queues.iter().map(|shard| shard.read().len()).sum()
+    }
+
     /// All queues, in no order.
     pub(crate) fn all_queues(&self) -> Vec<Arc<Queue>> {
         self.queues

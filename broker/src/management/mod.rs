@@ -44,10 +44,7 @@ pub(crate) struct Management {
 
 impl Management {
     /// The API of `engine`.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-            settings: ManagementSettings,
-    ) -> Arc<Self> {
+    pub(crate) fn new(engine: Arc<Engine>, settings: ManagementSettings) -> Arc<Self> {
         Arc::new(Self {
             engine,
             settings,

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::access::{
-    HashAlgorithm, LoginRequest, PasswordHash, Permission, TopicPermission, User,
-};
+use super::access::{HashAlgorithm, LoginRequest, PasswordHash, Permission, TopicPermission, User};
 use super::entity::{Entity, EntityChange, EntityKey};
 use super::name::{ExchangeName, UserName, VirtualHostName};
 
@@ -195,11 +193,14 @@ impl AccessTable {
 fn row_removal(
     (host, user, row): (&VirtualHostName, &UserName, &Arc<AccessRow>),
 ) -> Vec<EntityChange> {
-    let topics = row.topics.keys().map(|exchange| EntityKey::TopicPermission {
-        virtual_host: host.clone(),
-        user: user.clone(),
-        exchange: exchange.clone(),
-    });
+    let topics = row
+        .topics
+        .keys()
+        .map(|exchange| EntityKey::TopicPermission {
+            virtual_host: host.clone(),
+            user: user.clone(),
+            exchange: exchange.clone(),
+        });
     let permission = row.permission.iter().map(|_| EntityKey::Permission {
         virtual_host: host.clone(),
         user: user.clone(),

@@ -512,9 +512,34 @@ impl AmqpError {
         )
     }
 
+    /// 530: the node has all the channels that it may have (spec 2.2).
+    #[must_use]
+    pub fn node_channels_full(node: &str, limit: u64) -> Self {
+        Self::new(
+            ReplyCode::NotAllowed,
+            format!(
+                "number of channels opened on node '{node}' has reached the maximum allowed limit \
+                 of {limit}"
+            ),
+        )
+    }
+
+    /// 530: the node has all the connections that it may have (spec 1.5.2).
+    #[must_use]
+    pub fn node_full(limit: usize) -> Self {
+        Self::new(
+            ReplyCode::NotAllowed,
+            format!("connection refused: node connection limit ({limit}) is reached"),
+        )
+    }
+
     /// 406: the virtual host has all the queues that it may have (spec 4.1.10).
     #[must_use]
-    pub fn virtual_host_has_all_queues(name: &QueueName, host: &VirtualHostName, limit: u64) -> Self {
+    pub fn virtual_host_has_all_queues(
+        name: &QueueName,
+        host: &VirtualHostName,
+        limit: u64,
+    ) -> Self {
         Self::new(
             ReplyCode::PreconditionFailed,
             format!(

@@ -16,10 +16,9 @@ mod record;
 mod terms;
 
 pub use access::{
-    HashAlgorithm, HashError, LoginRequest, PasswordHash,
-    Pattern, PatternError, Permission, PermissionError, Resource, Secret, Tags, TagsError,
-    TopicPermission, TopicRules, TopicVariables, User, UserLimits, Verb, VerbRules,
-    VirtualHostLimits,
+    HashAlgorithm, HashError, LoginRequest, PasswordHash, Pattern, PatternError, Permission,
+    PermissionError, Resource, Secret, Tags, TagsError, TopicPermission, TopicRules,
+    TopicVariables, User, UserLimits, Verb, VerbRules, VirtualHostLimits,
 };
 pub use access_table::{AccessRow, AccessTable, Candidate};
 pub use arguments::{

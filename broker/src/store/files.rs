@@ -220,11 +220,15 @@ mod tests {
 
     fn sample() -> Definitions {
         let name = VirtualHostName::from("/");
-        Definitions::new(Lsn(7), 3, vec![Entity::VirtualHost {
-            name,
-            metadata: VirtualHostMetadata::default(),
-            limits: VirtualHostLimits::default(),
-        }])
+        Definitions::new(
+            Lsn(7),
+            3,
+            vec![Entity::VirtualHost {
+                name,
+                metadata: VirtualHostMetadata::default(),
+                limits: VirtualHostLimits::default(),
+            }],
+        )
     }
 
     #[test]
