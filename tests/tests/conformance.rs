@@ -38,9 +38,13 @@ mod routing;
 mod sasl;
 #[path = "conformance/settle.rs"]
 mod settle;
+#[path = "conformance/single_active.rs"]
+mod single_active;
 #[path = "conformance/states.rs"]
 mod states;
 #[path = "conformance/tables.rs"]
 mod tables;
 #[path = "conformance/tx.rs"]
 mod tx;
+#[path = "conformance/vanish.rs"]
+mod vanish;

@@ -43,12 +43,14 @@ use self::access::Access;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
-    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueVariant,
-    VirtualHostName,
+    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
+    QueueVariant, VirtualHostName,
 };
-use crate::queue::{QueueState, Settings as QueueSettings};
+use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
+#[cfg(feature = "management")]
+pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
@@ -194,7 +196,8 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded));
+        let state = QueueState::new(queue_settings(&arguments, recorded))
+            .on_terms(QueueTerms::of(&arguments));
         Arc::new(Queue::new(id, definition, arguments, owner, state))
     }
 }
@@ -212,8 +215,19 @@ fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
     QueueSettings {
         levels: u16::from(highest) + 1,
         recorded,
-        counts_deliveries: false,
+        sharing: sharing(arguments),
     }
+}
+
+/// Who of a queue's consumers gets messages (spec 5.3.7).
+const fn sharing(arguments: &QueueArguments) -> Sharing {
+    if !arguments.single_active_consumer {
+        return Sharing::Competing;
+    }
+    Sharing::SingleActive(match arguments.queue_type() {
+        QueueType::Classic => Takeover::WhenGone,
+        QueueType::Quorum => Takeover::ByPriority,
+    })
 }
 
 /// Text that nobody can guess: 128 bits in 22 letters, digits, `-` and `_`.

@@ -9,43 +9,81 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::{Management, Refusal};
-use crate::model::{LoginRequest, Secret};
+use crate::engine::LoginRefusal;
+use crate::model::{LoginRequest, Secret, User};
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// Lets a request pass if it carries a good login.
+/// Lets a request pass if it carries a good login, and notes whose it is.
 pub(super) async fn require(
     State(management): State<Arc<Management>>,
     Extension(Peer(peer)): Extension<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
+    if changes_from_elsewhere(&request) {
+        return Err(Refusal::cross_origin());
+    }
     let Some(header) = request.headers().get(header::AUTHORIZATION) else {
         return Err(Refusal::unauthenticated());
     };
-    let delay = management.settings.refusal_delay;
-    let accepted = match login(header.as_bytes()) {
-        Some(login) => {
-            let from_loopback = peer.ip().to_canonical().is_loopback();
-            let user = login.user.clone();
-            let accepted = management.engine.authenticate(login, from_loopback).await;
-            if let Err(error) = &accepted {
-                tracing::warn!(%peer, user, %error, "login refused");
-            }
-            accepted.is_ok()
+    let begun = Instant::now();
+    let user = match identify(&management, header.as_bytes(), peer).await {
+        Ok(user) => user,
+        Err(refusal) => {
+            // The brake on guessing. It costs the guesser one of few connections, and is the same
+            // whatever is wrong.
+            tokio::time::sleep_until(begun + management.settings.refusal_delay).await;
+            return Err(refusal);
         }
-        None => false,
     };
-    if !accepted {
-        // The brake on guessing. It costs the guesser one of few connections.
-        tokio::time::sleep(delay).await;
-        return Err(Refusal::wrong_login());
-    }
+    let caller = Caller::new(user, management.engine.access.table());
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// The user whose login a header carries.
+async fn identify(
+    management: &Management,
+    header: &[u8],
+    peer: SocketAddr,
+) -> Result<Arc<User>, Refusal> {
+    let login = login(header).ok_or_else(Refusal::wrong_login)?;
+    let name = login.user.clone();
+    let from_loopback = peer.ip().to_canonical().is_loopback();
+    let user = management.engine.authenticate(login, from_loopback).await;
+    user.map_err(|error| {
+        tracing::warn!(%peer, user = name, %error, "login refused");
+        match error {
+            LoginRefusal::Credentials | LoginRefusal::Unchecked => Refusal::wrong_login(),
+            LoginRefusal::NotFromLoopback => {
+                Refusal::not_authorised("User can only log in via localhost")
+            }
+        }
+    })
+}
+
+/// Whether a browser asks for a change on behalf of a page of another site: it would add the login
+/// that its user once gave for this one. Nothing but a browser sends these headers.
+fn changes_from_elsewhere(request: &Request) -> bool {
+    if request.method().is_safe() {
+        return false;
+    }
+    let text = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let is_cross_site = matches!(text("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
+    let is_foreign = text("origin").is_some_and(|origin| {
+        let authority = origin
+            .strip_prefix(b"http://")
+            .or_else(|| origin.strip_prefix(b"https://"));
+        authority.is_none() || authority != text("host")
+    });
+    is_cross_site || is_foreign
 }
 
 /// Name and password of `Basic BASE64`.

@@ -12,6 +12,7 @@ mod error;
 mod identity;
 mod message;
 mod name;
+mod queue_terms;
 mod record;
 mod terms;
 
@@ -36,5 +37,6 @@ pub use error::{AmqpError, MethodId, ReplyCode, Scope};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, UserName, VirtualHostName};
+pub use queue_terms::QueueTerms;
 pub use record::{Operation, SeqRange, Settlement};
 pub use terms::value_term;

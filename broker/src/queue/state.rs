@@ -1,14 +1,16 @@
 //! The queue as a whole.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::consumers::{Cancelled, ConsumeRefusal, Consumer, Consumers};
+use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
 use super::effect::{Admission, Effect};
 use super::lease::{self, LeaseRecord};
 use super::level::Level;
 use super::mask::Mask;
+use super::succession::Sharing;
 use super::tally::{Counts, Tally};
-use crate::model::{ConsumerKey, Message, Now, Seq};
+use crate::model::{ConsumerKey, Message, Now, Overflow, QueueTerms, Seq};
 
 /// What a queue is, for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub struct Settings {
     pub levels: u16,
     /// Persistent messages are recorded on disk.
     pub recorded: bool,
-    /// Messages that come back carry how often they did.
-    pub counts_deliveries: bool,
+    /// Who of its consumers gets messages.
+    pub sharing: Sharing,
 }
 
 /// One queue: its messages in order, who has them in hand, and who wants the next.
@@ -28,6 +30,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct QueueState<C> {
     pub(super) settings: Settings,
+    pub(super) terms: Arc<QueueTerms>,
     pub(super) levels: Vec<Level>,
     /// Levels that may have something ready.
     pub(super) occupied: Mask,
@@ -42,7 +45,7 @@ pub struct QueueState<C> {
 }
 
 impl<C> QueueState<C> {
-    /// A new, empty queue.
+    /// A new, empty queue without limits.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self::with_block_bits(settings, super::BLOCK_PLACES.trailing_zeros())
@@ -52,16 +55,49 @@ impl<C> QueueState<C> {
         let highest = u8::try_from(settings.levels.clamp(1, 256) - 1).unwrap_or(u8::MAX);
         Self {
             settings,
+            terms: Arc::default(),
             levels: (0..=highest)
                 .map(|number| Level::new(number, block_bits))
                 .collect(),
             occupied: Mask::default(),
-            consumers: Consumers::new(),
+            consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
             delivery_counts: HashMap::default(),
             last_delivery_ms: 0,
             awaited: false,
             deadline_ms: None,
+        }
+    }
+
+    /// The same queue on these terms.
+    #[must_use]
+    pub fn on_terms(mut self, terms: QueueTerms) -> Self {
+        self.terms = Arc::new(terms);
+        self
+    }
+
+    /// Puts the queue on other terms. Limits count at once; how long a message lives was settled
+    /// when it arrived (spec 7.1.3, 7.3.3).
+    pub fn set_terms(&mut self, terms: QueueTerms) {
+        self.terms = Arc::new(terms);
+    }
+
+    /// What holds for the queue now.
+    #[must_use]
+    pub const fn terms(&self) -> &Arc<QueueTerms> {
+        &self.terms
+    }
+
+    /// Whether one more message would be too many for a queue that refuses the newest (spec 7.3.2).
+    #[must_use]
+    pub fn refuses(&self, message: &Message) -> bool {
+        match self.terms.overflow {
+            Overflow::DropHead => false,
+            Overflow::RejectPublish | Overflow::RejectPublishDeadLetter => {
+                let counts = self.counts();
+                let bytes = counts.ready_bytes + message.body().len() as u64;
+                self.terms.is_exceeded(counts.ready + 1, bytes)
+            }
         }
     }
 
@@ -117,7 +153,7 @@ impl<C> QueueState<C> {
     }
 
     /// The consumers, in no particular order.
-    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
         self.consumers.iter()
     }
 

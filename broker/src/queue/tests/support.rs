@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use leveret_log::{Location, Lsn, SegmentId};
 
-use crate::model::{ConsumerKey, Message, MessageParts, Now, Seq, Settlement, Stored};
+use crate::model::{
+    ConsumerKey, DeliveryLimit, Message, MessageParts, Now, QueueTerms, Seq, Settlement, Stored,
+};
 use crate::queue::{
-    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sink,
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sharing,
+    Sink,
 };
 
 /// A message that knows its number.
@@ -51,14 +54,22 @@ pub(super) fn at(monotonic_ms: u64) -> Now {
 pub(super) const DURABLE: Settings = Settings {
     levels: 1,
     recorded: true,
-    counts_deliveries: false,
+    sharing: Sharing::Competing,
 };
 
 pub(super) const TRANSIENT: Settings = Settings {
     levels: 1,
     recorded: false,
-    counts_deliveries: false,
+    sharing: Sharing::Competing,
 };
+
+/// Counts how often messages come back.
+pub(super) fn counting() -> QueueTerms {
+    QueueTerms {
+        delivery_limit: Some(DeliveryLimit::Unlimited),
+        ..QueueTerms::default()
+    }
+}
 
 pub(super) fn consumer(key: u64) -> Consumer<ConsumerKey> {
     Consumer {
