@@ -64,10 +64,7 @@ impl Session {
         let declared = if let Some(declared) = self.host.declared_reply_queue(&name) {
             declared?
         } else if declare.passive {
-            let name = match self.channels.get(&number) {
-                Some(channel) => channel.queue_name(name.as_str())?,
-                None => name,
-            };
+            // Not the last declared queue: an empty name is one that nothing has.
             self.rights().check_any(Resource::Queue(name.as_str()))?;
             self.host.inspect_queue(&name, connection)?
         } else {
