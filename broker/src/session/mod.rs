@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 
-pub(crate) use self::listener::{Listener, bind};
+pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::SessionSettings;
 
 /// What every connection of a broker shares.
