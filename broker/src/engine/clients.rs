@@ -1,7 +1,7 @@
 //! Who is connected: facts to show, and a handle to close each.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
@@ -26,6 +26,7 @@ pub(crate) struct Client {
     /// What is known of it.
     pub(crate) facts: ClientFacts,
     channels: AtomicU64,
+    is_blocked: AtomicBool,
 }
 
 impl Client {
@@ -37,6 +38,21 @@ impl Client {
     /// Counts a channel that was closed.
     pub(crate) fn channel_closed(&self) {
         self.channels.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes that it may not publish.
+    pub(crate) fn blocked(&self) {
+        self.is_blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that it may publish again.
+    pub(crate) fn unblocked(&self) {
+        self.is_blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it published while memory or disk were short, and has to wait.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// How many channels it has open.
@@ -74,6 +90,7 @@ impl Clients {
         let client = Arc::new(Client {
             facts,
             channels: AtomicU64::new(0),
+            is_blocked: AtomicBool::new(false),
         });
         self.open
             .lock()

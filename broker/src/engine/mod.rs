@@ -5,6 +5,7 @@
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod alarms;
 mod backup;
 mod budget;
 mod clients;
@@ -13,6 +14,7 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod exchange;
+mod memory;
 mod outbox;
 mod publish;
 mod queue;
@@ -32,6 +34,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use self::alarms::Alarms;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
@@ -41,6 +44,7 @@ use crate::model::{
 use crate::queue::{QueueState, Settings as QueueSettings};
 use crate::store::Store;
 
+pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{Client, ClientFacts, Clients};
@@ -67,6 +71,8 @@ pub(crate) struct Engine {
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
     pub(crate) counters: Counters,
+    /// Whether memory and disk suffice.
+    pub(crate) alarms: Alarms,
     bodies: BodyBudget,
     timers: Timers,
     started: Instant,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use super::alarms::Alarms;
 use super::budget::BodyBudget;
 use super::clients::Clients;
 use super::counters::Counters;
@@ -35,6 +36,7 @@ impl Engine {
         recovered: Recovered,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
+            alarms: Alarms::new(settings.alarms),
             bodies: BodyBudget::new(settings.body_cache_bytes),
             settings,
             store,

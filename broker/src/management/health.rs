@@ -67,7 +67,7 @@ type Shared = State<Arc<Management>>;
 pub(super) fn routes() -> Router<Arc<Management>> {
     Router::new()
         .route("/alarms", get(alarms))
-        .route("/local-alarms", get(alarms))
+        .route("/local-alarms", get(local_alarms))
         .route("/virtual-hosts", get(virtual_hosts))
         .route("/ready-to-serve-clients", get(ready))
         .route("/is-in-service", get(in_service))
@@ -78,8 +78,12 @@ pub(super) fn routes() -> Router<Arc<Management>> {
         .route("/protocol-listener/{protocols}", get(protocol_listener))
 }
 
-async fn alarms(State(management): Shared) -> Result<Health, Refusal> {
-    management.blocking(Management::alarms).await
+async fn alarms(State(management): Shared) -> Health {
+    management.alarms("in the cluster")
+}
+
+async fn local_alarms(State(management): Shared) -> Health {
+    management.alarms("on the node")
 }
 
 /// Every virtual host is in this process, which runs.
@@ -157,17 +161,17 @@ fn plain_name(name: &str) -> &str {
 }
 
 impl Management {
-    fn alarms(&self) -> Health {
-        let status = self.engine.store().status();
-        let is_low = status
-            .disk_free_bytes
-            .is_some_and(|free| free < status.disk_free_limit_bytes);
-        if !is_low {
+    fn alarms(&self, place: &str) -> Health {
+        let shortage = self.engine.alarms.shortage();
+        if shortage.is_none() {
             return Health::good();
         }
         let node = &self.engine.settings().node_name;
-        Health::bad("resource alarm(s) in effect:[disk]")
-            .with("alarms", json!([{ "node": node, "resource": "disk" }]))
+        let alarms: Vec<Value> = shortage
+            .resources()
+            .map(|resource| json!({ "node": node, "resource": resource.to_string() }))
+            .collect();
+        Health::bad(format!("There are alarms in effect {place}")).with("alarms", alarms)
     }
 
     /// A broker that can store nothing is not in service, although it still answers.

@@ -12,6 +12,7 @@ mod identity;
 mod message;
 mod name;
 mod record;
+mod shortage;
 mod terms;
 
 pub use access::{Credentials, LoginRequest, Secret};
@@ -31,4 +32,5 @@ pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
 pub use record::{Operation, SeqRange, Settlement};
+pub use shortage::{Reading, Resource, Shortage, Threshold};
 pub use terms::value_term;

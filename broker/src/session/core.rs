@@ -11,10 +11,11 @@ use super::channel::{Channel, Mode, Phase};
 use super::handshake::{ClientProperties, Tuning};
 use super::settings::SessionSettings;
 use super::settlements::Settlements;
+use super::throttle::Throttle;
 use crate::engine::{
     Burst, Client, Engine, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
 };
-use crate::model::{AmqpError, ReplyCode, Scope};
+use crate::model::{AmqpError, ReplyCode, Scope, Shortage};
 use crate::wire::method::{channel, connection};
 use crate::wire::{FrameKind, FrameLimit, Method, RawFrame, encoder, scan};
 
@@ -57,6 +58,9 @@ pub(super) struct Session {
     pub(super) confirming: BTreeSet<u16>,
     /// Channels with publishes that wait for the disk.
     pub(super) unconfirmed: BTreeSet<u16>,
+    /// What is short, as far as this connection has heard.
+    pub(super) shortage: Shortage,
+    pub(super) throttle: Throttle,
     drained: VecDeque<Outgoing>,
     released: bool,
 }
@@ -87,6 +91,8 @@ impl Session {
             settlements: Settlements::default(),
             confirming: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
+            shortage: Shortage::default(),
+            throttle: Throttle::default(),
             drained: VecDeque::new(),
             released: false,
         }
@@ -100,7 +106,9 @@ impl Session {
     /// Takes all complete frames of `input` and returns how many bytes they were.
     pub(super) async fn process(&mut self, input: &[u8]) -> Result<usize, End> {
         let mut consumed = 0;
-        while self.out.len() < self.settings.write_buffer_bytes_max {
+        while self.out.len() < self.settings.write_buffer_bytes_max
+            && self.throttle == Throttle::Open
+        {
             let rest = &input[consumed..];
             let frame = match scan(rest, self.tuning.frame_limit) {
                 Ok(Some((frame, length))) => {
@@ -119,6 +127,7 @@ impl Session {
                 }
             };
             self.frame(&frame, rest).await?;
+            self.throttle(&frame);
         }
         self.flush();
         Ok(consumed)

@@ -15,6 +15,7 @@ mod sasl;
 mod settings;
 mod settlements;
 mod stream;
+mod throttle;
 mod transaction;
 mod window;
 
