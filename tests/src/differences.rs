@@ -89,6 +89,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "later releases have it",
     },
     Difference {
+        line: "4.1.3",
+        rabbitmq: "counts only the active consumer of a quorum queue with single active consumer",
+        leveret: "counts those that wait, too, as with classic queues",
+        reason: "they are consumers, and the HTTP API counts them",
+    },
+    Difference {
         line: "5.3.8",
         rabbitmq: "closes the connection with 541 when a client sends basic.cancel-ok",
         leveret: "ignores it",

@@ -40,6 +40,8 @@ mod routing;
 mod sasl;
 #[path = "conformance/settle.rs"]
 mod settle;
+#[path = "conformance/single_active.rs"]
+mod single_active;
 #[path = "conformance/states.rs"]
 mod states;
 #[path = "conformance/tables.rs"]

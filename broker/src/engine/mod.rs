@@ -38,10 +38,10 @@ use self::alarms::Alarms;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
-    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueVariant,
-    VirtualHostName,
+    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
+    QueueVariant, VirtualHostName,
 };
-use crate::queue::{QueueState, Settings as QueueSettings};
+use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 pub(crate) use self::alarms::AlarmLimits;
@@ -176,7 +176,8 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded));
+        let state = QueueState::new(queue_settings(&arguments, recorded))
+            .on_terms(QueueTerms::of(&arguments));
         Arc::new(Queue::new(id, definition, arguments, owner, state))
     }
 }
@@ -194,8 +195,19 @@ fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
     QueueSettings {
         levels: u16::from(highest) + 1,
         recorded,
-        counts_deliveries: false,
+        sharing: sharing(arguments),
     }
+}
+
+/// Who of a queue's consumers gets messages (spec 5.3.7).
+const fn sharing(arguments: &QueueArguments) -> Sharing {
+    if !arguments.single_active_consumer {
+        return Sharing::Competing;
+    }
+    Sharing::SingleActive(match arguments.queue_type() {
+        QueueType::Classic => Takeover::WhenGone,
+        QueueType::Quorum => Takeover::ByPriority,
+    })
 }
 
 /// Text that nobody can guess: 128 bits in 22 letters, digits, `-` and `_`.

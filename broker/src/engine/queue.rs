@@ -16,11 +16,12 @@ use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
-    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, Seq, SeqRange,
-    Settlement, Stored,
+    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
+    SeqRange, Settlement, Stored,
 };
 use crate::queue::{
-    ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
+    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
+    Sharing,
 };
 use crate::store::{LoadError, Ticket};
 
@@ -74,6 +75,20 @@ pub(crate) enum CloseRefusal {
     NotEmpty,
     /// Consumers are there.
     InUse,
+}
+
+/// A consumer as it is.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for the HTTP API, which lists them")]
+pub(crate) struct ConsumerFacts {
+    /// Who it is.
+    pub(crate) link: Arc<ConsumerLink>,
+    /// How many messages it may have unacked; 0 for any number.
+    pub(crate) prefetch: u32,
+    /// No other consumer may be beside it.
+    pub(crate) exclusive: bool,
+    /// Whether it gets messages.
+    pub(crate) activity: Activity,
 }
 
 /// What a deleted queue leaves behind.
@@ -163,12 +178,12 @@ impl Queue {
         self.turn(engine, |state, turn| {
             let mut refused = Vec::new();
             for (message, origin) in messages {
-                if self.refuses(state, &message) {
+                if state.refuses(&message) {
                     refused.push(origin);
                 } else {
                     turn.enqueue(state, message);
                     // What a consumer can take at once does not count towards the length.
-                    if self.is_bounded() {
+                    if state.terms().overflow != Overflow::DropHead {
                         turn.dispatch(state);
                     }
                 }
@@ -178,26 +193,16 @@ impl Queue {
         .unwrap_or_default()
     }
 
-    fn is_bounded(&self) -> bool {
-        matches!(
-            self.arguments.overflow,
-            Some(Overflow::RejectPublish | Overflow::RejectPublishDeadLetter)
-        )
+    /// What holds for the queue now.
+    #[allow(dead_code, reason = "policies are to show it")]
+    pub(crate) fn terms(&self) -> Arc<QueueTerms> {
+        Arc::clone(self.guarded.lock().state.terms())
     }
 
-    /// Whether one more message would be too many for a queue that refuses the newest (spec 7.3.2).
-    pub(super) fn refuses(&self, state: &State, message: &Message) -> bool {
-        if !self.is_bounded() {
-            return false;
-        }
-        let counts = state.counts();
-        let (length, bytes) = (
-            counts.ready + 1,
-            counts.ready_bytes + message.body().len() as u64,
-        );
-        let exceeds = |value: u64, max: Option<u64>| max.is_some_and(|max| value > max);
-        exceeds(length, self.arguments.max_length)
-            || exceeds(bytes, self.arguments.max_length_bytes)
+    /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
+    #[allow(dead_code, reason = "policies are to set it")]
+    pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
+        self.turn(engine, |state, _| state.set_terms(terms));
     }
 
     /// Settles deliveries.
@@ -264,14 +269,32 @@ impl Queue {
         }
     }
 
+    /// The consumers, in no particular order.
+    #[allow(dead_code, reason = "for the HTTP API, which lists them")]
+    pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
+        let guarded = self.guarded.lock();
+        let facts = guarded.state.consumers().map(|consumer| ConsumerFacts {
+            link: Arc::clone(consumer.handle),
+            prefetch: consumer.prefetch,
+            exclusive: consumer.exclusive,
+            activity: consumer.activity,
+        });
+        facts.collect()
+    }
+
     /// Lets consumers go on that had no room or credit.
     pub(crate) fn resume(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) {
         self.turn(engine, |state, _| state.resume(link.key));
     }
 
     /// A lease is on disk: what it covers may be delivered.
-    pub(super) fn lease_written(self: &Arc<Self>, engine: &Arc<Engine>, up_to: Seq) {
-        self.turn(engine, |state, _| state.lease_written(up_to.level(), up_to));
+    pub(super) fn lease_written(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        up_to: Seq,
+        generation: u32,
+    ) {
+        self.turn(engine, |state, _| state.lease_written(up_to, generation));
         self.loaded.notify_waiters();
     }
 
@@ -308,6 +331,34 @@ impl Queue {
         .is_some_and(|(unused, _)| unused)
     }
 
+    /// Takes back what a channel has of this queue: its consumers and its unsettled deliveries.
+    /// Nothing is delivered in between, so that whoever is next gets it all in order. Returns
+    /// whether the queue is now without any consumer, having had one.
+    pub(crate) fn withdraw(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        consumers: &[Arc<ConsumerLink>],
+        mut seqs: Vec<Seq>,
+    ) -> bool {
+        let mut starved = Vec::new();
+        let withdrawn = self.turn(engine, |state, turn| {
+            let mut remaining = None;
+            for link in consumers {
+                let cancelled = state.cancel(link.key);
+                remaining = cancelled.map(|cancelled| cancelled.remaining).or(remaining);
+                seqs.extend(link.outbox.withdraw(link.key, &mut starved));
+            }
+            seqs.sort_unstable();
+            state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
+            turn.absorb();
+            remaining == Some(0)
+        });
+        for link in starved {
+            link.queue.resume(engine, &link);
+        }
+        withdrawn.is_some_and(|(unused, _)| unused)
+    }
+
     /// Deletes the queue if the condition holds. `None` if it was deleted before.
     pub(super) fn close(
         &self,
@@ -328,14 +379,14 @@ impl Queue {
         let consumers = guarded
             .state
             .consumers()
-            .map(|(_, link)| Arc::clone(link))
+            .map(|consumer| Arc::clone(consumer.handle))
             .collect();
         guarded.phase = Phase::Deleted;
         // The messages go now, not when the last handle does.
         guarded.state = State::new(Settings {
             levels: 1,
             recorded: false,
-            counts_deliveries: false,
+            sharing: Sharing::Competing,
         });
         drop(guarded);
         self.account(engine, 0);
@@ -421,7 +472,9 @@ impl Queue {
 
     fn run(self: &Arc<Self>, engine: &Arc<Engine>, effect: Effect, ticket: Ticket) {
         match effect {
-            Effect::ExtendLease { up_to } => engine.await_lease(self, ticket, up_to),
+            Effect::ExtendLease { up_to, generation } => {
+                engine.await_lease(self, ticket, up_to, generation);
+            }
             Effect::LoadBlock { level, first } => self.load_block(engine, level, first),
             Effect::LoadBodies(places) => self.load_bodies(engine, places),
             Effect::Damaged { ranges } => tracing::error!(

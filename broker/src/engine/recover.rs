@@ -19,7 +19,7 @@ use super::timers::Timers;
 use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
-    Entity, QueueArguments, QueueDefinition, QueueId, QueueProperties, VirtualHostName,
+    Entity, QueueArguments, QueueDefinition, QueueId, QueueProperties, QueueTerms, VirtualHostName,
 };
 use crate::queue::{BlockEntry, QueueState, Recovered as RecoveredState, RecoveredLevel};
 use crate::store::{self, CheckpointNews, HeldLevel, Recovered, RecoveredQueue, Store};
@@ -137,6 +137,7 @@ impl Engine {
             || QueueState::new(settings),
             |recovered| QueueState::recover(settings, state(recovered)),
         );
+        let state = state.on_terms(QueueTerms::of(&arguments));
         Arc::new(Queue::new(id, definition, arguments, None, state))
     }
 

@@ -31,15 +31,23 @@ struct PendingLease {
     ticket: Ticket,
     queue: Arc<Queue>,
     up_to: Seq,
+    generation: u32,
 }
 
 impl Engine {
     /// Tells `queue` once its lease is written, and looks after its deadlines from now on.
-    pub(super) fn await_lease(&self, queue: &Arc<Queue>, ticket: Ticket, up_to: Seq) {
+    pub(super) fn await_lease(
+        &self,
+        queue: &Arc<Queue>,
+        ticket: Ticket,
+        up_to: Seq,
+        generation: u32,
+    ) {
         self.timers.leases.lock().push_back(PendingLease {
             ticket,
             queue: Arc::clone(queue),
             up_to,
+            generation,
         });
         self.timers
             .ticking
@@ -81,7 +89,13 @@ impl Engine {
                 }
             };
             let Some(lease) = lease else { return };
-            lease.queue.lease_written(self, lease.up_to);
+            let PendingLease {
+                queue,
+                up_to,
+                generation,
+                ..
+            } = lease;
+            queue.lease_written(self, up_to, generation);
         }
     }
 

@@ -76,7 +76,7 @@ impl Transaction {
             };
             let mut turn = Turn::new(engine, queue.id());
             for message in &part.messages {
-                if queue.refuses(locked.state(), message) {
+                if locked.state().refuses(message) {
                     refused = true;
                 } else {
                     turn.enqueue(locked.state(), message.clone());

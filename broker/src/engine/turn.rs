@@ -84,12 +84,12 @@ impl<'a> Turn<'a> {
                     ranges,
                     delivery_count,
                 }),
-                Effect::ExtendLease { up_to } => {
+                Effect::ExtendLease { up_to, generation } => {
                     self.operations.push(Operation::Delivered {
                         queue: self.queue,
                         up_to,
                     });
-                    self.later.push(Effect::ExtendLease { up_to });
+                    self.later.push(Effect::ExtendLease { up_to, generation });
                 }
                 Effect::SettledBlocks(range) => {
                     let ranges = vec![range];

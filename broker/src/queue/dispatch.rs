@@ -46,7 +46,9 @@ impl<C> QueueState<C> {
 
     /// Hands out the next message to somebody who is no consumer.
     pub fn get(&mut self, now: Now, no_ack: bool, effects: &mut Vec<Effect>) -> Get {
-        let (level, place) = match self.next_place(now, effects) {
+        let next = self.next_place(now, effects);
+        self.awaited = matches!(next, Next::Held);
+        let (level, place) = match next {
             Next::Nothing => return Get::Empty,
             Next::Held => return Get::Loading,
             Next::Place(level, place) => (level, place),
@@ -116,11 +118,11 @@ impl<C> QueueState<C> {
     /// Asks for a lease that covers `position` and some places beyond.
     fn extend_lease(&mut self, now: Now, level: usize, position: u64, effects: &mut Vec<Effect>) {
         let level = &mut self.levels[level];
-        let bound = level
+        let record = level
             .lease
             .extend_for_delivery(now.monotonic_ms, position, level.next);
-        if let Some(bound) = bound {
-            effects.push(Effect::extend_lease(level.number, bound));
+        if let Some(record) = record {
+            effects.push(Effect::extend_lease(level.number, record));
             self.wake_after_pause(now);
         }
     }

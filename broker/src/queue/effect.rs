@@ -1,5 +1,6 @@
 //! What goes in and out of the queue besides calls: deliveries, and wishes as values.
 
+use super::lease::LeaseRecord;
 use crate::model::{ConsumerKey, Message, Seq, SeqRange, Stored};
 
 /// A message on its way out.
@@ -86,6 +87,8 @@ pub enum Effect {
     ExtendLease {
         /// The last place covered.
         up_to: Seq,
+        /// Goes back with the answer: leases of before and after a lowering are told apart by it.
+        generation: u32,
     },
     /// The index block that starts at `first` is wanted. Answered by
     /// [`block_loaded`](super::QueueState::block_loaded) or
@@ -116,9 +119,10 @@ pub enum Effect {
 
 impl Effect {
     /// The lease that covers the positions below `bound`.
-    pub(super) fn extend_lease(level: u8, bound: u64) -> Self {
+    pub(super) fn extend_lease(level: u8, record: LeaseRecord) -> Self {
         Self::ExtendLease {
-            up_to: Seq::new(level, bound.saturating_sub(1)),
+            up_to: Seq::new(level, record.bound.saturating_sub(1)),
+            generation: record.generation,
         }
     }
 }

@@ -23,6 +23,15 @@ const BUSY_MS: u64 = 20;
 const WINDOW_MIN: u64 = 256;
 const WINDOW_MAX: u64 = 64 * 1024;
 
+/// A lease that is to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeaseRecord {
+    /// Beyond the last position that it covers.
+    pub(super) bound: u64,
+    /// How often the lease had been lowered before.
+    pub(super) generation: u32,
+}
+
 /// One level's lease.
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -31,6 +40,8 @@ pub(super) struct Lease {
     free_from: u64,
     /// The newest bound that was handed to the log and not reported written.
     pending: Option<u64>,
+    /// Counts how often it was lowered: a report that a lower lease has overtaken grants nothing.
+    generation: u32,
     /// Beyond everything that was delivered.
     delivered: u64,
     /// How far ahead of deliveries the next extension reaches.
@@ -48,6 +59,7 @@ impl Lease {
             submitted: covered,
             free_from: covered,
             pending: None,
+            generation: 0,
             delivered: covered.min(next),
             window: WINDOW_MIN,
             extended_ms: 0,
@@ -78,7 +90,7 @@ impl Lease {
         now_ms: u64,
         next: u64,
         backlog: u64,
-    ) -> Option<u64> {
+    ) -> Option<LeaseRecord> {
         if backlog < self.window && next + self.window / 2 >= self.submitted {
             return self.extend(now_ms, next, next);
         }
@@ -92,14 +104,14 @@ impl Lease {
         now_ms: u64,
         position: u64,
         next: u64,
-    ) -> Option<u64> {
+    ) -> Option<LeaseRecord> {
         if position + self.window / 2 >= self.submitted {
             return self.extend(now_ms, position, next);
         }
         None
     }
 
-    fn extend(&mut self, now_ms: u64, position: u64, next: u64) -> Option<u64> {
+    fn extend(&mut self, now_ms: u64, position: u64, next: u64) -> Option<LeaseRecord> {
         if self.sealed {
             return None;
         }
@@ -120,12 +132,25 @@ impl Lease {
         }
         self.extended_ms = now_ms;
         self.submitted = bound;
-        self.pending = Some(bound);
-        Some(bound)
+        Some(self.record(bound))
     }
 
-    /// Notes that the lease `bound`, and every one before it, is on disk.
-    pub(super) fn written(&mut self, bound: u64) {
+    fn record(&mut self, bound: u64) -> LeaseRecord {
+        self.pending = Some(bound);
+        LeaseRecord {
+            bound,
+            generation: self.generation,
+        }
+    }
+
+    /// Notes that the lease that `record` names, and every one before it, is on disk. Reports may
+    /// overtake one another: one of before a lowering tells nothing about what was granted since.
+    pub(super) fn written(&mut self, record: LeaseRecord) {
+        let LeaseRecord { bound, generation } = record;
+        if generation != self.generation {
+            return;
+        }
+        // Bounds only rise within a generation, so this is that very record.
         if self.pending == Some(bound) {
             self.pending = None;
         }
@@ -145,7 +170,7 @@ impl Lease {
     /// Lowers the lease to what was delivered and gives what to record. It binds from now on,
     /// before it is on disk. Not while another record is under way: the report of that one could
     /// be taken for more than the lower lease grants.
-    pub(super) fn tighten(&mut self) -> Option<u64> {
+    pub(super) fn tighten(&mut self) -> Option<LeaseRecord> {
         if self.pending.is_some() {
             return None;
         }
@@ -153,13 +178,13 @@ impl Lease {
     }
 
     /// The last tightening: nothing beyond what was delivered is handed out any more.
-    pub(super) fn seal(&mut self) -> Option<u64> {
+    pub(super) fn seal(&mut self) -> Option<LeaseRecord> {
         let bound = self.lower();
         self.sealed = true;
         bound
     }
 
-    fn lower(&mut self) -> Option<u64> {
+    fn lower(&mut self) -> Option<LeaseRecord> {
         if !self.is_loose() {
             return None;
         }
@@ -168,7 +193,7 @@ impl Lease {
         self.written = self.written.min(bound);
         self.free_from = self.free_from.min(bound);
         self.window = WINDOW_MIN;
-        self.pending = Some(bound);
-        Some(bound)
+        self.generation = self.generation.wrapping_add(1);
+        Some(self.record(bound))
     }
 }

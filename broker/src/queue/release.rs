@@ -14,12 +14,13 @@ const HEAD_PLACES: u64 = 64;
 impl<C> QueueState<C> {
     /// Drops bodies that the log has until `bytes` are freed or none is left to drop, and says how
     /// many bytes that made. What will be delivered soonest goes last, and the next few bodies
-    /// stay while there are consumers.
+    /// stay while there are consumers or somebody waits in `get`: what was loaded for them would
+    /// otherwise be gone before they see it, for as long as other queues take all the room.
     pub fn release_bodies(&mut self, bytes: usize) -> usize {
         if !self.settings.recorded {
             return 0;
         }
-        let keep = if self.consumers.is_empty() {
+        let keep = if self.consumers.is_empty() && !self.awaited {
             0
         } else {
             HEAD_PLACES

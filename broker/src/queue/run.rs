@@ -140,7 +140,7 @@ impl Level {
                 Offered::Taken { recorded: true } => {
                     self.lease.delivered(position);
                     let extended = self.lease.extend_for_delivery(now_ms, position, self.next);
-                    let effect = |bound| Effect::extend_lease(self.number, bound);
+                    let effect = |record| Effect::extend_lease(self.number, record);
                     books.effects.extend(extended.map(effect));
                 }
                 Offered::Refused => continue,

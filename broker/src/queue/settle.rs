@@ -23,7 +23,7 @@ impl<C> QueueState<C> {
             Settlement::Acknowledge | Settlement::Discard => false,
             Settlement::Requeue => true,
         };
-        let counts_deliveries = requeue && self.settings.counts_deliveries;
+        let counts_deliveries = requeue && self.terms.counts_deliveries();
         let mut settled = Ranges::default();
         let mut returned = Vec::new();
         let mut left = seqs;

@@ -1,14 +1,16 @@
 //! The queue as a whole.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::consumers::{Cancelled, ConsumeRefusal, Consumer, Consumers};
+use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
 use super::effect::{Admission, Effect};
-use super::lease;
+use super::lease::{self, LeaseRecord};
 use super::level::Level;
 use super::mask::Mask;
+use super::succession::Sharing;
 use super::tally::{Counts, Tally};
-use crate::model::{ConsumerKey, Message, Now, Seq};
+use crate::model::{ConsumerKey, Message, Now, Overflow, QueueTerms, Seq};
 
 /// What a queue is, for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub struct Settings {
     pub levels: u16,
     /// Persistent messages are recorded on disk.
     pub recorded: bool,
-    /// Messages that come back carry how often they did.
-    pub counts_deliveries: bool,
+    /// Who of its consumers gets messages.
+    pub sharing: Sharing,
 }
 
 /// One queue: its messages in order, who has them in hand, and who wants the next.
@@ -28,6 +30,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct QueueState<C> {
     pub(super) settings: Settings,
+    pub(super) terms: Arc<QueueTerms>,
     pub(super) levels: Vec<Level>,
     /// Levels that may have something ready.
     pub(super) occupied: Mask,
@@ -35,12 +38,14 @@ pub struct QueueState<C> {
     pub(super) tally: Tally,
     pub(super) delivery_counts: HashMap<Seq, u32, ahash::RandomState>,
     pub(super) last_delivery_ms: u64,
+    /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
+    pub(super) awaited: bool,
     /// When [`Self::tick`] has something to do.
     pub(super) deadline_ms: Option<u64>,
 }
 
 impl<C> QueueState<C> {
-    /// A new, empty queue.
+    /// A new, empty queue without limits.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self::with_block_bits(settings, super::BLOCK_PLACES.trailing_zeros())
@@ -50,15 +55,49 @@ impl<C> QueueState<C> {
         let highest = u8::try_from(settings.levels.clamp(1, 256) - 1).unwrap_or(u8::MAX);
         Self {
             settings,
+            terms: Arc::default(),
             levels: (0..=highest)
                 .map(|number| Level::new(number, block_bits))
                 .collect(),
             occupied: Mask::default(),
-            consumers: Consumers::new(),
+            consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
             delivery_counts: HashMap::default(),
             last_delivery_ms: 0,
+            awaited: false,
             deadline_ms: None,
+        }
+    }
+
+    /// The same queue on these terms.
+    #[must_use]
+    pub fn on_terms(mut self, terms: QueueTerms) -> Self {
+        self.terms = Arc::new(terms);
+        self
+    }
+
+    /// Puts the queue on other terms. Limits count at once; how long a message lives was settled
+    /// when it arrived (spec 7.1.3, 7.3.3).
+    pub fn set_terms(&mut self, terms: QueueTerms) {
+        self.terms = Arc::new(terms);
+    }
+
+    /// What holds for the queue now.
+    #[must_use]
+    pub const fn terms(&self) -> &Arc<QueueTerms> {
+        &self.terms
+    }
+
+    /// Whether one more message would be too many for a queue that refuses the newest (spec 7.3.2).
+    #[must_use]
+    pub fn refuses(&self, message: &Message) -> bool {
+        match self.terms.overflow {
+            Overflow::DropHead => false,
+            Overflow::RejectPublish | Overflow::RejectPublishDeadLetter => {
+                let counts = self.counts();
+                let bytes = counts.ready_bytes + message.body().len() as u64;
+                self.terms.is_exceeded(counts.ready + 1, bytes)
+            }
         }
     }
 
@@ -71,12 +110,12 @@ impl<C> QueueState<C> {
         let index = usize::from(message.parts().priority).min(self.levels.len() - 1);
         let level = &mut self.levels[index];
         if record && self.consumers.any_can_take() {
-            let bound =
+            let record =
                 level
                     .lease
                     .extend_for_arrival(now.monotonic_ms, level.next, level.backlog());
-            if let Some(bound) = bound {
-                effects.push(Effect::extend_lease(level.number, bound));
+            if let Some(record) = record {
+                effects.push(Effect::extend_lease(level.number, record));
                 let pause_ends = now.monotonic_ms + lease::PAUSE_MS;
                 self.deadline_ms.get_or_insert(pause_ends);
             }
@@ -114,7 +153,7 @@ impl<C> QueueState<C> {
     }
 
     /// The consumers, in no particular order.
-    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
         self.consumers.iter()
     }
 
@@ -145,10 +184,14 @@ impl<C> QueueState<C> {
         self.deadline_ms
     }
 
-    /// The lease `up_to`, and every earlier one of its level, is on disk.
-    pub fn lease_written(&mut self, level: u8, up_to: Seq) {
-        if let Some(level) = self.levels.get_mut(usize::from(level)) {
-            level.lease.written(up_to.position() + 1);
+    /// The lease that an [`Effect::ExtendLease`] asked for is on disk, and so is every earlier one
+    /// of its level. These reports may come in any order.
+    pub fn lease_written(&mut self, up_to: Seq, generation: u32) {
+        if let Some(level) = self.levels.get_mut(usize::from(up_to.level())) {
+            level.lease.written(LeaseRecord {
+                bound: up_to.position() + 1,
+                generation,
+            });
         }
     }
 
@@ -165,8 +208,8 @@ impl<C> QueueState<C> {
         }
         let mut waits = false;
         for level in &mut self.levels {
-            if let Some(bound) = level.lease.tighten() {
-                effects.push(Effect::extend_lease(level.number, bound));
+            if let Some(record) = level.lease.tighten() {
+                effects.push(Effect::extend_lease(level.number, record));
             }
             waits |= level.lease.is_loose();
             level.shrink();
@@ -179,8 +222,8 @@ impl<C> QueueState<C> {
     /// that were not delivered before stay where they are.
     pub fn tighten(&mut self, effects: &mut Vec<Effect>) {
         for level in &mut self.levels {
-            if let Some(bound) = level.lease.seal() {
-                effects.push(Effect::extend_lease(level.number, bound));
+            if let Some(record) = level.lease.seal() {
+                effects.push(Effect::extend_lease(level.number, record));
             }
         }
         self.deadline_ms = None;

@@ -30,9 +30,10 @@ pub struct QueueProperties {
 }
 
 /// What becomes of messages that are too many (`x-overflow`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// The oldest goes.
+    #[default]
     DropHead,
     /// The newest is refused.
     RejectPublish,
@@ -94,12 +95,8 @@ pub struct DelayedRetry {
 /// What only quorum queues have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuorumArguments {
-    /// How often a message may fail.
-    pub delivery_limit: Option<DeliveryLimit>,
     /// How sure dead letters are.
     pub dead_letter_strategy: Option<DeadLetterStrategy>,
-    /// How long a consumer may hold a message.
-    pub consumer_timeout_ms: Option<u64>,
     /// How long a consumer that is cut off may hold a message.
     pub consumer_disconnected_timeout_ms: Option<u64>,
     /// How long failed messages wait.
@@ -138,6 +135,11 @@ pub struct QueueArguments {
     pub dead_letter: Option<DeadLetterTarget>,
     /// Whether one consumer at a time gets all messages.
     pub single_active_consumer: bool,
+    /// How often a message may fail. RabbitMQ has this for quorum queues alone (spec 4.3.2).
+    pub delivery_limit: Option<DeliveryLimit>,
+    /// How long a consumer may hold a message, in milliseconds. RabbitMQ has this for quorum queues
+    /// alone (spec 4.3.2).
+    pub consumer_timeout_ms: Option<u64>,
 }
 
 impl Default for QueueArguments {
@@ -151,6 +153,8 @@ impl Default for QueueArguments {
             overflow: None,
             dead_letter: None,
             single_active_consumer: false,
+            delivery_limit: None,
+            consumer_timeout_ms: None,
         }
     }
 }
@@ -192,6 +196,7 @@ impl QueueArguments {
             check_version(fields)?;
         }
         let single_active_consumer = boolean(fields, "x-single-active-consumer")?;
+        let consumer_timeout_ms = natural(fields, "x-consumer-timeout")?;
         if !is_classic {
             quorum.read_the_rest(fields)?;
         }
@@ -212,6 +217,8 @@ impl QueueArguments {
             overflow,
             dead_letter,
             single_active_consumer: single_active_consumer.unwrap_or(false),
+            delivery_limit: delivery_limit(fields),
+            consumer_timeout_ms,
         })
     }
 
@@ -227,18 +234,16 @@ impl QueueArguments {
 
 impl QuorumArguments {
     fn read_the_rest(&mut self, fields: TableReader<'_>) -> Result<(), ArgumentError> {
-        self.consumer_timeout_ms = natural(fields, "x-consumer-timeout")?;
         self.consumer_disconnected_timeout_ms = natural(fields, "x-consumer-disconnected-timeout")?;
         let group_size = "x-quorum-initial-group-size";
         if natural(fields, group_size)? == Some(0) {
             return Err(zero(group_size));
         }
         // What follows RabbitMQ accepts with any value, and ignores values that make no sense.
-        let number = |argument| fields.get(argument).and_then(|value| value.as_integer());
-        let time = |argument| number(argument).and_then(|time| u64::try_from(time).ok());
-        self.delivery_limit = number("x-delivery-limit").map(|limit| {
-            u64::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Times)
-        });
+        let time = |argument| {
+            let time = fields.get(argument)?.as_integer()?;
+            u64::try_from(time).ok()
+        };
         self.delayed_retry = DelayedRetry {
             kind: retry_kind(fields),
             min_ms: time("x-delayed-retry-min"),
@@ -246,6 +251,12 @@ impl QuorumArguments {
         };
         Ok(())
     }
+}
+
+/// RabbitMQ accepts any value, and ignores one that is no number.
+fn delivery_limit(fields: TableReader<'_>) -> Option<DeliveryLimit> {
+    let limit = fields.get("x-delivery-limit")?.as_integer()?;
+    Some(u64::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Times))
 }
 
 fn retry_kind(fields: TableReader<'_>) -> Option<RetryKind> {

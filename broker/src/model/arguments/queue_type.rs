@@ -7,7 +7,8 @@ use crate::wire::{TableReader, Value};
 
 pub(super) const QUEUE_TYPE: &str = "x-queue-type";
 
-/// The arguments of a classic queue, in the order in which a redeclaration is compared.
+/// The arguments of a classic queue, in the order in which a redeclaration is compared. The last two
+/// RabbitMQ has for quorum queues alone (spec 4.3.2).
 const CLASSIC: &[&str] = &[
     "x-expires",
     "x-message-ttl",
@@ -23,6 +24,8 @@ const CLASSIC: &[&str] = &[
     QUEUE_TYPE,
     "x-queue-master-locator",
     "x-queue-leader-locator",
+    "x-delivery-limit",
+    "x-consumer-timeout",
 ];
 
 /// The arguments of a quorum queue, in the same order.

@@ -1,6 +1,6 @@
 //! Order, flags, settlement, get and purge.
 
-use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, id, message};
+use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, counting, id, message};
 use crate::model::{ConsumerKey, Seq, SeqRange, Settlement};
 use crate::queue::chunk::{Chunk, Content, Places};
 use crate::queue::slot::Slot;
@@ -8,8 +8,7 @@ use crate::queue::{Admission, Consumer, Effect, Get, Settings};
 
 const PRIORITIES: Settings = Settings {
     levels: 3,
-    recorded: false,
-    counts_deliveries: false,
+    ..TRANSIENT
 };
 
 fn with_consumer(settings: Settings) -> Bench {
@@ -240,10 +239,8 @@ fn purge_drops_what_is_ready_and_leaves_what_is_unacked() {
 
 #[test]
 fn returns_are_counted_and_recorded_where_the_queue_counts_them() {
-    let mut bench = with_consumer(Settings {
-        counts_deliveries: true,
-        ..DURABLE
-    });
+    let mut bench = with_consumer(DURABLE);
+    bench.queue.set_terms(counting());
     let seqs = bench.fill_stored(0..3);
     bench.dispatch();
     bench.settle(&seqs[..1], Settlement::Requeue);

@@ -12,7 +12,7 @@ pub(super) enum Record {
     Enqueue(Seq, Message),
     Settle(SeqRange),
     Requeue(SeqRange, u32),
-    Lease(Seq),
+    Lease(Seq, u32),
 }
 
 /// What a prefix of the log amounts to.
@@ -42,7 +42,7 @@ impl Disk {
                 }
                 range.last
             }
-            Record::Lease(up_to) => {
+            Record::Lease(up_to, _) => {
                 self.leases.insert(up_to.level(), *up_to);
                 return;
             }
@@ -117,7 +117,7 @@ impl Recovery<'_> {
                 Record::Enqueue(..)
                 | Record::Settle(_)
                 | Record::Requeue(..)
-                | Record::Lease(_) => {}
+                | Record::Lease(..) => {}
             }
         }
         found

@@ -8,7 +8,7 @@ fn leases(effects: &[Effect]) -> Vec<u64> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::ExtendLease { up_to } => Some(up_to.position()),
+            Effect::ExtendLease { up_to, .. } => Some(up_to.position()),
             Effect::Settled(_)
             | Effect::SettledBlocks(_)
             | Effect::Requeued { .. }
@@ -61,7 +61,7 @@ fn a_backlog_waits_until_its_lease_is_written() {
     assert_eq!(first, [255]);
     assert!(bench.dispatched_ids().is_empty());
     assert!(leases(&bench.take_effects()).is_empty(), "one is under way");
-    bench.queue.lease_written(0, Seq::new(0, first[0]));
+    bench.queue.lease_written(Seq::new(0, first[0]), 0);
     let ids = bench.dispatched_ids();
     assert!(ids.into_iter().eq(0..256));
     assert!(leases(&bench.effects)[0] > 400, "the next one is wanted");
@@ -148,9 +148,40 @@ fn a_lease_is_not_tightened_while_another_is_under_way() {
     let start = bench.now.monotonic_ms;
     let due = bench.queue.tick(at(start + 100), &mut bench.effects);
     assert_eq!((due, leases(&bench.effects)), (Some(start + 200), vec![]));
-    bench.queue.lease_written(0, Seq::new(0, extended[0]));
+    bench.queue.lease_written(Seq::new(0, extended[0]), 0);
     bench.queue.tick(at(start + 200), &mut bench.effects);
     assert_eq!(leases(&bench.effects), [0]);
+}
+
+#[test]
+fn a_report_that_a_lower_lease_has_overtaken_grants_nothing() {
+    let mut bench = with_consumer();
+    let mut id = 0;
+    while leases(&bench.effects).len() < 2 {
+        bench.publish(message(id, true, 0));
+        bench.dispatch();
+        id += 1;
+    }
+    let extended = leases(&bench.take_effects());
+    bench.outbox.room.insert(ConsumerKey(1), 0);
+    bench.publish(message(id, true, 0));
+    bench.dispatch();
+
+    // The second report comes at once, the first one after the lease was lowered.
+    bench.queue.lease_written(Seq::new(0, extended[1]), 0);
+    let start = bench.now.monotonic_ms;
+    bench.queue.tick(at(start + 100), &mut bench.effects);
+    assert_eq!(leases(&bench.effects), [u64::from(id) - 1]);
+    bench.write_leases();
+    for later in id + 1..id + 20 {
+        bench.publish(message(later, true, 0));
+    }
+    bench.outbox.room.clear();
+    bench.queue.resume(ConsumerKey(1));
+    assert!(bench.dispatched_ids().is_empty(), "the disk covers none");
+    assert_eq!(leases(&bench.effects).len(), 1, "the next one is wanted");
+    bench.queue.lease_written(Seq::new(0, extended[0]), 0);
+    assert!(bench.dispatched_ids().is_empty(), "and it is not there yet");
 }
 
 #[test]
@@ -162,7 +193,7 @@ fn at_a_clean_stop_the_lease_is_what_was_delivered_and_nothing_more_goes_out() {
     let extended = leases(&bench.take_effects());
     bench.queue.tighten(&mut bench.effects);
     assert_eq!(leases(&bench.take_effects()), [2]);
-    bench.queue.lease_written(0, Seq::new(0, extended[0]));
+    bench.queue.lease_written(Seq::new(0, extended[0]), 0);
     bench.outbox.room.clear();
     bench.queue.resume(ConsumerKey(1));
     assert!(bench.dispatched_ids().is_empty());

@@ -40,7 +40,10 @@ fn a_body_in_the_log_is_asked_for_once_and_nothing_overtakes_it() {
     bench.queue.consume(consumer(1)).unwrap();
     assert!(bench.dispatched_ids().is_empty());
     let wanted = Effect::LoadBodies(vec![(seq(0), stored(0)), (seq(1), stored(1))]);
-    let lease = Effect::ExtendLease { up_to: seq(255) };
+    let lease = Effect::ExtendLease {
+        up_to: seq(255),
+        generation: 0,
+    };
     assert_eq!(bench.effects, [wanted, lease]);
     let effects = bench.take_effects();
     assert!(bench.dispatched_ids().is_empty());
@@ -90,6 +93,22 @@ fn get_waits_for_a_body() {
     bench.serve();
     let answer = bench.queue.get(bench.now, true, &mut bench.effects);
     assert!(matches!(answer, Get::Message { ready_left: 0, .. }));
+}
+
+#[test]
+fn what_somebody_waits_for_stays_once_it_is_loaded() {
+    let mut bench = released(200);
+    let answer = bench.queue.get(bench.now, true, &mut bench.effects);
+    assert!(matches!(answer, Get::Loading));
+    bench.serve();
+    // Other queues have taken all the room there is.
+    bench.queue.release_bodies(EVERYTHING);
+    let answer = bench.queue.get(bench.now, true, &mut bench.effects);
+    assert!(matches!(answer, Get::Message { .. }), "{answer:?}");
+
+    bench.queue.release_bodies(EVERYTHING);
+    let resident = bench.queue.counts().resident_bytes;
+    assert_eq!(resident, 0, "nobody waits any more");
 }
 
 #[test]
@@ -305,7 +324,7 @@ fn answers_that_nobody_asked_for_are_passed_over() {
         (Seq::new(3, 0), Err(LoadFailure::Damaged)),
     ];
     bench.queue.bodies_loaded(loaded, &mut bench.effects);
-    bench.queue.lease_written(5, Seq::new(5, 0));
+    bench.queue.lease_written(Seq::new(5, 0), 0);
     assert!(bench.take_effects().is_empty());
     bench.queue.consume(consumer(1)).unwrap();
     assert_eq!(bench.drain(), [0, 1, 2]);

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::reference::Member;
+use super::support::counting;
 use super::world::World;
-use crate::model::{ConsumerKey, Seq, Settlement};
-use crate::queue::{LoadFailure, Settings};
+use crate::model::{ConsumerKey, QueueTerms, Seq, Settlement};
+use crate::queue::{LoadFailure, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -94,17 +95,28 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn settings() -> impl Strategy<Value = (Settings, u32)> {
+fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
     let levels = prop_oneof![2 => Just(1_u16), 1 => Just(3_u16)];
     let block_bits = prop_oneof![2 => Just(2_u32), 2 => Just(4_u32), 1 => Just(9_u32)];
-    (levels, prop::bool::weighted(0.9), any::<bool>(), block_bits).prop_map(
-        |(levels, recorded, counts_deliveries, block_bits)| {
+    let sharing = prop_oneof![
+        4 => Just(Sharing::Competing),
+        1 => Just(Sharing::SingleActive(Takeover::WhenGone)),
+        1 => Just(Sharing::SingleActive(Takeover::ByPriority)),
+    ];
+    let recorded = prop::bool::weighted(0.9);
+    (levels, recorded, any::<bool>(), sharing, block_bits).prop_map(
+        |(levels, recorded, counts_deliveries, sharing, block_bits)| {
             let settings = Settings {
                 levels,
                 recorded,
-                counts_deliveries,
+                sharing,
             };
-            (settings, block_bits)
+            let terms = if counts_deliveries {
+                counting()
+            } else {
+                QueueTerms::default()
+            };
+            (settings, terms, block_bits)
         },
     )
 }
@@ -180,10 +192,10 @@ proptest! {
 
     #[test]
     fn every_history_agrees_with_the_reference(
-        (settings, block_bits) in settings(),
+        (settings, terms, block_bits) in settings(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut world = World::new(settings, block_bits);
+        let mut world = World::new(settings, terms, block_bits);
         for step in &steps {
             take(&mut world, step);
             world.check();

@@ -1,8 +1,8 @@
 //! A queue that comes back from disk.
 
-use super::support::{Bench, DURABLE, consumer, entries, message};
+use super::support::{Bench, DURABLE, consumer, counting, entries, message};
 use crate::model::{Seq, SeqRange, Settlement};
-use crate::queue::{Effect, QueueState, Recovered, RecoveredLevel, Settings};
+use crate::queue::{Effect, QueueState, Recovered, RecoveredLevel};
 
 fn seq(position: u64) -> Seq {
     Seq::new(0, position)
@@ -241,15 +241,11 @@ fn returns_are_counted_on_after_a_restart() {
         entries: entries([0, 1]),
         ..RecoveredLevel::default()
     };
-    let settings = Settings {
-        counts_deliveries: true,
-        ..DURABLE
-    };
     let recovered = Recovered {
         delivery_counts: vec![(seq(1), 4)],
         ..recovered(level, 2)
     };
-    let mut bench = Bench::with(QueueState::recover(settings, recovered));
+    let mut bench = Bench::with(QueueState::recover(DURABLE, recovered).on_terms(counting()));
     bench.queue.consume(consumer(1)).unwrap();
     assert_eq!(bench.drain(), [0, 1]);
     bench.settle(&[seq(0), seq(1)], Settlement::Requeue);

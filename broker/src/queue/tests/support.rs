@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use leveret_log::{Location, Lsn, SegmentId};
 
-use crate::model::{ConsumerKey, Message, MessageParts, Now, Seq, Settlement, Stored};
+use crate::model::{
+    ConsumerKey, DeliveryLimit, Message, MessageParts, Now, QueueTerms, Seq, Settlement, Stored,
+};
 use crate::queue::{
-    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sink,
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sharing,
+    Sink,
 };
 
 /// A message that knows its number.
@@ -51,14 +54,22 @@ pub(super) fn at(monotonic_ms: u64) -> Now {
 pub(super) const DURABLE: Settings = Settings {
     levels: 1,
     recorded: true,
-    counts_deliveries: false,
+    sharing: Sharing::Competing,
 };
 
 pub(super) const TRANSIENT: Settings = Settings {
     levels: 1,
     recorded: false,
-    counts_deliveries: false,
+    sharing: Sharing::Competing,
 };
+
+/// Counts how often messages come back.
+pub(super) fn counting() -> QueueTerms {
+    QueueTerms {
+        delivery_limit: Some(DeliveryLimit::Unlimited),
+        ..QueueTerms::default()
+    }
+}
 
 pub(super) fn consumer(key: u64) -> Consumer<ConsumerKey> {
     Consumer {
@@ -169,8 +180,8 @@ impl Bench {
     /// Reports every lease that is wanted as written, and forgets the other effects.
     pub(super) fn write_leases(&mut self) {
         for effect in self.take_effects() {
-            if let Effect::ExtendLease { up_to } = effect {
-                self.queue.lease_written(up_to.level(), up_to);
+            if let Effect::ExtendLease { up_to, generation } = effect {
+                self.queue.lease_written(up_to, generation);
             }
         }
     }
@@ -180,8 +191,8 @@ impl Bench {
         let mut served = Served::default();
         for effect in self.take_effects() {
             match effect {
-                Effect::ExtendLease { up_to } => {
-                    self.queue.lease_written(up_to.level(), up_to);
+                Effect::ExtendLease { up_to, generation } => {
+                    self.queue.lease_written(up_to, generation);
                 }
                 Effect::LoadBodies(wanted) => {
                     let ids = wanted.iter().map(|(_, stored)| stored.location.offset);

@@ -27,7 +27,7 @@ impl World {
 
     /// Whether an answer is still to come that could let a message out.
     pub(super) fn waits_for_something(&self) -> bool {
-        let lease = |record: &Record| matches!(record, Record::Lease(_));
+        let lease = |record: &Record| matches!(record, Record::Lease(..));
         let lease_is_under_way = self.log[self.written..].iter().any(lease);
         lease_is_under_way || !self.bodies.is_empty() || !self.blocks.is_empty()
     }
@@ -55,7 +55,7 @@ impl World {
                     delivered.retain(|seq| *seq < range.first || *seq > range.last);
                     continue;
                 }
-                Record::Lease(_) => leases.apply(record),
+                Record::Lease(..) => leases.apply(record),
                 Record::Enqueue(..) | Record::Requeue(..) => continue,
             }
             check(&delivered, &leases);

@@ -7,11 +7,12 @@ use super::checker::Checker;
 use super::disk::{Disk, Record, Recovery, block_entry};
 use super::reference::{Entry, Member, Reference};
 use super::support::{at, id, message, stored};
-use crate::model::{ConsumerKey, Now, Seq, SeqRange, Settlement, Stored};
+use crate::model::{ConsumerKey, Now, QueueTerms, Seq, SeqRange, Settlement, Stored};
 use crate::queue::{Admission, BlockEntry, Effect, Get, LoadFailure, QueueState, Settings};
 
 pub(super) struct World {
     pub(super) settings: Settings,
+    pub(super) terms: QueueTerms,
     pub(super) block_bits: u32,
     pub(super) queue: QueueState<ConsumerKey>,
     pub(super) reference: Reference,
@@ -33,12 +34,13 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(settings: Settings, block_bits: u32) -> Self {
+    pub(super) fn new(settings: Settings, terms: QueueTerms, block_bits: u32) -> Self {
         Self {
             settings,
+            terms: terms.clone(),
             block_bits,
-            queue: QueueState::with_block_bits(settings, block_bits),
-            reference: Reference::default(),
+            queue: QueueState::with_block_bits(settings, block_bits).on_terms(terms),
+            reference: Reference::new(settings.sharing),
             log: Vec::new(),
             written: 0,
             checkpoint: 0,
@@ -193,7 +195,7 @@ impl World {
             if entry.recorded && !requeue {
                 self.must_settle.insert(*seq);
             }
-            if entry.recorded && requeue && self.settings.counts_deliveries {
+            if entry.recorded && requeue && self.terms.counts_deliveries() {
                 counted.insert(*seq, entry.returns);
             }
         }
@@ -231,7 +233,7 @@ impl World {
             self.disk.apply(&self.log[index]);
             match &self.log[index] {
                 Record::Enqueue(_, message) => message.set_stored(stored(id(message))),
-                Record::Lease(up_to) => self.queue.lease_written(up_to.level(), *up_to),
+                Record::Lease(up_to, generation) => self.queue.lease_written(*up_to, *generation),
                 Record::Settle(_) | Record::Requeue(..) => {}
             }
         }
@@ -336,11 +338,12 @@ impl World {
             settled_left_out: checkpoint.is_multiple_of(2),
         }
         .recovered();
-        self.queue =
-            QueueState::with_block_bits(self.settings, self.block_bits).with_recovered(recovered);
+        self.queue = QueueState::with_block_bits(self.settings, self.block_bits)
+            .with_recovered(recovered)
+            .on_terms(self.terms.clone());
         self.bodies.clear();
         self.blocks.clear();
-        self.reference = Reference::default();
+        self.reference = Reference::new(self.settings.sharing);
         let disk = &self.disk;
         self.delivered.retain(|seq| disk.live.contains_key(seq));
         for (&seq, &number) in &disk.live {
@@ -359,6 +362,10 @@ impl World {
 
     /// Everything that is ready comes out, once nothing stands in the way.
     pub(super) fn drain(&mut self) {
+        // Whoever else is active may be unable to take anything.
+        while let Some(key) = self.pick(0) {
+            self.cancel(key);
+        }
         self.consume(Member {
             key: ConsumerKey(0),
             priority: 0,
@@ -418,7 +425,9 @@ impl World {
                         .map(|range| Record::Requeue(range, delivery_count));
                     self.log.extend(records);
                 }
-                Effect::ExtendLease { up_to } => self.log.push(Record::Lease(up_to)),
+                Effect::ExtendLease { up_to, generation } => {
+                    self.log.push(Record::Lease(up_to, generation));
+                }
                 Effect::LoadBlock { level, first } => {
                     assert_eq!(level, first.level());
                     assert!(!self.blocks.contains(&first), "asked for twice");

@@ -25,9 +25,7 @@ fn a_queue_type_is_classic_or_quorum() {
 #[test]
 fn arguments_of_another_type_of_queue_are_refused_whatever_their_value() {
     let cases = [
-        (CLASSIC, "x-delivery-limit"),
         (CLASSIC, "x-max-age"),
-        (CLASSIC, "x-consumer-timeout"),
         (CLASSIC, "x-dead-letter-strategy"),
         (CLASSIC, "x-delayed-retry-min"),
         (QUORUM, "x-max-priority"),
@@ -81,18 +79,14 @@ fn arguments_that_mean_nothing_here_are_accepted_with_any_value() {
 fn a_quorum_queue_keeps_what_only_it_has() {
     let parsed = parse(&[
         QUORUM,
-        ("x-delivery-limit", LongInt(7)),
         ("x-dead-letter-strategy", text("at-least-once")),
-        ("x-consumer-timeout", LongInt(8)),
         ("x-consumer-disconnected-timeout", LongInt(9)),
         ("x-delayed-retry-type", text("failed")),
         ("x-delayed-retry-min", LongInt(10)),
         ("x-delayed-retry-max", LongInt(11)),
     ]);
     let expected = QuorumArguments {
-        delivery_limit: Some(DeliveryLimit::Times(7)),
         dead_letter_strategy: Some(DeadLetterStrategy::AtLeastOnce),
-        consumer_timeout_ms: Some(8),
         consumer_disconnected_timeout_ms: Some(9),
         delayed_retry: DelayedRetry {
             kind: Some(RetryKind::Failed),
@@ -106,19 +100,27 @@ fn a_quorum_queue_keeps_what_only_it_has() {
     );
 }
 
-/// Spec 4.4.3; RabbitMQ accepts any value here.
+/// Spec 4.3.2, 4.4.3; RabbitMQ accepts any value here.
 #[test]
 fn a_delivery_limit_below_zero_is_none_and_one_that_is_no_number_is_absent() {
-    let limit = |value| match parse(&[QUORUM, ("x-delivery-limit", value)]) {
-        Ok(QueueArguments {
-            variant: QueueVariant::Quorum(quorum),
-            ..
-        }) => quorum.delivery_limit,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(limit(ShortShortInt(-1)), Some(DeliveryLimit::Unlimited));
-    assert_eq!(limit(LongInt(0)), Some(DeliveryLimit::Times(0)));
-    assert_eq!(limit(text("5")), None);
+    for queue_type in [CLASSIC, QUORUM] {
+        let limit = |value| {
+            parse(&[queue_type, ("x-delivery-limit", value)]).map(|parsed| parsed.delivery_limit)
+        };
+        let unlimited = Ok(Some(DeliveryLimit::Unlimited));
+        assert_eq!(limit(ShortShortInt(-1)), unlimited);
+        assert_eq!(limit(LongInt(0)), Ok(Some(DeliveryLimit::Times(0))));
+        assert_eq!(limit(text("5")), Ok(None));
+    }
+}
+
+/// Spec 4.3.2, 4.4.2.
+#[test]
+fn a_queue_of_either_type_may_have_a_consumer_timeout() {
+    for queue_type in [CLASSIC, QUORUM] {
+        let parsed = parse(&[queue_type, ("x-consumer-timeout", LongInt(8))]);
+        assert_eq!(parsed.map(|parsed| parsed.consumer_timeout_ms), Ok(Some(8)));
+    }
 }
 
 /// Spec 4.4.1.

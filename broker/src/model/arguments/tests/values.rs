@@ -12,6 +12,7 @@ fn numbers_are_of_any_integer_type_and_nothing_else() {
         (CLASSIC, "x-max-length-bytes"),
         (CLASSIC, "x-max-priority"),
         (CLASSIC, "x-queue-version"),
+        (CLASSIC, "x-consumer-timeout"),
         (QUORUM, "x-message-ttl"),
         (QUORUM, "x-quorum-initial-group-size"),
         (QUORUM, "x-max-in-memory-length"),
