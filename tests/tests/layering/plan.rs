@@ -93,6 +93,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "serde",
             "serde_json",
             "smallvec",
+            "sysinfo",
             "thiserror",
             "tokio",
             "tracing",
@@ -125,6 +126,8 @@ pub(crate) const ROOMS: &[Room] = &[
             "hyper",
             "hyper_util",
             "parking_lot",
+            // Patterns that come from callers: matching takes time in proportion to the text.
+            "regex",
             "serde",
             "serde_json",
             "socket2",

@@ -184,12 +184,12 @@ impl Publisher {
 /// Takes `count` messages, acknowledging each; their numbers.
 async fn consume(server: &Server, count: usize) -> Result<BTreeSet<u64>> {
     let mut client = server.client().await?;
+    client.ok(1, method::basic_qos(0, 50, false)).await?;
+    let consume = method::basic_consume(QUEUE, "c", 0, &Table::new());
+    client.ok(1, consume).await?;
     let mut taken = BTreeSet::new();
     while taken.len() < count {
-        let delivery = client
-            .get(1, QUEUE, false)
-            .await?
-            .context("too few messages")?;
+        let delivery = client.delivery(1).await?;
         taken.insert(number(&delivery)?);
         client
             .send(1, &method::basic_ack(delivery.tag, false))
