@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use leveret::Threshold;
+use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::client::{Client, Options};
@@ -29,7 +30,10 @@ pub struct Needy {
 
 #[derive(Debug)]
 enum Kind {
-    Leveret(Box<leveret::Broker>),
+    Leveret {
+        broker: Box<leveret::Broker>,
+        _folder: TempDir,
+    },
     RabbitMq {
         control: Control,
         _turn: MutexGuard<'static, ()>,
@@ -42,11 +46,13 @@ impl Needy {
         match context.target {
             Target::Leveret => {
                 let builder = leveret::Broker::builder().amqp("127.0.0.1:0");
-                // Whatever space is left on the machine that runs the tests.
-                let folder = tempfile::tempdir()?.keep();
-                let broker = builder.data_dir(folder).start().await?;
+                let folder = tempfile::tempdir()?;
+                let broker = builder.data_dir(folder.path()).start().await?;
                 let address = Address::parse(&broker.amqp_url())?;
-                let kind = Kind::Leveret(Box::new(broker));
+                let kind = Kind::Leveret {
+                    broker: Box::new(broker),
+                    _folder: folder,
+                };
                 Ok(Some(Self { address, kind }))
             }
             Target::RabbitMq => {
@@ -83,7 +89,7 @@ impl Needy {
     /// From now on it has too little memory.
     pub async fn lack_memory(&self) -> Result<()> {
         match &self.kind {
-            Kind::Leveret(broker) => {
+            Kind::Leveret { broker, .. } => {
                 broker.set_memory_high_watermark(Threshold::Bytes(1)).await;
                 Ok(())
             }
@@ -97,7 +103,7 @@ impl Needy {
     pub async fn lack_disk(&self) -> Result<()> {
         const PLENTY: u64 = 1 << 50;
         match &self.kind {
-            Kind::Leveret(broker) => {
+            Kind::Leveret { broker, .. } => {
                 broker.set_disk_free_limit(Threshold::Bytes(PLENTY)).await;
                 Ok(())
             }
@@ -110,7 +116,7 @@ impl Needy {
     /// It has enough of everything again.
     pub async fn recover(&self) -> Result<()> {
         match &self.kind {
-            Kind::Leveret(broker) => {
+            Kind::Leveret { broker, .. } => {
                 let most = Threshold::OfMemory(0.9);
                 broker.set_memory_high_watermark(most).await;
                 broker.set_disk_free_limit(Threshold::Bytes(0)).await;
@@ -123,7 +129,7 @@ impl Needy {
     /// Closes every connection, as an operator does.
     pub async fn close_all_connections(&self) -> Result<()> {
         match &self.kind {
-            Kind::Leveret(broker) => {
+            Kind::Leveret { broker, .. } => {
                 broker.reset().await;
                 Ok(())
             }

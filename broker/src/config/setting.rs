@@ -267,6 +267,32 @@ const PLAIN: &[Plain] = &[
         write: |draft, value| parse::name(value).map(|name| draft.broker.cluster_name = name),
     },
     Plain {
+        key: "log_format",
+        about: &["How the server writes its log: text or json."],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| shown(draft.log.format),
+        write: |draft, value| {
+            draft.log.format = match parse::text(value)?.as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("must be text or json".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Plain {
+        key: "log_level",
+        about: &[
+            "What the server logs: off, error, warn, info, debug, trace; by part: leveret=debug,…",
+        ],
+        aliases: &["LEVERET_LOG"],
+        is_secret: false,
+        read: |draft| shown(&draft.log.level),
+        write: |draft, value| parse::log_level(value).map(|level| draft.log.level = level),
+    },
+    // Tables come last, as a file has them.
+    Plain {
         key: "vm_memory_high_watermark.relative",
         about: &[
             "Publishers wait while the process has more than this part of the memory: of the",
@@ -317,31 +343,6 @@ const PLAIN: &[Plain] = &[
             draft.broker.disk_free_limit.relative = part;
             Ok(())
         },
-    },
-    Plain {
-        key: "log_format",
-        about: &["How the server writes its log: text or json."],
-        aliases: &[],
-        is_secret: false,
-        read: |draft| shown(draft.log.format),
-        write: |draft, value| {
-            draft.log.format = match parse::text(value)?.as_str() {
-                "text" => LogFormat::Text,
-                "json" => LogFormat::Json,
-                _ => return Err("must be text or json".to_owned()),
-            };
-            Ok(())
-        },
-    },
-    Plain {
-        key: "log_level",
-        about: &[
-            "What the server logs: off, error, warn, info, debug, trace; by part: leveret=debug,…",
-        ],
-        aliases: &["LEVERET_LOG"],
-        is_secret: false,
-        read: |draft| shown(&draft.log.level),
-        write: |draft, value| parse::log_level(value).map(|level| draft.log.level = level),
     },
 ];
 
