@@ -22,7 +22,6 @@ use super::Sessions;
 use super::core::{End, Session};
 use super::greeting::{self, Failure};
 use super::stream::{Input, Stream};
-use super::throttle::Throttle;
 use crate::engine::Progress;
 use crate::model::{AmqpError, ReplyCode, Shortage};
 use crate::wire::frame::HEARTBEAT;
@@ -167,7 +166,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// Whether the client may say anything, and what it may make the broker say has room.
     fn may_answer(&self) -> bool {
         self.session.out.len() - self.written < self.session.settings.write_buffer_bytes_max
-            && self.session.throttle == Throttle::Open
+            && !self.session.throttle.is_blocked()
     }
 
     async fn process(&mut self) -> Result<(), End> {

@@ -11,7 +11,7 @@ use super::channel::{Channel, Mode, Phase};
 use super::handshake::{ClientProperties, Tuning};
 use super::settings::SessionSettings;
 use super::settlements::Settlements;
-use super::throttle::Throttle;
+use super::throttle::{Change, Throttle};
 use crate::engine::{
     Burst, Client, Engine, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
 };
@@ -58,8 +58,6 @@ pub(super) struct Session {
     pub(super) confirming: BTreeSet<u16>,
     /// Channels with publishes that wait for the disk.
     pub(super) unconfirmed: BTreeSet<u16>,
-    /// What is short, as far as this connection has heard.
-    pub(super) shortage: Shortage,
     pub(super) throttle: Throttle,
     drained: VecDeque<Outgoing>,
     released: bool,
@@ -91,7 +89,6 @@ impl Session {
             settlements: Settlements::default(),
             confirming: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
-            shortage: Shortage::default(),
             throttle: Throttle::default(),
             drained: VecDeque::new(),
             released: false,
@@ -106,9 +103,7 @@ impl Session {
     /// Takes all complete frames of `input` and returns how many bytes they were.
     pub(super) async fn process(&mut self, input: &[u8]) -> Result<usize, End> {
         let mut consumed = 0;
-        while self.out.len() < self.settings.write_buffer_bytes_max
-            && self.throttle == Throttle::Open
-        {
+        while self.out.len() < self.settings.write_buffer_bytes_max && !self.throttle.is_blocked() {
             let rest = &input[consumed..];
             let frame = match scan(rest, self.tuning.frame_limit) {
                 Ok(Some((frame, length))) => {
@@ -127,10 +122,36 @@ impl Session {
                 }
             };
             self.frame(&frame, rest).await?;
-            self.throttle(&frame);
+            let change = self.throttle.taken(frame.kind);
+            self.tell(change);
         }
         self.flush();
         Ok(consumed)
+    }
+
+    /// Takes notice of what is short now (spec 1.9.1).
+    pub(super) fn heed(&mut self, shortage: Shortage) {
+        let change = self.throttle.heed(shortage);
+        self.tell(change);
+    }
+
+    fn tell(&mut self, change: Option<Change>) {
+        let understands = self.properties.connection_blocked;
+        match change {
+            None => {}
+            Some(Change::Blocked(reason)) => {
+                self.client.blocked();
+                if understands {
+                    self.reply(0, connection::Blocked { reason });
+                }
+            }
+            Some(Change::Unblocked) => {
+                self.client.unblocked();
+                if understands {
+                    self.reply(0, connection::Unblocked {});
+                }
+            }
+        }
     }
 
     async fn frame(&mut self, frame: &RawFrame, buffer: &[u8]) -> Result<(), End> {

@@ -2,54 +2,64 @@
 //!
 //! ```text
 //!          content while something is short
-//! Open ──────────────────────────────────────► Blocked: the socket is not read
+//! open ──────────────────────────────────────► blocked: the socket is not read
 //!   ▲                                             │
 //!   └────────────── nothing is short any more ────┘
 //! ```
 
-use super::core::Session;
 use crate::model::Shortage;
-use crate::wire::method::connection;
-use crate::wire::{FrameKind, RawFrame};
+use crate::wire::FrameKind;
 
 /// Whether a connection is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Throttle {
-    /// It is.
+pub(super) struct Throttle {
+    /// What is short, as far as the connection has heard.
+    shortage: Shortage,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
     #[default]
     Open,
-    /// It published although something was short, and was told.
     Blocked,
 }
 
-impl Session {
-    /// Takes notice of what is short now.
-    pub(super) fn heed(&mut self, shortage: Shortage) {
-        self.shortage = shortage;
-        if !shortage.is_none() || self.throttle == Throttle::Open {
-            return;
-        }
-        self.throttle = Throttle::Open;
-        self.client.unblocked();
-        if self.properties.connection_blocked {
-            self.reply(0, connection::Unblocked {});
-        }
+/// What a client is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is not read any more, for this reason.
+    Blocked(&'static str),
+    /// It is read again.
+    Unblocked,
+}
+
+impl Throttle {
+    /// Whether the connection must not be read.
+    pub(super) fn is_blocked(self) -> bool {
+        self.state == State::Blocked
     }
 
-    /// Blocks the connection if `frame`, which has been taken, was content and something is short.
-    pub(super) fn throttle(&mut self, frame: &RawFrame) {
-        let is_content = match frame.kind {
+    /// Takes notice of what is short now.
+    pub(super) fn heed(&mut self, shortage: Shortage) -> Option<Change> {
+        self.shortage = shortage;
+        if !shortage.is_none() || self.state == State::Open {
+            return None;
+        }
+        self.state = State::Open;
+        Some(Change::Unblocked)
+    }
+
+    /// A frame was taken. Content blocks the connection while something is short.
+    pub(super) fn taken(&mut self, frame: FrameKind) -> Option<Change> {
+        let is_content = match frame {
             FrameKind::Header | FrameKind::Body => true,
             FrameKind::Method | FrameKind::Heartbeat => false,
         };
-        if self.shortage.is_none() || !is_content {
-            return;
+        if self.shortage.is_none() || !is_content || self.is_blocked() {
+            return None;
         }
-        self.throttle = Throttle::Blocked;
-        self.client.blocked();
-        if self.properties.connection_blocked {
-            let reason = self.shortage.reason();
-            self.reply(0, connection::Blocked { reason });
-        }
+        self.state = State::Blocked;
+        Some(Change::Blocked(self.shortage.reason()))
     }
 }
