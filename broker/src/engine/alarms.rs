@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::Engine;
 use super::memory::MemoryGauge;
-use crate::model::{Reading, Resource, Shortage, Threshold};
+use crate::model::{Reading, Shortage, Supply, Threshold};
 
 /// How often resources are looked at while there is plenty,
 const CALM: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ impl Alarms {
 }
 
 fn report(before: Shortage, after: Shortage, reading: &Reading) {
-    for resource in [Resource::Memory, Resource::Disk] {
+    for resource in [Supply::Memory, Supply::Disk] {
         match (before.of(resource), after.of(resource)) {
             (false, true) => tracing::warn!(
                 %resource,

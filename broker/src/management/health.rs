@@ -228,8 +228,8 @@ impl Management {
         }
         let node = &self.engine.settings().node_name;
         let alarms: Vec<Value> = shortage
-            .resources()
-            .map(|resource| json!({ "node": node, "resource": resource.to_string() }))
+            .supplies()
+            .map(|supply| json!({ "node": node, "resource": supply.to_string() }))
             .collect();
         Health::bad(format!("There are alarms in effect {place}")).with("alarms", alarms)
     }

@@ -25,14 +25,14 @@ impl Threshold {
 
 /// What a broker may run short of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resource {
+pub enum Supply {
     /// Memory of the process.
     Memory,
     /// Free space where the data lies.
     Disk,
 }
 
-impl fmt::Display for Resource {
+impl fmt::Display for Supply {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Memory => "memory",
@@ -71,16 +71,16 @@ impl Shortage {
 
     /// Whether there is too little of this.
     #[must_use]
-    pub const fn of(self, resource: Resource) -> bool {
+    pub const fn of(self, resource: Supply) -> bool {
         match resource {
-            Resource::Memory => self.memory,
-            Resource::Disk => self.disk,
+            Supply::Memory => self.memory,
+            Supply::Disk => self.disk,
         }
     }
 
     /// What there is too little of.
-    pub fn resources(self) -> impl Iterator<Item = Resource> {
-        [Resource::Memory, Resource::Disk]
+    pub fn supplies(self) -> impl Iterator<Item = Supply> {
+        [Supply::Memory, Supply::Disk]
             .into_iter()
             .filter(move |resource| self.of(*resource))
     }
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn the_alarm_for_the_disk_ends_a_fifth_above_the_limit() {
         let low = Shortage::default().after(&reading(0, 1, 99, 100));
-        assert!(low.of(Resource::Disk));
-        assert!(low.after(&reading(0, 1, 119, 100)).of(Resource::Disk));
+        assert!(low.of(Supply::Disk));
+        assert!(low.after(&reading(0, 1, 119, 100)).of(Supply::Disk));
         assert!(low.after(&reading(0, 1, 120, 100)).is_none());
     }
 

@@ -106,6 +106,7 @@ enum Event {
     Tick,
     Shortage(Shortage),
     Shutdown(Arc<str>),
+    Closed(Arc<str>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
@@ -153,6 +154,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Event::Shutdown(reason) => {
                     let text = format!("broker forced connection closure with reason '{reason}'");
                     let error = AmqpError::new(ReplyCode::ConnectionForced, text);
+                    return self.end(End::Error(error)).await;
+                }
+                Event::Closed(reason) => {
+                    let error = AmqpError::new(ReplyCode::ConnectionForced, &*reason);
                     return self.end(End::Error(error)).await;
                 }
             }
@@ -207,6 +212,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             },
             _ = self.ticks.tick() => Ok(Event::Tick),
             reason = shutdown_reason(&mut self.shutdown) => Ok(Event::Shutdown(reason)),
+            reason = self.session.client.closing() => Ok(Event::Closed(reason)),
         }
     }
 
