@@ -62,10 +62,14 @@ pub(crate) const SERVICE: &[Room] = &[
         crates: &[
             "async_trait",
             "leveret_client::message",
+            "leveret_log",
             "parking_lot",
             "serde",
             "serde_json",
+            "sled",
             "thiserror",
+            "tokio",
+            "tracing",
         ],
     },
     Room {
