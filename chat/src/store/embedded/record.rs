@@ -78,7 +78,7 @@ pub(super) fn decode_changes(mut payload: &[u8]) -> Option<Changes> {
     let mut changes = Changes::new();
     while !payload.is_empty() {
         let (key, value, rest) = take_change(payload)?;
-        changes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+        changes.insert(key.to_vec(), value.map(|value| value.to_vec()));
         payload = rest;
     }
     Some(changes)
