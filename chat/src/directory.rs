@@ -70,13 +70,16 @@ struct Gateway {
     until: Instant,
 }
 
+/// Who is in a conversation, as of this version of its members.
+type KnownMembers = (u64, Arc<Vec<Member>>);
+
 /// Where users are to be reached, and who is in a conversation.
 #[derive(Debug)]
 pub struct Directory {
     store: Arc<dyn ChatStore>,
     inboxes: Mutex<HashMap<UserId, Arc<Vec<DeviceId>>>>,
     gateways: Mutex<HashMap<String, Gateway>>,
-    members: Mutex<HashMap<ConversationId, (u64, Arc<Vec<Member>>)>>,
+    members: Mutex<HashMap<ConversationId, KnownMembers>>,
 }
 
 impl Directory {
@@ -221,7 +224,10 @@ mod tests {
             user: ana.clone(),
         };
         directory.learn(&came, now);
-        assert_eq!(directory.gateways_of(&ana, now), [queue.clone()]);
+        assert_eq!(
+            directory.gateways_of(&ana, now),
+            std::slice::from_ref(&queue)
+        );
         assert!(directory.gateways_of(&ana, now + LEASE).is_empty());
 
         assert!(directory.targets(&ana).await.unwrap().inboxes.is_empty());
