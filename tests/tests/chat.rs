@@ -16,7 +16,6 @@ macro_rules! chat_tests {
         }
     };
 }
-pub(crate) use chat_tests;
 
 #[path = "chat/attacks.rs"]
 mod attacks;

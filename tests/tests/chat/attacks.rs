@@ -11,8 +11,6 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ErrorKin
 use leveret_client::message::{Command, Event, RejectionCode, envelope};
 use leveret_tests::Context;
 
-use crate::chat_tests;
-
 use crate::stage::{Person, Stage, shards, text};
 
 chat_tests!(

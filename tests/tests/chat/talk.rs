@@ -9,8 +9,6 @@ use leveret_client::message::{
 use leveret_client::timeline::{Arrival, Timelines};
 use leveret_tests::Context;
 
-use crate::chat_tests;
-
 use crate::stage::{Online, Stage, text};
 
 chat_tests!(
