@@ -197,6 +197,17 @@ async fn a_group_is_for_its_members(context: &Context) -> Result<()> {
         seqs == [3, 4, 5],
         "what was said before and after is not hers: {seqs:?}"
     );
+    nothing_is_for_outsiders(&stage, id, history).await?;
+    stage.end().await;
+    Ok(())
+}
+
+/// Who is not in the group is told nothing, not even that there is one.
+async fn nothing_is_for_outsiders(
+    stage: &Stage,
+    id: ConversationId,
+    history: Request,
+) -> Result<()> {
     let outsider = stage.person("dora").await?;
     let at_dora = outsider.connect().await?;
     let code = RejectionCode::NotMember;
@@ -216,7 +227,6 @@ async fn a_group_is_for_its_members(context: &Context) -> Result<()> {
         bail!("no synchronisation");
     };
     ensure!(page.messages.is_empty() && page.hidden.is_empty() && page.more.is_empty());
-    stage.end().await;
     Ok(())
 }
 
