@@ -112,11 +112,26 @@ fn measure_all(command: &MatrixCommand, rows: &[&Row]) -> Result<()> {
         quick: command.quick,
     };
     state::append(&command.state, &run)?;
+    let mut running = true;
     for row in rows {
+        // A row with brokers of its own has the machine and the ports to itself.
+        let wanted = !measure::starts_its_own(&row.work);
+        for victim in &mut victims {
+            match (running, wanted) {
+                (true, false) => victim.stop()?,
+                (false, true) => {
+                    victim.start()?;
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+        running = wanted;
         measure_row(command, row, &targets, &victims).with_context(|| row.name)?;
     }
-    for victim in &mut victims {
-        victim.stop()?;
+    if running {
+        for victim in &mut victims {
+            victim.stop()?;
+        }
     }
     Ok(())
 }
