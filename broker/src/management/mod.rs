@@ -32,20 +32,18 @@ use axum::middleware;
 use tokio::sync::Semaphore;
 
 use crate::engine::{Engine, Ticket};
-use crate::model::Credentials;
 
 use self::rates::Rates;
 use self::refusal::Refusal;
 use self::routes::Routes;
 
-pub(crate) use self::listener::{Listener, bind};
+pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::ManagementSettings;
 
 /// What every request sees.
 #[derive(Debug)]
 pub(crate) struct Management {
     engine: Arc<Engine>,
-    credentials: Credentials,
     settings: ManagementSettings,
     rates: Rates,
     /// Copies under way: one disk does not copy two faster than one after the other.
@@ -54,14 +52,9 @@ pub(crate) struct Management {
 
 impl Management {
     /// The API of `engine`.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        credentials: Credentials,
-        settings: ManagementSettings,
-    ) -> Arc<Self> {
+    pub(crate) fn new(engine: Arc<Engine>, settings: ManagementSettings) -> Arc<Self> {
         Arc::new(Self {
             engine,
-            credentials,
             settings,
             rates: Rates::new(),
             backups: Semaphore::new(1),

@@ -104,6 +104,7 @@ enum Event {
     Woken,
     Tick,
     Shutdown(Arc<str>),
+    Closed(Arc<str>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
@@ -149,6 +150,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     let error = AmqpError::new(ReplyCode::ConnectionForced, text);
                     return self.end(End::Error(error)).await;
                 }
+                Event::Closed(reason) => {
+                    let error = AmqpError::new(ReplyCode::ConnectionForced, &*reason);
+                    return self.end(End::Error(error)).await;
+                }
             }
         }
     }
@@ -190,6 +195,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             },
             _ = self.ticks.tick() => Ok(Event::Tick),
             reason = shutdown_reason(&mut self.shutdown) => Ok(Event::Shutdown(reason)),
+            reason = self.session.client.closing() => Ok(Event::Closed(reason)),
         }
     }
 
@@ -242,6 +248,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Closes the connection for the given reason, and waits for the peer to take notice.
     async fn end(&mut self, end: End) -> io::Result<()> {
+        // A broker that shuts down waits until the client was told.
+        let _farewell = self.session.engine.clients.farewell();
         let heartbeat = Duration::from_secs(u64::from(self.session.tuning.heartbeat_seconds));
         let patience = if heartbeat.is_zero() {
             CLOSE_TIMEOUT
