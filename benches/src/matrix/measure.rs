@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use crate::churn::{self, ChurnOptions};
 use crate::compare::{Broker, Round, RoundOptions, cpu_per_message, load, single_confirm};
 use crate::crash::{self, Target, Victim};
+use crate::interrupt;
 use crate::matrix::memory;
 use crate::matrix::rows::{Goal, Row, Work};
 use crate::process;
@@ -170,8 +171,15 @@ fn growth(row: &Row, arguments: &str, broker: &Broker<'_>, effort: Effort<'_>) -
     for step in row.steps(effort.quick, effort.backlog_max) {
         let mut round = Round::default();
         let arguments = arguments.replace("{n}", &step.to_string());
-        let results = load(&arguments, broker, effort.options, &mut round)
-            .with_context(|| format!("step {step}"))?;
+        let results = match load(&arguments, broker, effort.options, &mut round) {
+            Ok(results) => results,
+            Err(error) if interrupt::requested() => return Err(error),
+            // What a broker cannot do at all is told; the other steps still count.
+            Err(error) => {
+                measured.faults.push(format!("step {step}: {error:#}"));
+                continue;
+            }
+        };
         measured.faults.extend(round.fault);
         if let Some(sample) = cpu_per_message(&results) {
             measured.figures.push(Figure {
