@@ -49,7 +49,7 @@ mod session;
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
     Config, ConfigError, ConfigSources, ConfigValue, Durability, Limits, LoadedConfig, LogConfig,
-    LogFormat, Origin, Password,
+    LogFormat, Origin, Password, PasswordHashing,
 };
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no

@@ -10,9 +10,13 @@ use super::rights::Rights;
 use super::virtual_host::VirtualHost;
 use crate::model::{
     AmqpError, Entity, EntityKey, QueueArguments, QueueDefinition, QueueName, QueueProperties,
-    Resource, Verb,
+    QueueType, Resource, Verb,
 };
+
 use crate::store::Ticket;
+
+/// The argument that names a queue's type.
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// What a client wants a queue to be.
 #[derive(Debug)]
@@ -85,6 +89,7 @@ impl VirtualHost {
         if !generated && definition.name.as_str().starts_with("amq.") {
             return Err(AmqpError::queue_name_reserved(&definition.name));
         }
+        self.apply_default_type(definition);
         let rights = &declaration.rights;
         let name = Resource::Queue(definition.name.as_str());
         rights.check(Verb::Configure, name)?;
@@ -109,6 +114,23 @@ impl VirtualHost {
         let queue = engine.new_queue(declaration.definition, arguments, owner);
         let ticket = self.publish_queue(engine, &mut definitions, &queue);
         Ok(declared(&queue, ticket))
+    }
+
+    /// Gives a queue without a type the one that the virtual host has for such, if it can be of it
+    /// (spec 4.4.5).
+    fn apply_default_type(&self, definition: &mut QueueDefinition) {
+        let Some(default) = self.metadata().default_queue_type else {
+            return;
+        };
+        let fits = match default {
+            QueueType::Classic => false,
+            QueueType::Quorum => {
+                definition.durable && !definition.exclusive && !definition.auto_delete
+            }
+        };
+        if fits && definition.arguments.fields().get(QUEUE_TYPE).is_none() {
+            definition.arguments = definition.arguments.with_text(QUEUE_TYPE, default.as_str());
+        }
     }
 
     /// Spec 4.1.10.

@@ -6,8 +6,6 @@
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
-// The HTTP API is about to call these.
-#[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
 mod backup;
 mod budget;
@@ -17,7 +15,6 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod exchange;
-#[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
 mod outbox;
 mod publish;
@@ -53,6 +50,8 @@ use crate::store::Store;
 pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
+pub(crate) use self::administration::{Change, GrantError};
+#[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{
     ChannelLimits, ChannelsFull, Client, ClientFacts, Clients, ConnectionLimits,
@@ -60,6 +59,8 @@ pub(crate) use self::clients::{
 pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
+#[cfg(feature = "management")]
+pub(crate) use self::hosts::HostDeletionRefusal;
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};

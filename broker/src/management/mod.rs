@@ -11,9 +11,11 @@ mod access;
 mod backup;
 mod caller;
 mod health;
+mod limits;
 mod list;
 mod listener;
 mod overview;
+mod permissions;
 mod queues;
 mod rates;
 mod refusal;
@@ -22,16 +24,17 @@ mod routes;
 mod settings;
 mod table;
 mod users;
+mod virtual_hosts;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware;
 use tokio::sync::Semaphore;
 
-use crate::engine::{Engine, Ticket};
+use crate::engine::{Change, Engine, Ticket};
 
 use self::rates::Rates;
 use self::refusal::Refusal;
@@ -66,6 +69,9 @@ impl Management {
             overview::routes,
             health::routes,
             users::routes,
+            permissions::routes,
+            virtual_hosts::routes,
+            limits::routes,
             queues::routes,
             backup::routes,
         ];
@@ -94,6 +100,14 @@ impl Management {
                 tracing::error!(%error, "answering a request failed");
                 Refusal::failed("see the broker's log")
             })
+    }
+}
+
+/// What a PUT is answered with (spec 10.1.3).
+const fn status(change: Change) -> StatusCode {
+    match change {
+        Change::Created => StatusCode::CREATED,
+        Change::Updated => StatusCode::NO_CONTENT,
     }
 }
 
