@@ -340,6 +340,8 @@ fn engine_settings(config: &Config) -> EngineSettings {
         outbox_bytes: config.limits.outbox_bytes,
         store_backlog_bytes_max: config.limits.store_backlog_bytes_max,
         virtual_hosts_max: config.limits.virtual_hosts_max,
+        queues_max: config.limits.queues_max,
+        exchanges_max: config.limits.exchanges_max,
         access: AccessSettings {
             hashing: match config.password_hashing {
                 PasswordHashing::Sha256 => HashAlgorithm::Sha256,

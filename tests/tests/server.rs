@@ -19,3 +19,5 @@ mod ping;
 mod process;
 #[path = "server/secrets.rs"]
 mod secrets;
+#[path = "server/users.rs"]
+mod users;

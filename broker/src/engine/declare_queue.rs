@@ -100,7 +100,7 @@ impl VirtualHost {
             // The first declaration may still be on its way to the disk.
             return Ok(declared(&existing, engine.last_ticket()));
         }
-        self.check_queue_limit(&declaration.definition.name)?;
+        self.check_queue_limit(engine, &declaration.definition.name)?;
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
@@ -133,8 +133,12 @@ impl VirtualHost {
         }
     }
 
-    /// Spec 4.1.10.
-    fn check_queue_limit(&self, name: &QueueName) -> Result<(), AmqpError> {
+    /// Spec 4.1.10 and 11.5.
+    fn check_queue_limit(&self, engine: &Engine, name: &QueueName) -> Result<(), AmqpError> {
+        let max = engine.settings().queues_max;
+        if max > 0 && engine.count(Self::queue_count) >= max {
+            return Err(AmqpError::too_many_queues(name, max));
+        }
         match self.limits().queues() {
             Some(limit) if self.queue_count() as u64 >= limit => Err(
                 AmqpError::virtual_host_has_all_queues(name, self.name(), limit),

@@ -135,6 +135,11 @@ impl Engine {
         self.hosts.read().values().cloned().collect()
     }
 
+    /// How many of something there are in all virtual hosts together.
+    fn count(&self, of_host: impl Fn(&VirtualHost) -> usize) -> usize {
+        self.hosts.read().values().map(|host| of_host(host)).sum()
+    }
+
     /// A number for a new consumer.
     pub(crate) fn next_consumer_key(&self) -> ConsumerKey {
         ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))

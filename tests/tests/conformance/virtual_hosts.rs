@@ -217,7 +217,10 @@ async fn a_user_has_no_more_channels_than_it_may(context: &Context) -> Result<()
          …2…",
         account.name
     );
-    second.expect(1, method::channel_open(), &full).await?;
+    let outcome = second.call(1, method::channel_open()).await?;
+    outcome.expect(&full)?;
+    let close = outcome.close().context("a close")?;
+    ensure!(close.method == method::MethodId(0, 0), "{close:?}");
     first.ok(2, method::channel_close()).await?;
     first.open(2).await?;
     context.limit(&path, -1).await?;
