@@ -15,6 +15,7 @@ pub mod process;
 pub mod provision;
 pub mod raw;
 pub mod received;
+pub mod shortage;
 pub mod target;
 
 pub use context::Context;

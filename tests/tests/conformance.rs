@@ -8,6 +8,8 @@
 mod access;
 #[path = "conformance/administration.rs"]
 mod administration;
+#[path = "conformance/alarms.rs"]
+mod alarms;
 #[path = "conformance/channel.rs"]
 mod channel;
 #[path = "conformance/confirm.rs"]

@@ -7,6 +7,7 @@
 
 mod access;
 mod administration;
+mod alarms;
 mod backup;
 mod budget;
 mod clients;
@@ -16,6 +17,7 @@ mod declare_queue;
 mod definitions;
 mod exchange;
 mod hosts;
+mod memory;
 mod outbox;
 mod publish;
 mod queue;
@@ -37,6 +39,7 @@ use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
 use self::access::Access;
+use self::alarms::Alarms;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
@@ -51,6 +54,7 @@ pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::administration::{Change, GrantError};
+pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{
@@ -84,6 +88,8 @@ pub(crate) struct Engine {
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
     pub(crate) counters: Counters,
+    /// Whether memory and disk suffice.
+    pub(crate) alarms: Alarms,
     bodies: BodyBudget,
     timers: Timers,
     started: Instant,
