@@ -61,10 +61,17 @@ struct Operation {
 
 /// The table of spec 8.1.
 fn operations() -> Vec<Operation> {
+    [on_exchanges(), on_queues(), on_bindings(), on_messages()]
+        .into_iter()
+        .flatten()
+        .map(|(method, needs)| Operation { method, needs })
+        .collect()
+}
+
+fn on_exchanges() -> Vec<(Method, Vec<Need>)> {
     let none = &Table::new();
-    let dead_letters = one("x-dead-letter-exchange", "y");
     let alternate = one("alternate-exchange", "y");
-    let table = [
+    vec![
         (
             method::exchange_declare("new", "fanout", 0, none),
             vec![need("configure", "exchange", "new")],
@@ -85,6 +92,13 @@ fn operations() -> Vec<Operation> {
             method::exchange_delete("new", 0),
             vec![need("configure", "exchange", "new")],
         ),
+    ]
+}
+
+fn on_queues() -> Vec<(Method, Vec<Need>)> {
+    let none = &Table::new();
+    let dead_letters = one("x-dead-letter-exchange", "y");
+    vec![
         (
             method::queue_declare("new", queue_bits::DURABLE, none),
             vec![need("configure", "queue", "new")],
@@ -105,6 +119,12 @@ fn operations() -> Vec<Operation> {
             method::queue_delete("new", 0),
             vec![need("configure", "queue", "new")],
         ),
+    ]
+}
+
+fn on_bindings() -> Vec<(Method, Vec<Need>)> {
+    let none = &Table::new();
+    vec![
         (
             method::exchange_bind("y", "x", "k", none),
             vec![
@@ -127,6 +147,12 @@ fn operations() -> Vec<Operation> {
             method::queue_unbind("q", "x", "k", none),
             vec![need("write", "queue", "q"), need("read", "exchange", "x")],
         ),
+    ]
+}
+
+fn on_messages() -> Vec<(Method, Vec<Need>)> {
+    let none = &Table::new();
+    vec![
         (
             method::basic_get("q", true),
             vec![need("read", "queue", "q")],
@@ -144,11 +170,7 @@ fn operations() -> Vec<Operation> {
             method::basic_publish("", "q", 0),
             vec![need("write", "exchange", "amq.default")],
         ),
-    ];
-    table
-        .into_iter()
-        .map(|(method, needs)| Operation { method, needs })
-        .collect()
+    ]
 }
 
 /// Patterns for configure, write and read that grant exactly these.

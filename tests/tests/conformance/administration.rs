@@ -16,6 +16,8 @@ leveret_tests::on_both_targets![
     rights_need_a_user_a_virtual_host_and_patterns,
     topic_rights_are_given_and_taken,
     virtual_hosts_are_made_changed_and_deleted,
+    a_virtual_host_that_is_gone_is_missed,
+    what_makes_no_sense_is_refused,
     limits_are_set_and_lifted,
     limits_need_names_and_numbers,
     whoami_says_who_asks,
@@ -446,6 +448,16 @@ async fn virtual_hosts_are_made_changed_and_deleted(context: &Context) -> Result
         mine.body[0]["configure"] == ".*",
         "the creator has no rights: {mine:?}"
     );
+    management.done("DELETE", &path, None).await.map(drop)
+}
+
+/// Spec 7.8.3. Spec 10.1.2. Spec 10.1.3.
+async fn a_virtual_host_that_is_gone_is_missed(context: &Context) -> Result<()> {
+    let management = context.management()?;
+    let name = format!("{}/with slash", context.unique("host"));
+    let path = format!("vhosts/{}", segment(&name));
+    let body = json!({ "description": "d", "default_queue_type": "quorum" });
+    management.done("PUT", &path, Some(body)).await?;
     // What a change does not mention is as at the beginning.
     management.done("PUT", &path, None).await?;
     let shown = management.get(&path).await?.body;
@@ -676,5 +688,21 @@ async fn a_change_of_password_takes_effect_at_once(context: &Context) -> Result<
             .status
             == 200
     );
+    Ok(())
+}
+
+/// Spec 8.3.2. Spec 10.1.2.
+async fn what_makes_no_sense_is_refused(context: &Context) -> Result<()> {
+    let management = context.management()?;
+    let account = context.account("").await?;
+    let path = format!("users/{}", account.name);
+    let body = json!({ "password_hash": "AAAABBBB", "hashing_algorithm": "nope", "tags": "" });
+    let answer = management.send("PUT", &path, Some(body)).await?;
+    let expected = context.differs("8.3.2", 204, 400)?;
+    ensure!(answer.status == expected, "{answer:?}");
+    let body = json!({ "password": "x", "tags": 5 });
+    let answer = management.send("PUT", &path, Some(body)).await?;
+    let expected = context.differs("10.1.2", 500, 400)?;
+    ensure!(answer.status == expected, "{answer:?}");
     Ok(())
 }
