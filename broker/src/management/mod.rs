@@ -15,7 +15,9 @@ mod limits;
 mod list;
 mod listener;
 mod overview;
+mod parameters;
 mod permissions;
+mod policies;
 mod queues;
 mod rates;
 mod refusal;
@@ -73,6 +75,8 @@ impl Management {
             virtual_hosts::routes,
             limits::routes,
             queues::routes,
+            policies::routes,
+            parameters::routes,
             backup::routes,
         ];
         nouns
