@@ -22,16 +22,22 @@ leveret_tests::on_both_targets![
 fn full(host: &str) -> Value {
     json!({
         "vhosts": [{
-            "name": host, "limits": { "max-queues": 100 },
+            "name": host,
             "metadata": { "description": "d", "tags": ["a", "b"], "default_queue_type": "classic" },
         }],
-        "parameters": [{
-            "vhost": host, "component": "operator_policy", "name": "cap",
-            "value": {
-                "pattern": ".*", "definition": { "max-length": 500 }, "priority": 0,
-                "apply-to": "queues",
+        "parameters": [
+            {
+                "vhost": host, "component": "operator_policy", "name": "cap",
+                "value": {
+                    "pattern": ".*", "definition": { "max-length": 500 }, "priority": 0,
+                    "apply-to": "queues",
+                },
             },
-        }],
+            {
+                "vhost": host, "component": "vhost-limits", "name": "limits",
+                "value": { "max-queues": 100 },
+            },
+        ],
         "policies": [{
             "vhost": host, "name": "p", "pattern": "^q", "apply-to": "all", "priority": 3,
             "definition": { "max-length": 100, "dead-letter-exchange": "dead" },
