@@ -166,6 +166,13 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "classic queues may have a delivery limit too",
     },
     Accepted {
+        line: "5.1.6",
+        step: "…",
+        rabbitmq: "…expiration=7000…",
+        leveret: "…expiration=+7000…",
+        reason: "an expiration that is written with a sign is delivered as it was published",
+    },
+    Accepted {
         line: "6.2.3",
         step: "…Commit…",
         rabbitmq: "reply: 506x failed to deliver message: {not_found,…}",

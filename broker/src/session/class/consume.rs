@@ -21,14 +21,12 @@ impl Session {
         if name.as_str() == REPLY_QUEUE {
             return self.consume_replies(number, consume);
         }
+        self.check_tag(number, consume.consumer_tag)?;
         let queue = self.host.usable_queue(&name, self.number())?;
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
         let tag = consumer_tag(consume);
-        if channel.has_consumer(&tag) {
-            return Err(AmqpError::consumer_tag_reused(&tag));
-        }
         check_count(channel, self.settings.consumers_per_channel_max)?;
         let arguments = ConsumerArguments::parse(consume.arguments, QueueType::Classic)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
@@ -104,6 +102,15 @@ impl Session {
         channel.replies = Some(self.host.register_reply_consumer(consumer));
         if !consume.nowait {
             self.reply(number, basic::ConsumeOk { consumer_tag: &tag });
+        }
+        Ok(())
+    }
+
+    /// Spec 5.3.1. RabbitMQ looks at this before it looks for the queue.
+    fn check_tag(&self, number: u16, tag: &str) -> Result<(), AmqpError> {
+        let channel = self.channels.get(&number);
+        if !tag.is_empty() && channel.is_some_and(|channel| channel.has_consumer(tag)) {
+            return Err(AmqpError::consumer_tag_reused(tag));
         }
         Ok(())
     }

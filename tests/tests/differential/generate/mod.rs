@@ -109,6 +109,9 @@ struct Generator {
     features: Vec<Feature>,
     slots: Vec<Slot>,
     steps: Vec<Step>,
+    /// Prefetch for whole channels. RabbitMQ counts what `basic.get` fetched, but only if it was fetched before the limit
+    /// was set; so a script has the one or the other.
+    has_global_qos: bool,
     /// What was declared, as it was declared first.
     queues: BTreeMap<&'static str, DeclareQueue>,
     exchanges: BTreeMap<&'static str, DeclareExchange>,
@@ -130,6 +133,7 @@ impl Generator {
             .collect();
         let features = LANDED.iter().copied();
         let features = features.filter(|_| random.random_bool(0.5)).collect();
+        let has_global_qos = random.random_bool(0.3);
         let mut slots = Vec::new();
         for connection in 0..random.random_range(1..=2) {
             for channel in 1..=random.random_range(1..=2) {
@@ -145,6 +149,7 @@ impl Generator {
             features,
             slots,
             steps: Vec::new(),
+            has_global_qos,
             queues: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             bindings: Vec::new(),
@@ -209,6 +214,7 @@ impl Generator {
                 let publish = self.publish();
                 self.push(on, Action::Publish(publish));
             }
+            Kind::Get if self.has_global_qos => {}
             Kind::Get => {
                 let (on, queue, no_ack) = (self.slot(), self.queue(), self.one_in(3));
                 self.push(on, Action::Get { queue, no_ack });
@@ -228,7 +234,7 @@ impl Generator {
                 );
             }
             Kind::Qos => {
-                let (on, global) = (self.slot(), self.one_in(4));
+                let (on, global) = (self.slot(), self.has_global_qos && self.one_in(2));
                 let count = self.random.random_range(0..4);
                 self.push(
                     on,
