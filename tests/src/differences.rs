@@ -181,3 +181,21 @@ pub const ACCEPTED: &[Accepted] = &[
                  transaction",
     },
 ];
+
+/// A difference that generated calls of the HTTP API come across; as [`Accepted`].
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptedByHttp {
+    /// Number of the line in the behavioural specification.
+    pub line: &'static str,
+    /// Method and path.
+    pub call: &'static str,
+    /// What RabbitMQ says; empty if it does not matter.
+    pub rabbitmq: &'static str,
+    /// What Leveret says; empty if it does not matter.
+    pub leveret: &'static str,
+    /// Why this is so.
+    pub reason: &'static str,
+}
+
+/// All of them.
+pub const ACCEPTED_BY_HTTP: &[AcceptedByHttp] = &[];
