@@ -13,8 +13,8 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::script::{
-    Action, Binding, Consume, DeclareExchange, DeclareQueue, Fields, Script, Settle, Slot, Step,
-    Verdict, Which,
+    Action, Binding, Consume, DeclareExchange, DeclareQueue, Fields, Publish, Script, Settle, Slot,
+    Step, Verdict, Which,
 };
 
 const QUEUES: [&str; 4] = ["q0", "q1", "q2", "q3"];
@@ -35,7 +35,14 @@ pub(crate) enum Feature {
 }
 
 /// What the broker has.
-const LANDED: &[Feature] = &[Feature::Priorities, Feature::SingleActiveConsumer];
+const LANDED: &[Feature] = &[
+    Feature::TimeToLive,
+    Feature::DeadLetters,
+    Feature::LengthLimits,
+    Feature::Priorities,
+    Feature::SingleActiveConsumer,
+    Feature::Quorum,
+];
 
 /// The kinds of steps, to be weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +119,9 @@ struct Generator {
     /// Prefetch for whole channels. RabbitMQ counts what `basic.get` fetched, but only if it was fetched before the limit
     /// was set; so a script has the one or the other.
     has_global_qos: bool,
+    /// Consumers that need not settle. RabbitMQ ends the channels of a connection one by one, and what one of them held may
+    /// be lost to such a consumer on another; so in these scripts no connection ends before the script.
+    has_no_ack: bool,
     /// What was declared, as it was declared first.
     queues: BTreeMap<&'static str, DeclareQueue>,
     exchanges: BTreeMap<&'static str, DeclareExchange>,
@@ -134,6 +144,7 @@ impl Generator {
         let features = LANDED.iter().copied();
         let features = features.filter(|_| random.random_bool(0.5)).collect();
         let has_global_qos = random.random_bool(0.3);
+        let has_no_ack = random.random_bool(0.5);
         let mut slots = Vec::new();
         for connection in 0..random.random_range(1..=2) {
             for channel in 1..=random.random_range(1..=2) {
@@ -150,6 +161,7 @@ impl Generator {
             slots,
             steps: Vec::new(),
             has_global_qos,
+            has_no_ack,
             queues: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             bindings: Vec::new(),
@@ -418,7 +430,7 @@ impl Generator {
         };
         let consume = Consume {
             queue: self.queue(),
-            no_ack: self.one_in(3),
+            no_ack: self.has_no_ack && self.one_in(2),
             exclusive: self.one_in(12),
             no_wait: !tag.is_empty() && self.one_in(10),
             arguments: self.consumer_arguments(),
@@ -513,6 +525,7 @@ impl Generator {
     fn close(&mut self) {
         let on = self.slot();
         let action = match self.random.random_range(0..4) {
+            _ if self.has_no_ack => Action::CloseChannel,
             0 => Action::CloseConnection,
             1 => Action::DropConnection,
             _ => Action::CloseChannel,
@@ -530,7 +543,9 @@ impl Generator {
     fn mistake(&mut self) {
         let on = self.slot();
         let queue = self.queue();
-        let action = match self.random.random_range(0..13) {
+        // The first five end the connection.
+        let first = if self.has_no_ack { 5 } else { 0 };
+        let action = match self.random.random_range(first..14) {
             0 => Action::Qos {
                 size: 1,
                 count: 1,
@@ -541,12 +556,12 @@ impl Generator {
                 without_reply: false,
             },
             2 => Action::Flow { active: false },
-            3 => Action::DeclareExchange(DeclareExchange {
+            11 => Action::DeclareExchange(DeclareExchange {
                 exchange: "x0".to_owned(),
                 kind: self.text(&["", "unknown", "Direct", "x-unknown"]),
                 ..DeclareExchange::default()
             }),
-            4 => Action::DeclareQueue(DeclareQueue {
+            12 => Action::DeclareQueue(DeclareQueue {
                 queue: self.text(&["amq.q", "q0", "q1"]),
                 arguments: self.wrong_arguments(),
                 durable: true,
@@ -568,6 +583,10 @@ impl Generator {
                 destination: self.text(&["q9", "", "q0"]),
                 ..Binding::default()
             }),
+            4 => Action::Publish(Publish {
+                immediate: true,
+                ..self.publish()
+            }),
             8 => Action::Publish(self.wrong_publish()),
             9 => Action::Commit,
             10 => Action::DeclareQueue(DeclareQueue {
@@ -575,7 +594,7 @@ impl Generator {
                 passive: true,
                 ..DeclareQueue::default()
             }),
-            11 => Action::Consume(Consume {
+            3 => Action::Consume(Consume {
                 queue,
                 tag: self
                     .tags
