@@ -18,8 +18,6 @@ mod exchange;
 mod exclusive;
 #[path = "conformance/frames.rs"]
 mod frames;
-#[path = "conformance/frameworks.rs"]
-mod frameworks;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/lifecycle.rs"]

@@ -163,6 +163,8 @@ fn properties(properties: &Properties) -> String {
 fn table(table: Table) -> String {
     let entries = table.sorted().0.into_iter();
     let entries: Vec<_> = entries
+        // Line 4.4.3 of the differences: RabbitMQ also counts how often a message was handed out.
+        .filter(|(key, _)| key != "x-acquired-count")
         .map(|(key, field)| format!("{key}: {}", value(field)))
         .collect();
     format!("{{{}}}", entries.join(", "))

@@ -35,14 +35,7 @@ pub(crate) enum Feature {
 }
 
 /// What the broker has.
-const LANDED: &[Feature] = &[
-    Feature::TimeToLive,
-    Feature::DeadLetters,
-    Feature::LengthLimits,
-    Feature::Priorities,
-    Feature::SingleActiveConsumer,
-    Feature::Quorum,
-];
+const LANDED: &[Feature] = &[Feature::Priorities, Feature::SingleActiveConsumer];
 
 /// The kinds of steps, to be weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +115,7 @@ struct Generator {
     /// Consumers that need not settle. RabbitMQ ends the channels of a connection one by one, and what one of them held may
     /// be lost to such a consumer on another; so in these scripts no connection ends before the script.
     has_no_ack: bool,
+    has_quorum: bool,
     /// What was declared, as it was declared first.
     queues: BTreeMap<&'static str, DeclareQueue>,
     exchanges: BTreeMap<&'static str, DeclareExchange>,
@@ -142,7 +136,10 @@ impl Generator {
             })
             .collect();
         let features = LANDED.iter().copied();
-        let features = features.filter(|_| random.random_bool(0.5)).collect();
+        let features: Vec<_> = features.filter(|_| random.random_bool(0.5)).collect();
+        // What quorum queues do otherwise on RabbitMQ, and not here, is left out where there are any: they count consumers
+        // that fetched, and requeues by nack and recover as no failures, ignore `exclusive`, and order by priority unasked.
+        let has_quorum = features.contains(&Feature::Quorum);
         let has_global_qos = random.random_bool(0.3);
         let has_no_ack = random.random_bool(0.5);
         let mut slots = Vec::new();
@@ -162,6 +159,7 @@ impl Generator {
             steps: Vec::new(),
             has_global_qos,
             has_no_ack,
+            has_quorum,
             queues: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             bindings: Vec::new(),
@@ -226,7 +224,8 @@ impl Generator {
                 let publish = self.publish();
                 self.push(on, Action::Publish(publish));
             }
-            Kind::Get if self.has_global_qos => {}
+            Kind::Get if self.has_global_qos || self.has_quorum => {}
+            Kind::Recover if self.has_quorum => {}
             Kind::Get => {
                 let (on, queue, no_ack) = (self.slot(), self.queue(), self.one_in(3));
                 self.push(on, Action::Get { queue, no_ack });
@@ -431,7 +430,7 @@ impl Generator {
         let consume = Consume {
             queue: self.queue(),
             no_ack: self.has_no_ack && self.one_in(2),
-            exclusive: self.one_in(12),
+            exclusive: !self.has_quorum && self.one_in(12),
             no_wait: !tag.is_empty() && self.one_in(10),
             arguments: self.consumer_arguments(),
             tag: tag.clone(),
@@ -466,7 +465,11 @@ impl Generator {
         let settle = Settle {
             how: how.unwrap_or(Verdict::Ack),
             multiple: how != Some(Verdict::Reject) && self.one_in(4),
-            requeue: how != Some(Verdict::Ack) && self.one_in(2),
+            requeue: match how {
+                Some(Verdict::Ack) | None => false,
+                Some(Verdict::Nack) => !self.has_quorum && self.one_in(2),
+                Some(Verdict::Reject) => self.one_in(2),
+            },
             which,
         };
         self.push(on, Action::Settle(settle));
@@ -489,7 +492,8 @@ impl Generator {
 
     fn delete_queue(&mut self) {
         let (on, queue) = (self.slot(), self.queue());
-        let (if_unused, if_empty) = (self.one_in(3), self.one_in(3));
+        let conditional = !self.has_quorum;
+        let (if_unused, if_empty) = (conditional && self.one_in(3), conditional && self.one_in(3));
         if !if_unused && !if_empty {
             self.queues.remove(queue.as_str());
         }
