@@ -22,6 +22,8 @@ mod exchange;
 mod hosts;
 mod memory;
 mod outbox;
+mod parameters;
+mod policies;
 mod publish;
 mod queue;
 mod recover;
@@ -44,6 +46,7 @@ use parking_lot::{Mutex, RwLock};
 use self::access::Access;
 use self::alarms::Alarms;
 use self::budget::BodyBudget;
+use self::parameters::GlobalParameters;
 use self::timers::Timers;
 use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
@@ -65,6 +68,8 @@ pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
+#[cfg(feature = "management")]
+pub(crate) use self::parameters::ParameterError;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
@@ -99,6 +104,7 @@ pub(crate) struct Engine {
     is_new: bool,
     /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
+    global_parameters: GlobalParameters,
 }
 
 impl Engine {
@@ -193,6 +199,7 @@ impl Engine {
         &self,
         definition: QueueDefinition,
         arguments: QueueArguments,
+        terms: QueueTerms,
         owner: Option<u64>,
     ) -> Arc<Queue> {
         let recorded = definition.durable && self.store.records();
@@ -202,8 +209,7 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded))
-            .on_terms(QueueTerms::of(&arguments));
+        let state = QueueState::new(queue_settings(&arguments, recorded)).on_terms(terms);
         Arc::new(Queue::new(id, definition, arguments, owner, state))
     }
 }
