@@ -37,7 +37,10 @@ mod present {
     ) -> impl Future<Output = ()> + use<> {
         let settings = settings(config, amqp, listener.address());
         let management = Management::new(Arc::clone(engine), credentials, settings);
-        listener.run(management, stop)
+        let observed = Arc::clone(&management).observe(stop.clone());
+        async move {
+            tokio::join!(listener.run(management, stop), observed);
+        }
     }
 
     fn settings(

@@ -1,11 +1,15 @@
 //! Who is connected: facts to show, and a handle to close each.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+
+use super::meters::ClientMeter;
+use crate::model::Arguments;
 
 /// What is known of a connection once it is open.
 #[derive(Clone, Debug)]
@@ -20,15 +24,76 @@ pub(crate) struct ClientFacts {
     pub(crate) name: Option<String>,
 }
 
+/// What is known of a connection and decides nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientDetails {
+    /// Its two ends, the client's first; `None` inside the process.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: u64,
+    /// How the client logged in.
+    pub(crate) mechanism: &'static str,
+    /// What the client told about itself.
+    pub(crate) properties: Arguments,
+    /// Channels that it may have; 0 for any number.
+    pub(crate) channel_max: u16,
+    /// Bytes of a frame; 0 for any number.
+    pub(crate) frame_max: u32,
+    /// Seconds between heartbeats; 0 for none.
+    pub(crate) heartbeat_seconds: u16,
+}
+
 /// One open connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     /// What is known of it.
     pub(crate) facts: ClientFacts,
+    /// What it does.
+    pub(crate) meter: ClientMeter,
+    details: OnceLock<ClientDetails>,
+    /// Why somebody wants it closed.
+    closing: OnceLock<Arc<str>>,
+    closed: Notify,
     channels: AtomicU64,
 }
 
 impl Client {
+    /// Asks the connection to close, with 320 and this text. The first who asks gives the reason.
+    pub(crate) fn close(&self, reason: &str) {
+        if self.closing.set(Arc::from(reason)).is_ok() {
+            self.closed.notify_one();
+        }
+    }
+
+    /// Waits until somebody wants the connection closed. For its own task alone.
+    pub(crate) async fn closing(&self) -> Arc<str> {
+        loop {
+            if let Some(reason) = self.closing.get() {
+                return Arc::clone(reason);
+            }
+            self.closed.notified().await;
+        }
+    }
+
+    /// Notes what else is known of it. Only the first note counts.
+    pub(crate) fn describe(&self, details: ClientDetails) {
+        // There is one task that describes a connection, and it does so once.
+        let _ = self.details.set(details);
+    }
+
+    /// What else is known of it; `None` for the moment before it is noted.
+    pub(crate) fn details(&self) -> Option<&ClientDetails> {
+        self.details.get()
+    }
+
+    /// The name that RabbitMQ gives a connection: its two ends.
+    pub(crate) fn title(&self) -> String {
+        match self.details().and_then(|details| details.ends) {
+            Some((peer, local)) => format!("{peer} -> {local}"),
+            None => format!("<leveret.{}>", self.facts.number),
+        }
+    }
+
     /// Counts a channel that was opened.
     pub(crate) fn channel_opened(&self) {
         self.channels.fetch_add(1, Ordering::Relaxed);
@@ -73,6 +138,10 @@ impl Clients {
     pub(crate) fn opened(&self, facts: ClientFacts) -> Arc<Client> {
         let client = Arc::new(Client {
             facts,
+            meter: ClientMeter::default(),
+            details: OnceLock::new(),
+            closing: OnceLock::new(),
+            closed: Notify::new(),
             channels: AtomicU64::new(0),
         });
         self.open
@@ -89,6 +158,11 @@ impl Clients {
     /// How many connections are open.
     pub(crate) fn count(&self) -> usize {
         self.open.lock().len()
+    }
+
+    /// The open connection of that number.
+    pub(crate) fn client(&self, number: u64) -> Option<Arc<Client>> {
+        self.open.lock().get(&number).cloned()
     }
 
     /// All open connections, in no order.

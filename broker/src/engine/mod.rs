@@ -13,6 +13,7 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod exchange;
+mod meters;
 mod outbox;
 mod publish;
 mod queue;
@@ -43,18 +44,20 @@ use crate::store::Store;
 
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
-pub(crate) use self::clients::{Client, ClientFacts, Clients};
-pub(crate) use self::counters::Counters;
+pub(crate) use self::clients::{Client, ClientDetails, ClientFacts, Clients};
+pub(crate) use self::counters::{Counter, Counters};
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
+pub(crate) use self::exchange::Exchange;
+pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
-pub(crate) use self::queue::{CloseCondition, Queue};
+pub(crate) use self::queue::{CloseCondition, ConsumerFacts, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
 pub(crate) use self::settings::EngineSettings;
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
-pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
+pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Counts, Delivery};
 pub(crate) use crate::store::{Outcome, Progress, Ticket};
 
 /// A broker without its listeners.
@@ -67,6 +70,7 @@ pub(crate) struct Engine {
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
     pub(crate) counters: Counters,
+    past: meters::Past,
     bodies: BodyBudget,
     timers: Timers,
     started: Instant,

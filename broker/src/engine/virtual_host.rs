@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::definitions::Definitions;
 use super::exchange::Exchange;
+use super::meters::Past;
 use super::queue::Queue;
 use super::reply::ReplyRegistry;
 use crate::model::{
@@ -44,6 +45,8 @@ pub(crate) struct VirtualHost {
     generation: AtomicU64,
     pub(super) definitions: Mutex<Definitions>,
     pub(super) replies: Arc<ReplyRegistry>,
+    /// What was counted here of clients that are gone.
+    pub(super) past: Past,
 }
 
 impl VirtualHost {
@@ -69,6 +72,7 @@ impl VirtualHost {
             generation: AtomicU64::new(1),
             definitions: Mutex::default(),
             replies: Arc::default(),
+            past: Past::default(),
         }
     }
 
@@ -145,7 +149,7 @@ impl VirtualHost {
     }
 
     /// All exchanges, in no order.
-    pub(super) fn all_exchanges(&self) -> Vec<Arc<Exchange>> {
+    pub(crate) fn all_exchanges(&self) -> Vec<Arc<Exchange>> {
         self.exchanges.read().values().cloned().collect()
     }
 

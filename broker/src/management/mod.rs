@@ -9,18 +9,25 @@
 
 mod access;
 mod backup;
+mod bindings;
 mod caller;
+mod channels;
+mod connections;
+mod consumers;
+mod exchanges;
 mod health;
+mod history;
 mod list;
 mod listener;
 mod overview;
 mod queues;
-mod rates;
 mod refusal;
 mod request;
 mod routes;
 mod settings;
+mod stats;
 mod table;
+mod time;
 mod users;
 
 use std::sync::Arc;
@@ -29,12 +36,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, header};
 use axum::middleware;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::engine::{Engine, Ticket};
 use crate::model::Credentials;
 
-use self::rates::Rates;
+use self::history::History;
 use self::refusal::Refusal;
 use self::routes::Routes;
 
@@ -47,7 +55,7 @@ pub(crate) struct Management {
     engine: Arc<Engine>,
     credentials: Credentials,
     settings: ManagementSettings,
-    rates: Rates,
+    history: History,
     /// Copies under way: one disk does not copy two faster than one after the other.
     backups: Semaphore,
 }
@@ -63,7 +71,7 @@ impl Management {
             engine,
             credentials,
             settings,
-            rates: Rates::new(),
+            history: History::default(),
             backups: Semaphore::new(1),
         })
     }
@@ -73,7 +81,12 @@ impl Management {
             overview::routes,
             health::routes,
             users::routes,
+            connections::routes,
+            channels::routes,
+            consumers::routes,
+            exchanges::routes,
             queues::routes,
+            bindings::routes,
             backup::routes,
         ];
         nouns
@@ -83,6 +96,20 @@ impl Management {
             .fallback(async || Refusal::not_found())
             .layer(middleware::map_response(harden))
             .with_state(Arc::clone(self))
+    }
+
+    /// Looks at everything now and then, for rates, until told to stop.
+    pub(crate) async fn observe(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(history::TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            // A look that failed is logged, and the next one may do better.
+            let _ = Arc::clone(&self).blocking(Self::look).await;
+        }
     }
 
     /// Waits until a change is durable, which is before anybody is told of it.

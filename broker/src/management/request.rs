@@ -111,7 +111,6 @@ impl FromRequest<Arc<Management>> for JsonBody {
     }
 }
 
-#[allow(dead_code, reason = "for the nouns to come")]
 impl JsonBody {
     /// The whole object as one thing.
     pub(super) fn parse<T: DeserializeOwned>(self) -> Result<T, Refusal> {

@@ -23,7 +23,6 @@ pub(super) const HOST_PARAMETER: &str = "vhost";
 /// Whom a method of a path is for (spec 10.2, tag gates). Where the path names a virtual host, all
 /// but the last also ask whether the caller may enter it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "for the nouns to come")]
 pub(super) enum Gate {
     /// Whoever has one of management's tags.
     Management,

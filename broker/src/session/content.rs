@@ -3,7 +3,7 @@
 use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags};
 use super::channel::Mode;
 use super::core::Session;
-use crate::engine::{Origin, REPLY_QUEUE, Route};
+use crate::engine::{Event, Origin, REPLY_QUEUE, Route};
 use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
@@ -112,12 +112,15 @@ impl Session {
             return Err(AmqpError::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         let message = self.route(number, message)?;
-        self.engine.counters.published.add(1);
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
         let route = &channel.cache.route;
         let returned = (flags.mandatory && route.is_empty()).then(|| message.clone());
+        channel.meter.add(Event::Publish, 1);
+        if route.is_empty() {
+            channel.meter.add(unroutable(flags.mandatory), 1);
+        }
         match &mut channel.mode {
             Mode::Plain => {
                 let origin = Origin {
@@ -131,6 +134,7 @@ impl Session {
                     channel: number,
                     number: tracker.publish(),
                 };
+                channel.meter.unconfirmed.set(tracker.unanswered());
                 self.burst.add(route, message, origin);
                 self.confirming.insert(number);
             }
@@ -142,6 +146,7 @@ impl Session {
                 }
             }
         }
+        channel.note_uncommitted();
         if let Some(message) = returned {
             self.return_message(number, &message);
         }
@@ -195,7 +200,6 @@ impl Session {
     }
 
     fn return_message(&mut self, number: u16, message: &Message) {
-        self.engine.counters.returned.add(1);
         let returned = Returned {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: "NO_ROUTE",
@@ -211,6 +215,15 @@ impl Session {
         if let Err(error) = encoder::return_(&mut self.out, number, &returned, &content, limit) {
             tracing::error!(%error, "a message could not be returned");
         }
+    }
+}
+
+/// What happens to a message that no queue takes.
+const fn unroutable(mandatory: bool) -> Event {
+    if mandatory {
+        Event::ReturnUnroutable
+    } else {
+        Event::DropUnroutable
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Sessions;
-use super::connection::serve;
+use super::connection::{Ends, serve};
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -185,8 +185,12 @@ fn admit(sessions: &Arc<Sessions>, stream: TcpStream, peer: SocketAddr) {
     let sessions = Arc::clone(sessions);
     tokio::spawn(async move {
         let _inhabitant = inhabitant;
+        let ends = stream.local_addr().map(|local| Ends { peer, local });
         let (reader, writer) = stream.into_split();
-        serve(sessions, reader, writer, Some(peer), handshaking).await;
+        match ends {
+            Ok(ends) => serve(sessions, reader, writer, Some(ends), handshaking).await,
+            Err(error) => tracing::debug!(%peer, %error, "the connection is gone already"),
+        }
     });
 }
 

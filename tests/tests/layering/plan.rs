@@ -120,6 +120,7 @@ pub(crate) const ROOMS: &[Room] = &[
         // The store is here for the errors and reports that the engine hands on.
         rooms: &["engine", "store", "model", "wire"],
         crates: &[
+            "ahash",
             "axum",
             "base64",
             "hyper",

@@ -13,7 +13,7 @@ mod tx;
 
 use super::channel::Mode;
 use super::core::{Session, parse, second_open};
-use crate::engine::Ticket;
+use crate::engine::{ChannelMode, Ticket};
 use crate::model::{AmqpError, ReplyCode};
 use crate::wire::method::{access, basic as basic_class, channel, confirm};
 use crate::wire::{Method, Sender};
@@ -117,7 +117,10 @@ impl Session {
                 let text = "cannot switch from tx to confirm mode";
                 return Err(AmqpError::new(ReplyCode::PreconditionFailed, text));
             }
-            Mode::Plain => channel.mode = Mode::Confirm(Default::default()),
+            Mode::Plain => {
+                channel.mode = Mode::Confirm(Default::default());
+                channel.meter.set_mode(ChannelMode::Confirm);
+            }
             Mode::Confirm(_) => {}
         }
         if !nowait {
