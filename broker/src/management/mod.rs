@@ -7,6 +7,7 @@
 //! Live state is copied into JSON here; nothing of the engine is shaped for it. Whatever takes a
 //! queue's lock or asks the disk runs on a thread that may block.
 
+mod about;
 mod access;
 mod backup;
 mod bindings;
@@ -19,6 +20,8 @@ mod health;
 mod history;
 mod list;
 mod listener;
+mod machine;
+mod nodes;
 mod overview;
 mod queues;
 mod refusal;
@@ -79,6 +82,8 @@ impl Management {
     fn router(self: &Arc<Self>) -> Router {
         let nouns = [
             overview::routes,
+            about::routes,
+            nodes::routes,
             health::routes,
             users::routes,
             connections::routes,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::history::{Count, Kind, Ranges, Subject, insert};
 use super::list::View;
+use super::machine::Machine;
 use super::routes::{Gate, Methods, Routes};
 use super::stats::{
     connection_counts, exchange_counts, length_counts, message_counts, message_stats, queue_counts,
@@ -16,7 +17,7 @@ use super::{Management, Refusal, Shared};
 use crate::engine::Counter;
 
 /// Clients parse it; there is no Erlang here.
-const ERLANG_VERSION: &str = "27.0";
+pub(super) const ERLANG_VERSION: &str = "27.0";
 
 const EXCHANGE_TYPES: [(&str, &str); 4] = [
     (
@@ -48,6 +49,14 @@ async fn show(State(management): Shared, view: View) -> Result<Response, Refusal
         .blocking(move |management| management.overview(&ranges))
         .await?;
     Ok(view.object(overview))
+}
+
+/// The types that exchanges can have.
+pub(super) fn exchange_types() -> Value {
+    let types = EXCHANGE_TYPES.iter().map(
+        |(name, description)| json!({ "name": name, "description": description, "enabled": true }),
+    );
+    types.collect()
 }
 
 /// What all virtual hosts together hold.
@@ -106,12 +115,6 @@ impl Management {
                 })
             })
             .collect();
-        let exchange_types: Vec<Value> = EXCHANGE_TYPES
-            .iter()
-            .map(|(name, description)| {
-                json!({ "name": name, "description": description, "enabled": true })
-            })
-            .collect();
         let facts = json!({
             "management_version": settings.product_version,
             "rabbitmq_version": settings.product_version,
@@ -130,20 +133,28 @@ impl Management {
             "enable_queue_totals": false,
             "statistics_db_event_queue": 0,
             "uptime": u64::try_from(self.engine.uptime().as_millis()).unwrap_or(u64::MAX),
-            "exchange_types": exchange_types,
+            "exchange_types": exchange_types(),
             "listeners": listeners,
-            "contexts": [{
-                "node": node,
-                "description": "RabbitMQ Management",
-                "path": "/",
-                "ip": settings.management.ip().to_string(),
-                "port": settings.management.port().to_string(),
-            }],
+            "contexts": [self.context()],
         });
         match facts {
             Value::Object(facts) => facts,
             _ => Map::new(),
         }
+    }
+
+    /// The web server.
+    pub(super) fn context(&self) -> Value {
+        let management = self.settings.management;
+        json!({
+            "node": self.engine.settings().node_name,
+            "description": "RabbitMQ Management",
+            "path": "/",
+            "ip": management.ip().to_string(),
+            "port": management.port().to_string(),
+            "cowboy_opts": "[]",
+            "ssl_opts": [],
+        })
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -200,7 +211,10 @@ impl Management {
     /// Looks at everything that has a history.
     pub(super) fn look(&self) {
         let totals = self.totals();
-        let mut subjects = vec![(Subject::Broker, self.broker_counts(&totals))];
+        let mut subjects = vec![
+            (Subject::Broker, self.broker_counts(&totals)),
+            (Subject::Node, self.node_counts(&Machine::look())),
+        ];
         for host in self.engine.virtual_hosts() {
             subjects.extend(host.all_exchanges().into_iter().map(|exchange| {
                 let counts = exchange_counts(&exchange).to_vec();

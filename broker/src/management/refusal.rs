@@ -78,6 +78,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, error, reason.into())
     }
 
+    #[allow(dead_code, reason = "for the nouns to come")]
     /// What the request presupposes is not so.
     pub(super) fn precondition_failed(reason: impl Into<String>) -> Self {
         let status = StatusCode::PRECONDITION_FAILED;

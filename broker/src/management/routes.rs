@@ -30,6 +30,7 @@ pub(super) enum Gate {
     Visible,
     /// Those who watch the whole broker.
     Monitoring,
+    #[allow(dead_code, reason = "for the nouns to come")]
     /// Those who set policies and parameters.
     PolicyMaker,
     /// Those who may do everything.

@@ -3,6 +3,7 @@
 use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags};
 use super::channel::Mode;
 use super::core::Session;
+use super::transaction::PendingPublish;
 use crate::engine::{Event, Origin, REPLY_QUEUE, Route};
 use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
 use crate::wire::encoder::{self, Content, Returned};
@@ -116,11 +117,12 @@ impl Session {
             return Ok(());
         };
         let route = &channel.cache.route;
-        let returned = (flags.mandatory && route.is_empty()).then(|| message.clone());
         channel.meter.add(Event::Publish, 1);
         if route.is_empty() {
             channel.meter.add(unroutable(flags.mandatory), 1);
         }
+        let is_returned = flags.mandatory && route.is_empty();
+        let returned = is_returned.then(|| message.clone());
         match &mut channel.mode {
             Mode::Plain => {
                 let origin = Origin {
@@ -139,14 +141,19 @@ impl Session {
                 self.confirming.insert(number);
             }
             Mode::Transactional(transaction) => {
-                let route = route.clone();
-                if !transaction.publish(route, message, TRANSACTION_BYTES_MAX) {
+                let publish = PendingPublish {
+                    route: route.clone(),
+                    message,
+                    is_returned,
+                };
+                if !transaction.publish(publish, TRANSACTION_BYTES_MAX) {
                     let text = "the transaction is too large";
                     return Err(AmqpError::new(ReplyCode::ResourceError, text));
                 }
+                channel.note_uncommitted();
+                return Ok(());
             }
         }
-        channel.note_uncommitted();
         if let Some(message) = returned {
             self.return_message(number, &message);
         }
@@ -199,7 +206,7 @@ impl Session {
         }
     }
 
-    fn return_message(&mut self, number: u16, message: &Message) {
+    pub(super) fn return_message(&mut self, number: u16, message: &Message) {
         let returned = Returned {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: "NO_ROUTE",
