@@ -295,7 +295,6 @@ impl Engine {
         self.clients.closed(client.facts.number);
     }
 
-    #[allow(dead_code, reason = "for the nouns to come")]
     /// Counts something that no channel did.
     pub(crate) fn count(&self, host: &VirtualHost, event: Event, count: u64) {
         self.past.0.lock().events.add(event, count);

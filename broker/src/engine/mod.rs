@@ -15,6 +15,8 @@ mod definitions;
 mod exchange;
 mod meters;
 mod outbox;
+#[cfg(feature = "management")]
+mod peek;
 mod publish;
 mod queue;
 mod recover;
@@ -51,13 +53,17 @@ pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
+#[cfg(feature = "management")]
+pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, ConsumerFacts, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
 pub(crate) use self::settings::EngineSettings;
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
-pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Counts, Delivery};
+pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
+#[cfg(feature = "management")]
+pub(crate) use crate::queue::{Counts, Shown};
 pub(crate) use crate::store::{Outcome, Progress, Ticket};
 
 /// A broker without its listeners.

@@ -235,6 +235,12 @@ impl Queue {
         .map_or_else(Ticket::default, |((), ticket)| ticket)
     }
 
+    /// Told when something was read back from disk.
+    #[cfg(feature = "management")]
+    pub(super) fn loaded(&self) -> tokio::sync::futures::Notified<'_> {
+        self.loaded.notified()
+    }
+
     /// Takes one message for `basic.get`, reading it back from disk if need be.
     pub(crate) async fn get(
         self: &Arc<Self>,

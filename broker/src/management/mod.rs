@@ -16,11 +16,14 @@ mod channels;
 mod connections;
 mod consumers;
 mod exchanges;
+mod exposition;
 mod health;
 mod history;
 mod list;
 mod listener;
 mod machine;
+mod messages;
+mod metrics;
 mod nodes;
 mod overview;
 mod queues;
@@ -91,6 +94,7 @@ impl Management {
             consumers::routes,
             exchanges::routes,
             queues::routes,
+            messages::routes,
             bindings::routes,
             backup::routes,
         ];
@@ -101,6 +105,13 @@ impl Management {
             .fallback(async || Refusal::not_found())
             .layer(middleware::map_response(harden))
             .with_state(Arc::clone(self))
+    }
+
+    /// The pages for scrapers, which have an address of their own.
+    fn metrics(self: &Arc<Self>) -> Router {
+        metrics::router(self)
+            .fallback(async || Refusal::not_found())
+            .layer(middleware::map_response(harden))
     }
 
     /// Looks at everything now and then, for rates, until told to stop.

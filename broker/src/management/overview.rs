@@ -76,7 +76,12 @@ impl Management {
     /// What listens, and where.
     pub(super) fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let amqp = self.settings.amqp.map(|address| ("amqp", address));
-        amqp.into_iter().chain([("http", self.settings.management)])
+        let http = self.settings.management.map(|address| ("http", address));
+        let metrics = self
+            .settings
+            .prometheus
+            .map(|address| ("http/prometheus", address));
+        amqp.into_iter().chain(http).chain(metrics)
     }
 
     fn overview(&self, ranges: &Ranges) -> Value {
@@ -145,13 +150,13 @@ impl Management {
 
     /// The web server.
     pub(super) fn context(&self) -> Value {
-        let management = self.settings.management;
+        let address = self.settings.management;
         json!({
             "node": self.engine.settings().node_name,
             "description": "RabbitMQ Management",
             "path": "/",
-            "ip": management.ip().to_string(),
-            "port": management.port().to_string(),
+            "ip": address.map(|address| address.ip().to_string()),
+            "port": address.map(|address| address.port().to_string()),
             "cowboy_opts": "[]",
             "ssl_opts": [],
         })

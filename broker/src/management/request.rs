@@ -129,7 +129,6 @@ impl JsonBody {
         }
     }
 
-    #[allow(dead_code, reason = "for the nouns to come")]
     /// A whole number, which old clients spell as a string.
     pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {
         let Some(value) = self.0.get(name) else {

@@ -10,7 +10,9 @@ pub(crate) struct ManagementSettings {
     /// Where AMQP is spoken.
     pub(crate) amqp: Option<SocketAddr>,
     /// Where this API answers.
-    pub(crate) management: SocketAddr,
+    pub(crate) management: Option<SocketAddr>,
+    /// Where metrics are shown.
+    pub(crate) prometheus: Option<SocketAddr>,
     /// Where durable queues live.
     pub(crate) data_dir: Option<PathBuf>,
     /// What clients take the broker for.

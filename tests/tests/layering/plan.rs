@@ -172,6 +172,8 @@ const ROOMS: &[Room] = &[
             "hyper",
             "hyper_util",
             "parking_lot",
+            // The text that scrapers read, with whatever labels hold.
+            "prometheus",
             // Patterns that come from callers: matching takes time in proportion to the text.
             "regex",
             "serde",
