@@ -38,7 +38,6 @@ mod present {
     use crate::config::Config;
     use crate::engine::Engine;
     use crate::management::{Listener, Management, ManagementSettings};
-    use crate::model::Credentials;
 
     pub(in super::super) fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Port::bind(address)
@@ -48,13 +47,12 @@ mod present {
     pub(in super::super) fn serve(
         ports: HttpPorts,
         engine: &Arc<Engine>,
-        credentials: Credentials,
         config: &Config,
         amqp: Option<SocketAddr>,
         stop: watch::Receiver<bool>,
     ) -> Result<impl Future<Output = ()> + use<>, StartError> {
         let settings = settings(config, amqp, &ports);
-        let management = Management::new(Arc::clone(engine), credentials, settings);
+        let management = Management::new(Arc::clone(engine), settings);
         let listener = |port: Port| port.listen().map(Listener::new);
         let api = ports.management.map(listener).transpose()?;
         let metrics = ports.prometheus.map(listener).transpose()?;
@@ -111,7 +109,6 @@ mod absent {
     use super::HttpPorts;
     use crate::config::Config;
     use crate::engine::Engine;
-    use crate::model::Credentials;
 
     pub(in super::super) const fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Err(StartError::NoManagement(address))
@@ -120,7 +117,6 @@ mod absent {
     pub(in super::super) fn serve(
         ports: HttpPorts,
         _: &Arc<Engine>,
-        _: Credentials,
         _: &Config,
         _: Option<SocketAddr>,
         _: watch::Receiver<bool>,

@@ -317,7 +317,7 @@ impl Engine {
         let past = host.past.0.lock();
         let mut sum = *past;
         for client in self.clients.all() {
-            if client.facts.virtual_host == host.name().as_str() {
+            if client.facts.virtual_host == *host.name() {
                 sum.absorb(&client.meter);
             }
         }

@@ -1,10 +1,14 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
+//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`. Never two
 //! queues, but for a transaction, which takes its queues in the order of their numbers; the last
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod access;
+// The HTTP API is about to call these.
+#[allow(dead_code, reason = "the endpoints follow")]
+mod administration;
 mod backup;
 mod budget;
 mod clients;
@@ -13,6 +17,8 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod exchange;
+#[allow(dead_code, reason = "the endpoints follow")]
+mod hosts;
 mod meters;
 mod outbox;
 #[cfg(feature = "management")]
@@ -21,6 +27,7 @@ mod publish;
 mod queue;
 mod recover;
 mod reply;
+mod rights;
 mod settings;
 mod shutdown;
 mod timers;
@@ -35,6 +42,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use self::access::Access;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
@@ -45,8 +53,13 @@ use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
+pub(crate) use self::access::LoginRefusal;
+pub(crate) use self::administration::DefaultUser;
+#[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
-pub(crate) use self::clients::{Client, ClientDetails, ClientFacts, Clients};
+pub(crate) use self::clients::{
+    ChannelLimits, ChannelsFull, Client, ClientDetails, ClientFacts, Clients, ConnectionLimits,
+};
 pub(crate) use self::counters::{Counter, Counters};
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
@@ -58,7 +71,8 @@ pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, ConsumerFacts, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
-pub(crate) use self::settings::EngineSettings;
+pub(crate) use self::rights::Rights;
+pub(crate) use self::settings::{AccessSettings, EngineSettings};
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
 pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
@@ -72,6 +86,8 @@ pub(crate) struct Engine {
     settings: EngineSettings,
     store: Arc<dyn Store>,
     hosts: RwLock<AHashMap<VirtualHostName, Arc<VirtualHost>>>,
+    /// Who may log in, and who may do what.
+    pub(crate) access: Access,
     /// Who is connected.
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
@@ -83,7 +99,9 @@ pub(crate) struct Engine {
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
     last_ticket: AtomicU64,
-    /// Serialises the removal of virtual hosts and resets with one another.
+    /// Whether there never was a user or a virtual host.
+    is_new: bool,
+    /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
 }
 
@@ -111,6 +129,14 @@ impl Engine {
     /// The virtual host of that name.
     pub(crate) fn virtual_host(&self, name: &str) -> Option<Arc<VirtualHost>> {
         self.hosts.read().get(name).cloned()
+    }
+
+    fn insert_virtual_host(&self, host: Arc<VirtualHost>) {
+        self.hosts.write().insert(host.name().clone(), host);
+    }
+
+    fn forget_virtual_host(&self, name: &VirtualHostName) {
+        self.hosts.write().remove(name.as_str());
     }
 
     /// All virtual hosts.

@@ -28,18 +28,24 @@ pub(super) fn routes(routes: Routes) -> Routes {
             .get(Gate::Visible, async move |shared, host, ends, view| {
                 list_between(shared, host, kind, ends, view).await
             })
-            .post(Gate::Management, async move |shared, host, ends, body| {
-                bind(shared, host, kind, ends, body).await
-            })
+            .post(
+                Gate::Management,
+                async move |shared, caller, host, ends, body| {
+                    bind(shared, caller, host, kind, ends, body).await
+                },
+            )
     };
     let one = |kind: DestinationKind| {
         Methods::new()
             .get(Gate::Visible, async move |shared, host, names, view| {
                 show(shared, host, kind, names, view).await
             })
-            .delete(Gate::Management, async move |shared, host, names| {
-                unbind(shared, host, kind, names).await
-            })
+            .delete(
+                Gate::Management,
+                async move |shared, caller, host, names| {
+                    unbind(shared, caller, host, kind, names).await
+                },
+            )
     };
     routes
         .at("/api/bindings", Methods::new().get(Gate::Management, list))
@@ -157,6 +163,7 @@ async fn list_between(
 
 async fn bind(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     kind: DestinationKind,
     Segments((_, source, destination)): Ends,
@@ -179,7 +186,10 @@ async fn bind(
         connection: NO_CONNECTION,
     };
     let ticket = Arc::clone(&management)
-        .blocking(move |management| host.bind(&management.engine, &request))
+        .blocking(move |management| {
+            let rights = management.rights(&caller, host.name());
+            host.bind(&management.engine, &rights, &request)
+        })
         .await??;
     management.durable(ticket).await?;
     // A quoted text is letters, digits and a few signs, and so always makes a header.
@@ -204,6 +214,7 @@ async fn show(
 
 async fn unbind(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     kind: DestinationKind,
     Segments((_, source, destination, key)): Names,
@@ -220,7 +231,8 @@ async fn unbind(
                 arguments: binding.arguments,
                 connection: NO_CONNECTION,
             };
-            Ok::<_, Refusal>(host.unbind(&management.engine, &request)?)
+            let rights = management.rights(&caller, host.name());
+            Ok::<_, Refusal>(host.unbind(&management.engine, &rights, &request)?)
         })
         .await??;
     management.durable(ticket).await?;

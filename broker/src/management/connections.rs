@@ -154,7 +154,7 @@ impl Management {
     /// (spec 10.2, tag gates). In the order of their names.
     pub(super) fn clients_for(&self, caller: &Caller) -> Vec<Arc<Client>> {
         let mut clients = self.engine.clients.all();
-        clients.retain(|client| caller.is_monitor() || client.facts.user.as_str() == &*caller.name);
+        clients.retain(|client| caller.is_monitor() || client.facts.user == *caller.name());
         clients.sort_by_cached_key(|client| (client.title(), client.facts.number));
         clients
     }
@@ -165,7 +165,7 @@ impl Management {
         let client = clients
             .find(|client| client.title() == name)
             .ok_or_else(Refusal::not_found)?;
-        if !caller.is_monitor() && client.facts.user.as_str() != &*caller.name {
+        if !caller.is_monitor() && client.facts.user != *caller.name() {
             return Err(Refusal::not_authorised(
                 "User not authorised to access object",
             ));
@@ -175,7 +175,7 @@ impl Management {
 
     /// Monitors look; only administrators touch what is not theirs (spec 10.2).
     fn may_close(&self, caller: &Caller, client: &Client) -> Result<(), Refusal> {
-        if caller.is_administrator() || client.facts.user.as_str() == &*caller.name {
+        if caller.is_administrator() || client.facts.user == *caller.name() {
             return Ok(());
         }
         Err(Refusal::not_authorised(

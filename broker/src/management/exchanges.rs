@@ -80,6 +80,7 @@ async fn show(
 
 async fn declare(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     body: JsonBody,
@@ -103,7 +104,8 @@ async fn declare(
     let (existed, ticket) = Arc::clone(&management)
         .blocking(move |management| {
             let existed = host.exchange(definition.name.as_str()).is_some();
-            let ticket = host.declare_exchange(&management.engine, definition)?;
+            let rights = management.rights(&caller, host.name());
+            let ticket = host.declare_exchange(&management.engine, &rights, definition)?;
             Ok::<_, Refusal>((existed, ticket))
         })
         .await??;
@@ -113,6 +115,7 @@ async fn declare(
 
 async fn delete(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     query: Query,
@@ -124,7 +127,8 @@ async fn delete(
             if host.exchange(name.as_str()).is_none() {
                 return Err(Refusal::not_found());
             }
-            Ok(host.delete_exchange(&management.engine, &name, if_unused)?)
+            let rights = management.rights(&caller, host.name());
+            Ok(host.delete_exchange(&management.engine, &rights, &name, if_unused)?)
         })
         .await??;
     management.durable(ticket).await?;

@@ -12,12 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::caller::Caller;
 use super::queues::NO_CONNECTION;
 use super::request::{Host, JsonBody, Query, Segments};
 use super::routes::{Gate, Methods, Routes};
 use super::{Refusal, Shared, table};
 use crate::engine::{Engine, Event, PeekFailure, Queue, Shown};
-use crate::model::{Message, QueueName, Seq, Settlement};
+use crate::model::{Message, QueueName, Resource, Seq, Settlement, Verb};
 use crate::wire::{Properties, Property};
 
 /// What a message costs in an answer beside its payload, in bytes.
@@ -171,6 +172,7 @@ fn settlement(mode: &str) -> Result<Settlement, Refusal> {
 
 async fn get(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     body: JsonBody,
@@ -183,6 +185,8 @@ async fn get(
     let count = body.integer("count")?.unwrap_or_default();
     let encoding = body.text("encoding")?.unwrap_or_default();
     let shape = Shape::new(encoding, body.integer("truncate")?)?;
+    let rights = management.rights(&caller, host.name());
+    rights.check(Verb::Read, Resource::Queue(&name))?;
     let queue = host.usable_queue(&QueueName::from(name.as_str()), NO_CONNECTION)?;
 
     let mut held = Held {
@@ -220,6 +224,7 @@ async fn get(
 
 async fn peek(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     query: Query,
@@ -244,6 +249,8 @@ async fn peek(
     let encoding = query.value("encoding").unwrap_or("auto");
     let shape = Shape::new(encoding, i64::try_from(truncate).ok())?;
     let queue = host.queue(&name).ok_or_else(Refusal::not_found)?;
+    let rights = management.rights(&caller, host.name());
+    rights.check(Verb::Read, Resource::Queue(&name))?;
     let engine = &management.engine;
     let bytes_max = management.settings.body_bytes_max as u64;
     let look = queue.peek(engine, shown, (offset, count), bytes_max);

@@ -46,7 +46,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::engine::{Engine, Ticket};
-use crate::model::Credentials;
 
 use self::history::History;
 use self::refusal::Refusal;
@@ -59,7 +58,6 @@ pub(crate) use self::settings::ManagementSettings;
 #[derive(Debug)]
 pub(crate) struct Management {
     engine: Arc<Engine>,
-    credentials: Credentials,
     settings: ManagementSettings,
     history: History,
     /// Copies under way: one disk does not copy two faster than one after the other.
@@ -68,14 +66,9 @@ pub(crate) struct Management {
 
 impl Management {
     /// The API of `engine`.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        credentials: Credentials,
-        settings: ManagementSettings,
-    ) -> Arc<Self> {
+    pub(crate) fn new(engine: Arc<Engine>, settings: ManagementSettings) -> Arc<Self> {
         Arc::new(Self {
             engine,
-            credentials,
             settings,
             history: History::default(),
             backups: Semaphore::new(1),

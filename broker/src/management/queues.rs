@@ -16,7 +16,7 @@ use super::routes::{Gate, Methods, Routes};
 use super::time::timestamp;
 use super::{Management, Refusal, Shared, table};
 use crate::engine::{CloseCondition, Counts, Queue, QueueDeclaration, VirtualHost};
-use crate::model::{QueueDefinition, QueueName};
+use crate::model::{QueueDefinition, QueueName, Resource, Verb};
 
 /// The connection that requests count as: none, so that no exclusive queue is theirs.
 pub(super) const NO_CONNECTION: u64 = 0;
@@ -85,6 +85,7 @@ async fn show(
 
 async fn declare(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     body: JsonBody,
@@ -106,6 +107,7 @@ async fn declare(
     let declaration = QueueDeclaration {
         definition,
         connection: NO_CONNECTION,
+        rights: management.rights(&caller, host.name()),
     };
     let (existed, ticket) = Arc::clone(&management)
         .blocking(move |management| {
@@ -120,6 +122,7 @@ async fn declare(
 
 async fn delete(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     query: Query,
@@ -134,6 +137,8 @@ async fn delete(
                 return Err(Refusal::not_found());
             }
             let name = QueueName::from(name.as_str());
+            let rights = management.rights(&caller, host.name());
+            rights.check(Verb::Configure, Resource::Queue(name.as_str()))?;
             let deleted = host.delete_queue(&management.engine, &name, NO_CONNECTION, condition)?;
             Ok(deleted.ticket)
         })
@@ -144,6 +149,7 @@ async fn delete(
 
 async fn purge(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
@@ -153,6 +159,8 @@ async fn purge(
                 return Err(Refusal::not_found());
             }
             let name = QueueName::from(name.as_str());
+            let rights = management.rights(&caller, host.name());
+            rights.check(Verb::Read, Resource::Queue(name.as_str()))?;
             let queue = host.usable_queue(&name, NO_CONNECTION)?;
             Ok(queue.purge(&management.engine).1)
         })

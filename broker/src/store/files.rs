@@ -12,8 +12,9 @@ use crate::model::Entity;
 
 use super::error::StoreError;
 
-/// The format of the folder as a whole, and the newest that this version reads.
-const FORMAT: u32 = 1;
+/// The format of the folder as a whole, and the newest that this version reads. 2 knows definitions
+/// of users and rights.
+const FORMAT: u32 = 2;
 const DEFINITIONS_FORMAT: u32 = 1;
 
 /// Where everything lies in a store's folder.
@@ -88,13 +89,15 @@ impl Layout {
         }
     }
 
-    /// Stamps a folder that bears no stamp.
+    /// Stamps a folder that bears no stamp or an older one: from now on it may hold what older
+    /// versions do not know.
     pub(crate) fn stamp_format(&self, disk: &dyn Disk) -> Result<(), StoreError> {
         let path = self.format();
-        if read(disk, &path)?.is_some_and(|content| !content.is_empty()) {
+        let stamp = format!("{FORMAT}\n");
+        if read(disk, &path)?.is_some_and(|content| content == stamp.as_bytes()) {
             return Ok(());
         }
-        write(disk, &path, format!("{FORMAT}\n").as_bytes())
+        write(disk, &path, stamp.as_bytes())
     }
 
     /// Puts something aside and says where it is now. Nothing is ever deleted from there.
@@ -212,12 +215,20 @@ impl Definitions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::VirtualHostName;
+    use crate::model::{VirtualHostLimits, VirtualHostMetadata, VirtualHostName};
     use leveret_log::RealDisk;
 
     fn sample() -> Definitions {
         let name = VirtualHostName::from("/");
-        Definitions::new(Lsn(7), 3, vec![Entity::VirtualHost { name }])
+        Definitions::new(
+            Lsn(7),
+            3,
+            vec![Entity::VirtualHost {
+                name,
+                metadata: VirtualHostMetadata::default(),
+                limits: VirtualHostLimits::default(),
+            }],
+        )
     }
 
     #[test]
@@ -247,9 +258,22 @@ mod tests {
         layout
             .check_format(&RealDisk)
             .expect("its own stamp is read");
-        fs::write(folder.path().join("FORMAT"), "2\n").expect("writes");
+        fs::write(folder.path().join("FORMAT"), "3\n").expect("writes");
         let refused = layout.check_format(&RealDisk);
-        assert!(matches!(refused, Err(StoreError::Newer { found: 2, .. })));
+        assert!(matches!(refused, Err(StoreError::Newer { found: 3, .. })));
+    }
+
+    #[test]
+    fn an_older_stamp_is_renewed_so_that_older_versions_refuse_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout {
+            root: folder.path().to_path_buf(),
+        };
+        fs::write(layout.format(), "1\n").expect("writes");
+        layout.check_format(&RealDisk).expect("older is no reason");
+        layout.stamp_format(&RealDisk).expect("stamps");
+        let stamp = fs::read_to_string(layout.format()).expect("reads");
+        assert_eq!(stamp, format!("{FORMAT}\n"));
     }
 
     #[test]
