@@ -90,6 +90,7 @@ mod present {
             cluster_name: config.cluster_name.clone(),
             amqp_connections_max: limits.connections_max,
             connections_max: limits.management_connections_max,
+            message_bytes_max: limits.message_bytes_max,
             body_bytes_max: limits.management_body_bytes_max,
             timeout: Duration::from_millis(limits.management_timeout_ms),
             refusal_delay: Duration::from_millis(limits.refusal_delay_ms),

@@ -16,6 +16,7 @@ mod counters;
 mod declare_exchange;
 mod declare_queue;
 mod definitions;
+mod envelope;
 mod exchange;
 #[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
@@ -63,6 +64,7 @@ pub(crate) use self::clients::{
 pub(crate) use self::counters::{Counter, Counters};
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
+pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, text};
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};

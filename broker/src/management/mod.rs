@@ -26,6 +26,7 @@ mod messages;
 mod metrics;
 mod nodes;
 mod overview;
+mod publish;
 mod queues;
 mod refusal;
 mod request;
@@ -88,6 +89,7 @@ impl Management {
             exchanges::routes,
             queues::routes,
             messages::routes,
+            publish::routes,
             bindings::routes,
             backup::routes,
         ];

@@ -163,7 +163,13 @@ impl JsonBody {
         if missing.is_empty() {
             Ok(())
         } else {
-            Err(Refusal::bad_request(format!("[{}]", missing.join(","))))
+            // Erlang's printer breaks lines that are longer than a screen.
+            const SCREEN: usize = 80;
+            let line = format!("[{}]", missing.join(","));
+            if line.len() <= SCREEN {
+                return Err(Refusal::bad_request(line));
+            }
+            Err(Refusal::bad_request(format!("[{}]", missing.join(",\n "))))
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct ManagementSettings {
     pub(crate) amqp_connections_max: usize,
     /// Connections to the API that may be open.
     pub(crate) connections_max: usize,
+    /// Bytes of a message's body.
+    pub(crate) message_bytes_max: u64,
     /// Bytes of a request's body.
     pub(crate) body_bytes_max: usize,
     /// How long a request may take to arrive, and a connection be idle.

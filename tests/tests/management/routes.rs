@@ -89,6 +89,11 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
         "visible",
     ),
     ("GET", "/api/extensions", "management"),
+    (
+        "POST",
+        "/api/exchanges/{vhost}/{exchange}/publish",
+        "management",
+    ),
     ("GET", "/api/feature-flags", "management"),
     ("GET", "/api/federation-links", "management"),
     ("GET", "/api/federation-links/{vhost}", "visible"),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use leveret_tests::client::{Client, Options};
+use leveret_tests::raw::content::Properties;
 use leveret_tests::raw::method;
 use leveret_tests::raw::value::Table;
 use serde_json::Value;
@@ -86,7 +87,10 @@ impl Populated {
                 .ok(1, method::basic_consume(&name, &name, 0, &none))
                 .await?;
             for _ in 0..3 {
-                client.publish(1, &name, "a.b", 0, &[], b"body").await?;
+                let publish = method::basic_publish(&name, "a.b", 0);
+                client
+                    .publish(1, publish, &Properties::default(), "body")
+                    .await?;
             }
             anyhow::Ok(client)
         })?;
