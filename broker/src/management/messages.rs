@@ -121,7 +121,6 @@ fn properties(message: &Message) -> Value {
             | Property::AppId
             | Property::ClusterId => properties
                 .get(property)
-                .and_then(|field| field.get(1..))
                 .map(|text| String::from_utf8_lossy(text).into_owned().into()),
         };
         let name = property.name().replace('-', "_");

@@ -85,7 +85,7 @@ async fn objects_are_shown_one_by_one_where_that_is_asked_for() -> Result<()> {
     let api = tokio::task::spawn_blocking(Api::leveret).await??;
     let mut client = Client::connect(&api.amqp, &Options::default()).await?;
     work(&mut client).await?;
-    tokio::task::spawn_blocking(move || {
+    let api = tokio::task::spawn_blocking(move || {
         let each = page(&api, "/metrics/per-object")?;
         let queue = "rabbitmq_queue_messages{vhost=\"/\",queue=\"q\"}";
         assert_eq!(each.get(queue), Some(&2.0));
@@ -109,10 +109,12 @@ async fn objects_are_shown_one_by_one_where_that_is_asked_for() -> Result<()> {
             !elsewhere.keys().any(|name| name.contains("queue")),
             "of no such host"
         );
-        anyhow::Ok(())
+        anyhow::Ok(api)
     })
     .await??;
-    client.close().await
+    client.close().await?;
+    tokio::task::spawn_blocking(move || drop(api)).await?;
+    Ok(())
 }
 
 #[test]
