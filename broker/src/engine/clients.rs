@@ -1,7 +1,7 @@
 //! Who is connected: facts to show, and a handle to close each.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ahash::AHashMap;
@@ -52,6 +52,7 @@ pub(crate) struct Client {
     pub(crate) meter: ClientMeter,
     details: OnceLock<ClientDetails>,
     channels: AtomicU64,
+    is_blocked: AtomicBool,
     /// What the user's connections have together.
     user_load: Arc<Load>,
     /// Why somebody wants it closed.
@@ -94,6 +95,21 @@ impl Client {
             }
             self.closed.notified().await;
         }
+    }
+
+    /// Notes that it may not publish.
+    pub(crate) fn blocked(&self) {
+        self.is_blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that it may publish again.
+    pub(crate) fn unblocked(&self) {
+        self.is_blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it published while memory or disk were short, and has to wait.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// How many channels it has open.
@@ -208,6 +224,7 @@ impl Clients {
             meter: ClientMeter::default(),
             details: OnceLock::new(),
             channels: AtomicU64::new(0),
+            is_blocked: AtomicBool::new(false),
             user_load,
             closing: OnceLock::new(),
             closed: Notify::new(),

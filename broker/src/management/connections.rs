@@ -235,7 +235,9 @@ impl Management {
 }
 
 fn connection_state(client: &Client) -> &'static str {
-    if client.meter.held.value() > 0 {
+    if client.is_blocked() {
+        "blocked"
+    } else if client.meter.held.value() > 0 {
         "flow"
     } else {
         "running"

@@ -7,8 +7,6 @@ use std::fs;
 pub(super) struct Machine {
     /// Memory of the process, in bytes.
     pub(super) resident_bytes: Option<u64>,
-    /// Memory of the machine, in bytes.
-    pub(super) memory_bytes: Option<u64>,
     /// Descriptors that are open.
     pub(super) descriptors: Option<u64>,
     /// Descriptors that may be open.
@@ -29,7 +27,6 @@ impl Machine {
         let (descriptors, sockets) = descriptors();
         Self {
             resident_bytes: kilobytes(&status, "VmRSS:"),
-            memory_bytes: kilobytes(&read("/proc/meminfo"), "MemTotal:"),
             descriptors,
             descriptors_max: field(&read("/proc/self/limits"), "Max open files"),
             sockets,

@@ -23,6 +23,7 @@ use super::machine::Machine;
 use super::overview::ERLANG_VERSION;
 use super::{Management, Refusal, Shared};
 use crate::engine::{ChannelMeter, Client, Counts, Event, Exchange, Queue, Tally, VirtualHost};
+use crate::model::Supply;
 
 /// What scrapers are told that this is.
 const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
@@ -247,7 +248,7 @@ impl Management {
 
     fn expose_process(&self, page: &mut Exposition) {
         let machine = Machine::look();
-        let status = self.engine.store().status();
+        let (reading, shortage) = (self.engine.alarms.latest(), self.engine.alarms.shortage());
         let uptime = self.engine.uptime().as_secs_f64();
         page.level("erlang_uptime_seconds", "Time since the start", &[], uptime);
         let levels = [
@@ -266,12 +267,27 @@ impl Management {
             (
                 "disk_space_available_bytes",
                 "Free disk space",
-                status.disk_free_bytes,
+                reading.disk_free,
+            ),
+            (
+                "resident_memory_limit_bytes",
+                "Memory of the process above which publishers wait",
+                reading.memory_limit,
+            ),
+            (
+                "alarms_memory_used_watermark",
+                "Whether publishers wait because memory is short",
+                Some(shortage.of(Supply::Memory).into()),
+            ),
+            (
+                "alarms_free_disk_space_watermark",
+                "Whether publishers wait because disk space is short",
+                Some(shortage.of(Supply::Disk).into()),
             ),
             (
                 "disk_space_available_limit_bytes",
                 "Free disk space below which publishers wait",
-                Some(status.disk_free_limit_bytes),
+                reading.disk_limit,
             ),
         ];
         for (name, help, value) in levels {

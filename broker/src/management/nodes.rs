@@ -12,6 +12,7 @@ use super::overview::{ERLANG_VERSION, exchange_types};
 use super::request::Segments;
 use super::routes::{Gate, Methods, Routes};
 use super::{Management, Refusal, Shared};
+use crate::model::Supply;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let gate = Gate::Monitoring;
@@ -109,7 +110,7 @@ impl Management {
 
     /// The node's figures that have a history.
     pub(super) fn node_counts(&self, machine: &Machine) -> Vec<Count> {
-        let status = self.engine.store().status();
+        let reading = self.engine.alarms.latest();
         let tasks = tokio::runtime::Handle::try_current()
             .map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64);
         let level = |name, value: Option<u64>| Count::new(Kind::Node, name, value.unwrap_or(0));
@@ -118,7 +119,7 @@ impl Management {
             level("fd_used", machine.descriptors),
             level("sockets_used", machine.sockets),
             level("proc_used", Some(tasks)),
-            level("disk_free", status.disk_free_bytes),
+            level("disk_free", reading.disk_free),
             level("context_switches", machine.context_switches),
         ];
         counts.extend(self.churn());
@@ -172,10 +173,7 @@ impl Management {
     }
 
     fn node_limits(&self, machine: &Machine) -> Value {
-        let status = self.engine.store().status();
-        let low = status
-            .disk_free_bytes
-            .is_some_and(|free| free < status.disk_free_limit_bytes);
+        let (reading, shortage) = (self.engine.alarms.latest(), self.engine.alarms.shortage());
         let connections = self.settings.amqp_connections_max + self.settings.connections_max;
         let waiting = tokio::runtime::Handle::try_current()
             .map_or(0, |runtime| runtime.metrics().global_queue_depth());
@@ -185,10 +183,10 @@ impl Management {
             "proc_total": connections,
             "fd_total": machine.descriptors_max.unwrap_or(0),
             "sockets_total": self.settings.amqp_connections_max,
-            "mem_limit": machine.memory_bytes.unwrap_or(0),
-            "mem_alarm": false,
-            "disk_free_limit": status.disk_free_limit_bytes,
-            "disk_free_alarm": low,
+            "mem_limit": reading.memory_limit.unwrap_or(0),
+            "mem_alarm": shortage.of(Supply::Memory),
+            "disk_free_limit": reading.disk_limit.unwrap_or(0),
+            "disk_free_alarm": shortage.of(Supply::Disk),
         })
     }
 

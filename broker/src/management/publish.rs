@@ -38,6 +38,11 @@ async fn publish(
     if host.exchange(exchange.as_str()).is_none() {
         return Err(Refusal::no_such("exchange_not_found"));
     }
+    let shortage = management.engine.alarms.shortage();
+    if !shortage.is_none() {
+        // Over AMQP the publisher would be kept waiting (spec 11.2).
+        return Err(Refusal::unavailable(shortage.reason()));
+    }
     let draft = Draft::read(&exchange, &body)?;
     management.check_size(draft.body.len())?;
     let rights = management.rights(&caller, host.name());

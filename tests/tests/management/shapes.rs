@@ -128,8 +128,15 @@ fn ask_until(api: &Api, path: &str, is_ready: impl Fn(&Value) -> bool) -> Result
 /// The name that the API gives to the connection which consumes from that queue.
 fn connection_of(api: &Api, queue: &str) -> Result<String> {
     let connection = |all: &Value| -> Option<String> {
-        let own = all.as_array()?.iter().find(|consumer| consumer["consumer_tag"] == queue)?;
-        Some(own["channel_details"]["connection_name"].as_str()?.to_owned())
+        let own = all
+            .as_array()?
+            .iter()
+            .find(|consumer| consumer["consumer_tag"] == queue)?;
+        Some(
+            own["channel_details"]["connection_name"]
+                .as_str()?
+                .to_owned(),
+        )
     };
     let consumers = ask_until(api, "/api/consumers/%2F", |all| connection(all).is_some())?;
     Ok(percent(&connection(&consumers).context("a name")?))
