@@ -24,6 +24,10 @@ mod frames;
 mod hostile;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
+#[path = "conformance/policies.rs"]
+mod policies;
+#[path = "conformance/policy_settings.rs"]
+mod policy_settings;
 #[path = "conformance/properties.rs"]
 mod properties;
 #[path = "conformance/publish.rs"]

@@ -10,7 +10,7 @@ use super::counters::Counter;
 use super::queue::Queue;
 #[cfg(feature = "management")]
 use crate::model::BindingDefinition;
-use crate::model::{DestinationKind, ExchangeDefinition};
+use crate::model::{DestinationKind, ExchangeDefinition, ExchangeName};
 use crate::topology::BindingTable;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -48,6 +48,8 @@ pub(crate) struct Exchange {
     pub(crate) published_in: Counter,
     /// Messages that it gave to queues.
     pub(crate) published_out: Counter,
+    /// Where a policy sends what it cannot route. A leaf: nothing else is locked meanwhile.
+    policy_alternate: RwLock<Option<ExchangeName>>,
 }
 
 impl Exchange {
@@ -56,6 +58,7 @@ impl Exchange {
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             table: RwLock::new(BindingTable::new(definition.kind)),
+            policy_alternate: RwLock::new(None),
             definition,
             published_in: Counter::default(),
             published_out: Counter::default(),
@@ -90,6 +93,20 @@ impl Exchange {
         if to_queues > 0 {
             self.published_out.add(to_queues);
         }
+    }
+
+    /// Where messages go that it cannot route: the argument wins over a policy (spec 3.3.3).
+    pub(crate) fn alternate(&self) -> Option<ExchangeName> {
+        let declared = self.definition.alternate.clone();
+        declared.or_else(|| self.policy_alternate.read().clone())
+    }
+
+    /// Takes what a policy says; whether that is something else than before.
+    pub(super) fn set_policy_alternate(&self, alternate: Option<ExchangeName>) -> bool {
+        let mut current = self.policy_alternate.write();
+        let changed = *current != alternate;
+        *current = alternate;
+        changed
     }
 }
 

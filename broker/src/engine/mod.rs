@@ -24,8 +24,10 @@ mod hosts;
 mod memory;
 mod meters;
 mod outbox;
+mod parameters;
 #[cfg(feature = "management")]
 mod peek;
+mod policies;
 mod publish;
 mod queue;
 mod recover;
@@ -48,6 +50,7 @@ use parking_lot::{Mutex, RwLock};
 use self::access::Access;
 use self::alarms::Alarms;
 use self::budget::BodyBudget;
+use self::parameters::GlobalParameters;
 use self::timers::Timers;
 use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
@@ -72,6 +75,8 @@ pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, t
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
+#[cfg(feature = "management")]
+pub(crate) use self::parameters::ParameterError;
 #[cfg(feature = "management")]
 pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
@@ -111,6 +116,7 @@ pub(crate) struct Engine {
     is_new: bool,
     /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
+    global_parameters: GlobalParameters,
 }
 
 impl Engine {
@@ -205,6 +211,7 @@ impl Engine {
         &self,
         definition: QueueDefinition,
         arguments: QueueArguments,
+        terms: QueueTerms,
         owner: Option<u64>,
     ) -> Arc<Queue> {
         let recorded = definition.durable && self.store.records();
@@ -214,8 +221,7 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded))
-            .on_terms(QueueTerms::of(&arguments));
+        let state = QueueState::new(queue_settings(&arguments, recorded)).on_terms(terms);
         Arc::new(Queue::new(id, definition, arguments, owner, state))
     }
 }

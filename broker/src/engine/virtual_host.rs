@@ -12,6 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use super::definitions::Definitions;
 use super::exchange::Exchange;
 use super::meters::Past;
+use super::parameters::HostParameters;
+use super::policies::Policies;
 use super::queue::Queue;
 use super::reply::ReplyRegistry;
 use crate::model::{
@@ -49,6 +51,8 @@ pub(crate) struct VirtualHost {
     pub(super) replies: Arc<ReplyRegistry>,
     /// What was counted here of clients that are gone.
     pub(super) past: Past,
+    pub(super) policies: Policies,
+    pub(super) parameters: HostParameters,
 }
 
 impl VirtualHost {
@@ -77,6 +81,8 @@ impl VirtualHost {
             definitions: Mutex::default(),
             replies: Arc::default(),
             past: Past::default(),
+            policies: Policies::default(),
+            parameters: HostParameters::default(),
         }
     }
 

@@ -119,8 +119,8 @@ impl Management {
             "prefetch_count": facts.prefetch,
             "exclusive": facts.exclusive,
             "arguments": table::to_json(link.arguments.fields()),
-            // Consumers may take as long as they like.
-            "consumer_timeout": "infinity",
+            // Consumers may take as long as they like; clients read a whole number.
+            "consumer_timeout": i64::MAX,
             "queue": { "name": queue.name().as_str(), "vhost": host.name().as_str() },
             "channel_details": {
                 "name": channel_name(&connection, link.channel),

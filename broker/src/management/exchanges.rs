@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::history::{Detailed, Ranges, Subject, insert};
 use super::list::View;
 use super::queues::{check_name, made};
-use super::request::{Host, JsonBody, Query, Segments};
+use super::request::{Host, HostToChange, JsonBody, Query, Segments};
 use super::routes::{Gate, Methods, Routes};
 use super::{Management, Refusal, Shared, stats, table};
 use crate::engine::{Exchange, VirtualHost};
@@ -81,7 +81,7 @@ async fn show(
 async fn declare(
     State(management): Shared,
     caller: Caller,
-    Host(host): Host,
+    HostToChange(host): HostToChange,
     Segments((_, name)): Segments<(String, String)>,
     body: JsonBody,
 ) -> Result<StatusCode, Refusal> {

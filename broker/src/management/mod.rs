@@ -26,6 +26,8 @@ mod messages;
 mod metrics;
 mod nodes;
 mod overview;
+mod parameters;
+mod policies;
 mod publish;
 mod queues;
 mod refusal;
@@ -91,6 +93,8 @@ impl Management {
             messages::routes,
             publish::routes,
             bindings::routes,
+            policies::routes,
+            parameters::routes,
             backup::routes,
         ];
         nouns

@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::connections::{ends, no_erlang};
 use super::history::{Ranges, Subject, insert};
 use super::list::View;
-use super::request::{Host, JsonBody, Query, Segments};
+use super::request::{Host, HostToChange, JsonBody, Query, Segments};
 use super::routes::{Gate, Methods, Routes};
 use super::time::timestamp;
 use super::{Management, Refusal, Shared, table};
@@ -86,7 +86,7 @@ async fn show(
 async fn declare(
     State(management): Shared,
     caller: Caller,
-    Host(host): Host,
+    HostToChange(host): HostToChange,
     Segments((_, name)): Segments<(String, String)>,
     body: JsonBody,
 ) -> Result<StatusCode, Refusal> {
@@ -242,6 +242,7 @@ impl Management {
             row.insert("idle_since".to_owned(), timestamp(since).into());
         }
         let keeps_up = keeps_up(&counts);
+        let governed = host.governing_queue(queue);
         let definition = queue.definition();
         let facts = json!({
             "name": queue.name().as_str(),
@@ -254,8 +255,10 @@ impl Management {
             "internal_owner": false,
             "arguments": self.shown_arguments(queue),
             "node": self.engine.settings().node_name,
+            "policy": governed.policy.as_ref().map(|policy| &policy.name),
+            "operator_policy": governed.operator_policy.as_ref().map(|policy| &policy.name),
+            "effective_policy_definition": governed.settings(),
             "state": if queue.is_running() { "running" } else { "crashed" },
-            "effective_policy_definition": {},
             "consumers": counts.consumers,
             "consumer_capacity": keeps_up,
             "consumer_utilisation": keeps_up,
@@ -293,8 +296,6 @@ impl Management {
         };
         let single_active = tag_of(&|facts| facts.activity.as_str() == "single_active");
         let facts = json!({
-            "policy": null,
-            "operator_policy": null,
             "exclusive_consumer_tag": tag_of(&|facts| facts.exclusive),
             "single_active_consumer_tag": single_active,
             "head_message_timestamp": null,

@@ -12,6 +12,7 @@ mod error;
 mod identity;
 mod message;
 mod name;
+pub mod policy;
 mod queue_terms;
 mod record;
 mod shortage;

@@ -88,6 +88,8 @@ const ROOMS: &[Room] = &[
             // Matches in linear time, whatever the pattern.
             "regex",
             "serde",
+            // A policy says what it says in JSON.
+            "serde_json",
             "sha2",
             "smallvec",
             // Compares hashes without telling how much of them is right.
@@ -272,6 +274,8 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
             "engine::definitions",
             "engine::exchange",
             "engine::outbox",
+            "engine::parameters",
+            "engine::policies",
             "engine::publish",
             "engine::queue",
             "engine::recover",

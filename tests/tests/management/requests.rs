@@ -227,7 +227,8 @@ fn declarations_that_make_no_sense_are_refused_in_the_same_words() -> Result<()>
         .error("bad_request", "unknown exchange type 'no-such'"),
         step("DELETE", "/api/exchanges/%2F/amq.topic", None, 401)
             .error("not_authorised", "Access refused."),
-        step("PUT", "/api/queues/no-such-host/{n}", Some(json!({})), 404).exactly(not_found()),
+        step("PUT", "/api/queues/no-such-host/{n}", Some(json!({})), 404)
+            .error("not_found", "vhost_not_found"),
         step("PATCH", queue, None, 405),
         step("GET", "/api/no-such-thing", None, 404).exactly(not_found()),
     ])

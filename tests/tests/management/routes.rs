@@ -13,6 +13,46 @@ use super::api::{Api, Body};
 /// names one. `visible`: the same, and monitors. `monitoring`, `policymaker`, `administrator`:
 /// whoever has that tag, or that of an administrator.
 pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
+    ("GET", "/api/policies", "management"),
+    ("GET", "/api/policies/{vhost}", "visible"),
+    ("GET", "/api/policies/{vhost}/{policy}", "visible"),
+    ("PUT", "/api/policies/{vhost}/{policy}", "policymaker"),
+    ("DELETE", "/api/policies/{vhost}/{policy}", "policymaker"),
+    ("GET", "/api/operator-policies", "management"),
+    ("GET", "/api/operator-policies/{vhost}", "visible"),
+    ("GET", "/api/operator-policies/{vhost}/{policy}", "visible"),
+    (
+        "PUT",
+        "/api/operator-policies/{vhost}/{policy}",
+        "administrator",
+    ),
+    (
+        "DELETE",
+        "/api/operator-policies/{vhost}/{policy}",
+        "administrator",
+    ),
+    ("GET", "/api/parameters", "policymaker"),
+    ("GET", "/api/parameters/{component}", "policymaker"),
+    ("GET", "/api/parameters/{component}/{vhost}", "policymaker"),
+    (
+        "GET",
+        "/api/parameters/{component}/{vhost}/{name}",
+        "policymaker",
+    ),
+    ("GET", "/api/global-parameters/{name}", "administrator"),
+    (
+        "PUT",
+        "/api/parameters/{component}/{vhost}/{name}",
+        "policymaker",
+    ),
+    ("PUT", "/api/global-parameters/{name}", "administrator"),
+    (
+        "DELETE",
+        "/api/parameters/{component}/{vhost}/{name}",
+        "policymaker",
+    ),
+    ("DELETE", "/api/global-parameters/{name}", "administrator"),
+    ("GET", "/api/global-parameters", "administrator"),
     ("GET", "/api/aliveness-test/{vhost}", "management"),
     ("GET", "/api/bindings", "management"),
     ("GET", "/api/bindings/{vhost}", "visible"),

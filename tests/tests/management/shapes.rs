@@ -16,7 +16,148 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fields that only one of the two has, or that differ in type, and why. A field that begins with
 /// one of these is covered, with all that it holds.
-const DIFFERENCES: &[(&str, &[&str], &str)] = &[];
+const DIFFERENCES: &[(&str, &[&str], &str)] = &[
+    (
+        "node",
+        &[
+            "/*/gc_num",
+            "/*/gc_bytes_reclaimed",
+            "/*/crypto_lib_version",
+            "/*/metrics_gc_queue_length",
+            "/*/mnesia_disk_tx_count",
+            "/*/mnesia_ram_tx_count",
+            "/*/ra_open_file_metrics",
+        ],
+        "there is no Erlang, Mnesia or Raft to have figures of",
+    ),
+    (
+        "node",
+        &[
+            "/*/io_read_avg_time",
+            "/*/io_read_bytes",
+            "/*/io_read_count",
+            "/*/io_reopen_count",
+            "/*/io_seek_avg_time",
+            "/*/io_seek_count",
+            "/*/io_sync_avg_time",
+            "/*/io_sync_count",
+            "/*/io_write_avg_time",
+            "/*/io_write_bytes",
+            "/*/io_write_count",
+            "/*/msg_store_read_count",
+            "/*/msg_store_write_count",
+            "/*/queue_index_read_count",
+            "/*/queue_index_write_count",
+        ],
+        "RabbitMQ 4.3 has 0 in all of them",
+    ),
+    (
+        "node",
+        &["/*/config_files/*", "/*/log_files/*"],
+        "where files lie on the broker's machine is not told",
+    ),
+    (
+        "node",
+        &["/*/contexts/*/node", "/*/contexts/*/ssl_opts"],
+        "contexts are shown as the overview shows them",
+    ),
+    (
+        "memory",
+        &["/memory"],
+        "the parts of an Erlang node's memory are not those of this process",
+    ),
+    (
+        "overview",
+        &[
+            "/crypto_lib_version",
+            "/is_op_policy_updating_enabled",
+            "/require_definition_json_extension",
+            "/sample_retention_policies",
+        ],
+        "for RabbitMQ's own web page",
+    ),
+    (
+        "overview",
+        &["/leveret_version", "/uptime"],
+        "more than RabbitMQ tells",
+    ),
+    (
+        "overview",
+        &["/listeners/*/socket_opts"],
+        "options of Erlang's sockets",
+    ),
+    (
+        "overview",
+        &["/message_stats/disk_reads", "/message_stats/disk_writes"],
+        "messages are read and written in groups, not one by one",
+    ),
+    (
+        "feature flags",
+        &["/*/callbacks/*"],
+        "there is nothing to call",
+    ),
+    (
+        "channel",
+        &["/cached_segments", "/pending_raft_commands"],
+        "of stream and quorum queues, which are no Raft clusters here",
+    ),
+    (
+        "channels",
+        &["/*/cached_segments", "/*/pending_raft_commands"],
+        "of stream and quorum queues, which are no Raft clusters here",
+    ),
+    (
+        "channel",
+        &["/global_prefetch_count"],
+        "RabbitMQ shows it only where it is set",
+    ),
+    (
+        "channels",
+        &["/*/global_prefetch_count"],
+        "RabbitMQ shows it only where it is set",
+    ),
+    (
+        "*",
+        &["/idle_since", "/*/idle_since", "/items/*/idle_since"],
+        "either of the two may be idle or not when it is asked",
+    ),
+    (
+        "connection",
+        &["/user_provided_name"],
+        "null where the client gives no name; RabbitMQ leaves it out",
+    ),
+    (
+        "exchange",
+        &["/user_who_performed_action"],
+        "who declared an exchange is not kept",
+    ),
+    (
+        "queue",
+        &[
+            "/message_bytes_persistent",
+            "/message_bytes_ram",
+            "/messages_persistent",
+            "/messages_ram",
+            "/messages_ready_ram",
+            "/messages_unacknowledged_ram",
+            "/storage_version",
+        ],
+        "not counted: bodies come and go between memory and disk without being counted",
+    ),
+    (
+        "queues",
+        &[
+            "/items/*/message_bytes_persistent",
+            "/items/*/message_bytes_ram",
+            "/items/*/messages_persistent",
+            "/items/*/messages_ram",
+            "/items/*/messages_ready_ram",
+            "/items/*/messages_unacknowledged_ram",
+            "/items/*/storage_version",
+        ],
+        "not counted: bodies come and go between memory and disk without being counted",
+    ),
+];
 
 /// The types of everything in a value, by path; `*` is any element of a list.
 fn shape(value: &Value, path: String, types: &mut BTreeMap<String, BTreeSet<&'static str>>) {
