@@ -3,6 +3,8 @@
 //! `RABBITMQ_URL` and `RABBITMQ_MANAGEMENT_URL` name the RabbitMQ to compare with; without them the
 //! tests run on Leveret alone, and say so.
 
+#[path = "management/admin.rs"]
+mod admin;
 #[path = "management/api.rs"]
 mod api;
 #[path = "management/hostile.rs"]

@@ -255,7 +255,7 @@ fn known_details(client: &Client) -> Map<String, Value> {
         "frame_max": details.frame_max,
         "timeout": details.heartbeat_seconds,
     });
-    let ends = match details.ends {
+    let mut ends = match details.ends {
         Some((peer, local)) => json!({
             "type": "network",
             "host": local.ip().to_string(),
@@ -268,7 +268,7 @@ fn known_details(client: &Client) -> Map<String, Value> {
         }),
     };
     let mut all = Map::new();
-    for part in [&mut known, &mut ends.clone()] {
+    for part in [&mut known, &mut ends] {
         if let Value::Object(part) = part {
             all.append(part);
         }

@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_rate_covers_the_time_since_the_look_before_the_last() {
-        let history = History::default();
+        let (history, none) = (History::default(), Ranges::default());
         look(&history, 0, 0);
         look(&history, 5, 100);
         look(&history, 10, 200);

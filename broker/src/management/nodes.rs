@@ -68,9 +68,11 @@ async fn relative_memory(
     };
     let share = |bytes: u64| bytes.saturating_mul(100) / total.max(1);
     let (bodies, rest) = (share(bodies), share(total.saturating_sub(bodies)));
-    Ok(Json(json!({
-        "memory": { "queue_procs": bodies, "other_proc": rest, "total": 100 },
-    })))
+    let mut memory = no_parts();
+    memory.insert("queue_procs".to_owned(), bodies.into());
+    memory.insert("other_proc".to_owned(), rest.into());
+    memory.insert("total".to_owned(), 100.into());
+    Ok(Json(json!({ "memory": memory })))
 }
 
 impl Management {
@@ -98,14 +100,14 @@ impl Management {
         let Some((total, bodies)) = self.memory_parts() else {
             return json!({ "memory": "not_available" });
         };
-        json!({
-            "memory": {
-                "queue_procs": bodies,
-                "other_proc": total.saturating_sub(bodies),
-                "strategy": "rss",
-                "total": { "erlang": total, "rss": total, "allocated": total },
-            },
-        })
+        let mut memory = no_parts();
+        memory.insert("queue_procs".to_owned(), bodies.into());
+        let rest = total.saturating_sub(bodies);
+        memory.insert("other_proc".to_owned(), rest.into());
+        memory.insert("strategy".to_owned(), "rss".into());
+        let total = json!({ "erlang": total, "rss": total, "allocated": total });
+        memory.insert("total".to_owned(), total);
+        json!({ "memory": memory })
     }
 
     /// The node's figures that have a history.
@@ -206,6 +208,42 @@ impl Management {
             "contexts": [self.context()],
         })
     }
+}
+
+/// The parts that an Erlang node's memory has and this process's has not; clients expect them.
+fn no_parts() -> Map<String, Value> {
+    const PARTS: [&str; 26] = [
+        "allocated_unused",
+        "atom",
+        "binary",
+        "code",
+        "connection_channels",
+        "connection_other",
+        "connection_readers",
+        "connection_writers",
+        "metadata_store",
+        "metadata_store_ets",
+        "metrics",
+        "mgmt_db",
+        "mnesia",
+        "msg_index",
+        "other_ets",
+        "other_proc",
+        "other_system",
+        "plugins",
+        "queue_procs",
+        "quorum_ets",
+        "quorum_queue_dlx_procs",
+        "quorum_queue_procs",
+        "reserved_unallocated",
+        "stream_queue_coordinator_procs",
+        "stream_queue_procs",
+        "stream_queue_replica_reader_procs",
+    ];
+    PARTS
+        .iter()
+        .map(|part| ((*part).to_owned(), 0.into()))
+        .collect()
 }
 
 const MECHANISMS: [(&str, &str); 2] = [

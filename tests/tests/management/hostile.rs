@@ -43,6 +43,7 @@ fn still_answers(api: &Api) -> Result<()> {
     Ok(())
 }
 
+/// Spec 10.1.4. Spec 13.14.
 #[test]
 fn a_body_is_cut_off_where_it_becomes_too_long_whatever_it_claims() -> Result<()> {
     let api = Api::leveret()?;
@@ -75,6 +76,7 @@ fn a_body_is_cut_off_where_it_becomes_too_long_whatever_it_claims() -> Result<()
     still_answers(&api)
 }
 
+/// Spec 13.14.
 #[test]
 fn ten_thousand_headers_are_refused() -> Result<()> {
     let api = Api::leveret()?;
@@ -88,6 +90,7 @@ fn ten_thousand_headers_are_refused() -> Result<()> {
     still_answers(&api)
 }
 
+/// Spec 10.1.6. Spec 13.14.
 #[test]
 fn queries_cannot_make_the_broker_work_for_ever() -> Result<()> {
     let api = Api::leveret()?;
@@ -116,6 +119,7 @@ fn queries_cannot_make_the_broker_work_for_ever() -> Result<()> {
     still_answers(&api)
 }
 
+/// Spec 13.14.
 #[test]
 fn deep_json_and_tables_are_refused() -> Result<()> {
     let api = Api::leveret()?;
@@ -128,6 +132,7 @@ fn deep_json_and_tables_are_refused() -> Result<()> {
     still_answers(&api)
 }
 
+/// Spec 13.14.
 #[test]
 fn paths_lead_to_names_and_to_nothing_else() -> Result<()> {
     let api = Api::leveret()?;
@@ -149,6 +154,7 @@ fn paths_lead_to_names_and_to_nothing_else() -> Result<()> {
     still_answers(&api)
 }
 
+/// Spec 13.13.
 #[test]
 fn names_that_are_markup_come_back_as_data() -> Result<()> {
     let api = Api::leveret()?;
@@ -179,6 +185,7 @@ fn names_that_are_markup_come_back_as_data() -> Result<()> {
     Ok(())
 }
 
+/// Spec 10.1.7.
 #[test]
 fn pages_of_other_sites_cannot_change_anything() -> Result<()> {
     let api = Api::leveret()?;
@@ -205,6 +212,7 @@ fn pages_of_other_sites_cannot_change_anything() -> Result<()> {
     Ok(())
 }
 
+/// Spec 13.5.
 #[test]
 fn a_name_too_long_for_amqp_is_refused() -> Result<()> {
     let api = Api::leveret()?;

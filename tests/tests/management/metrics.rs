@@ -35,6 +35,7 @@ async fn work(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
+/// Spec 10.3.
 #[tokio::test(flavor = "multi_thread")]
 async fn sums_never_fall_when_what_was_counted_is_gone() -> Result<()> {
     let api = tokio::task::spawn_blocking(Api::leveret).await??;
@@ -80,6 +81,7 @@ async fn sums_never_fall_when_what_was_counted_is_gone() -> Result<()> {
     Ok(())
 }
 
+/// Spec 10.3.
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_are_shown_one_by_one_where_that_is_asked_for() -> Result<()> {
     let api = tokio::task::spawn_blocking(Api::leveret).await??;
@@ -117,6 +119,7 @@ async fn objects_are_shown_one_by_one_where_that_is_asked_for() -> Result<()> {
     Ok(())
 }
 
+/// Spec 13.15.
 #[test]
 fn metrics_have_an_address_of_their_own() -> Result<()> {
     let api = Api::leveret()?;

@@ -127,7 +127,7 @@ fn run(steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
-/// Spec 10.1.2, 10.1.3, 10.2.
+/// Spec 10.1.2. Spec 10.1.3. Spec 10.2.
 #[test]
 fn queues_are_made_shown_and_removed() -> Result<()> {
     let queue = "/api/queues/%2F/{n}";
@@ -177,7 +177,7 @@ fn queues_are_made_shown_and_removed() -> Result<()> {
     ])
 }
 
-/// Spec 10.1.2, 10.1.4.
+/// Spec 10.1.2. Spec 10.1.4.
 #[test]
 fn declarations_that_make_no_sense_are_refused_in_the_same_words() -> Result<()> {
     let queue = "/api/queues/%2F/{n}";
@@ -234,7 +234,7 @@ fn declarations_that_make_no_sense_are_refused_in_the_same_words() -> Result<()>
     ])
 }
 
-/// Spec 10.2, B.3.
+/// Spec 10.2.
 #[test]
 fn exchanges_and_bindings_are_made_shown_and_removed() -> Result<()> {
     let exchange = "/api/exchanges/%2F/{n}";
@@ -463,7 +463,7 @@ fn messages_are_got_and_settled_as_asked() -> Result<()> {
     ])
 }
 
-/// Spec 10.2, 5.1.
+/// Spec 10.2. Spec 5.1.6. Spec 5.1.7.
 #[test]
 fn what_amqp_would_refuse_to_publish_is_refused() -> Result<()> {
     let publish = "/api/exchanges/%2F/amq.default/publish";

@@ -224,6 +224,7 @@ fn routes(api: &Api) -> Result<Vec<(String, String, String)>> {
         .collect()
 }
 
+/// Spec 10.2.
 #[test]
 fn every_route_has_a_row_and_every_row_a_route() -> Result<()> {
     let api = Api::leveret()?;
@@ -243,6 +244,7 @@ fn every_route_has_a_row_and_every_row_a_route() -> Result<()> {
     Ok(())
 }
 
+/// Spec 10.1.1. Spec 13.15.
 #[test]
 fn nothing_is_answered_without_a_login() -> Result<()> {
     let mut api = Api::leveret()?;

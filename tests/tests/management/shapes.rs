@@ -62,11 +62,6 @@ const DIFFERENCES: &[(&str, &[&str], &str)] = &[
         "contexts are shown as the overview shows them",
     ),
     (
-        "memory",
-        &["/memory"],
-        "the parts of an Erlang node's memory are not those of this process",
-    ),
-    (
         "overview",
         &[
             "/crypto_lib_version",
@@ -377,7 +372,7 @@ fn is_known(view: &str, field: &str) -> bool {
     })
 }
 
-/// Spec 10.2, A.12, A.13, B.2, B.3.
+/// Spec 10.2.
 #[test]
 fn every_field_that_rabbitmq_shows_is_there_and_of_its_type() -> Result<()> {
     let ours = shapes(&Api::leveret()?)?;
