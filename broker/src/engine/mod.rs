@@ -6,10 +6,9 @@
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
-mod alarms;
-// The HTTP API is about to call these.
 #[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
+mod alarms;
 mod backup;
 mod budget;
 mod clients;

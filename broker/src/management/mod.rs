@@ -15,6 +15,7 @@ mod caller;
 mod channels;
 mod connections;
 mod consumers;
+mod definitions;
 mod exchanges;
 mod exposition;
 mod health;
@@ -54,6 +55,7 @@ use self::history::History;
 use self::refusal::Refusal;
 use self::routes::Routes;
 
+pub(crate) use self::definitions::load_definitions;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::ManagementSettings;
 
@@ -95,6 +97,7 @@ impl Management {
             bindings::routes,
             policies::routes,
             parameters::routes,
+            definitions::routes,
             backup::routes,
         ];
         nouns

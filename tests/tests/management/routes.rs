@@ -13,6 +13,10 @@ use super::api::{Api, Body};
 /// names one. `visible`: the same, and monitors. `monitoring`, `policymaker`, `administrator`:
 /// whoever has that tag, or that of an administrator.
 pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
+    ("GET", "/api/definitions", "administrator"),
+    ("POST", "/api/definitions", "administrator"),
+    ("GET", "/api/definitions/{vhost}", "administrator"),
+    ("POST", "/api/definitions/{vhost}", "administrator"),
     ("GET", "/api/policies", "management"),
     ("GET", "/api/policies/{vhost}", "visible"),
     ("GET", "/api/policies/{vhost}/{policy}", "visible"),
