@@ -78,7 +78,7 @@ impl VirtualHost {
             rights.check(Verb::Write, Resource::Exchange(alternate.as_str()))?;
         }
         let max = engine.settings().exchanges_max;
-        if max > 0 && engine.count(Self::exchange_count) >= max {
+        if max > 0 && engine.total(Self::exchange_count) >= max {
             let error = AmqpError::too_many_exchanges(&definition.name, self.name(), max);
             return Err(error);
         }

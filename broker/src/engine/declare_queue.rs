@@ -137,7 +137,7 @@ impl VirtualHost {
     /// Spec 4.1.10 and 11.5.
     fn check_queue_limit(&self, engine: &Engine, name: &QueueName) -> Result<(), AmqpError> {
         let max = engine.settings().queues_max;
-        if max > 0 && engine.count(Self::queue_count) >= max {
+        if max > 0 && engine.total(Self::queue_count) >= max {
             return Err(AmqpError::too_many_queues(name, max));
         }
         match self.limits().queues() {

@@ -29,7 +29,6 @@ pub(super) fn routes(routes: Routes) -> Routes {
             Methods::new().get(admin, hash),
         )
         .at("/api/users", Methods::new().get(admin, list))
-        .at("/api/users/", Methods::new().get(admin, list))
         .at(
             "/api/users/without-permissions",
             Methods::new().get(admin, without_permissions),
