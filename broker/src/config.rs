@@ -96,6 +96,8 @@ pub struct Config {
     pub amqp: Option<SocketAddr>,
     /// Where the HTTP API listens; `None` for nowhere.
     pub management: Option<SocketAddr>,
+    /// Where metrics for Prometheus are shown to anybody who asks; `None` for nowhere.
+    pub prometheus: Option<SocketAddr>,
     /// What a confirm promises.
     pub durability: Durability,
     /// The user that exists from the start.
@@ -119,6 +121,9 @@ pub struct Config {
     pub vm_memory_high_watermark: MemoryWatermark,
     /// When free space on the disk is too little.
     pub disk_free_limit: DiskFreeLimit,
+    /// A file of definitions, as RabbitMQ exports them, that is brought in at each start; then no
+    /// default user is made (spec 8.3.3).
+    pub load_definitions: Option<PathBuf>,
     /// What bounds it.
     pub limits: Limits,
 }
@@ -191,6 +196,7 @@ impl Default for Config {
             data_dir: None,
             amqp: None,
             management: None,
+            prometheus: None,
             durability: Durability::Commit,
             default_user: "guest".to_owned(),
             default_pass: Password::from("guest"),
@@ -202,6 +208,7 @@ impl Default for Config {
             cluster_name: "leveret".to_owned(),
             vm_memory_high_watermark: MemoryWatermark::default(),
             disk_free_limit: DiskFreeLimit::default(),
+            load_definitions: None,
             limits: Limits::default(),
         }
     }

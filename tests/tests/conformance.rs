@@ -14,6 +14,8 @@ mod confirm;
 mod connection;
 #[path = "conformance/consume.rs"]
 mod consume;
+#[path = "conformance/definitions.rs"]
+mod definitions;
 #[path = "conformance/exchange.rs"]
 mod exchange;
 #[path = "conformance/exclusive.rs"]

@@ -177,6 +177,16 @@ const PLAIN: &[Plain] = &[
         },
     },
     Plain {
+        key: "prometheus",
+        about: &["Where metrics for Prometheus are shown, without a login, or none."],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| address(draft.broker.prometheus),
+        write: |draft, value| {
+            parse::address(value).map(|address| draft.broker.prometheus = address)
+        },
+    },
+    Plain {
         key: "durability",
         about: &[
             "What a confirm promises: commit (synced to disk), interval=MILLISECONDS (synced that",
@@ -265,6 +275,24 @@ const PLAIN: &[Plain] = &[
         is_secret: false,
         read: |draft| shown(&draft.broker.cluster_name),
         write: |draft, value| parse::name(value).map(|name| draft.broker.cluster_name = name),
+    },
+    Plain {
+        key: "load_definitions",
+        about: &[
+            "A file of definitions, as RabbitMQ exports them, to be brought in at each start, or none.",
+            "Users come from it, too: no default user is made.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| {
+            let path = draft.broker.load_definitions.as_ref();
+            shown(path.map_or_else(|| "none".to_owned(), |path| path.display().to_string()))
+        },
+        write: |draft, value| {
+            let path = parse::optional(value, parse::text)?;
+            draft.broker.load_definitions = path.map(PathBuf::from);
+            Ok(())
+        },
     },
     Plain {
         key: "log_format",
