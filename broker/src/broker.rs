@@ -5,7 +5,7 @@ mod port;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +13,17 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, ConfigError, Durability, Part, Password};
+use crate::config::{Config, ConfigError, Durability, Part, Password, PasswordHashing};
 use crate::engine::{AccessSettings, AlarmLimits, DefaultUser, Engine, EngineSettings};
 use crate::model::{HashAlgorithm, LoginRequest, Secret, Threshold, UserName, VirtualHostName};
 use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
+use self::http::HttpPorts;
 use self::port::Port;
+
+/// Nobody has more definitions than that; it may be the wrong file (spec 13.16).
+const DEFINITIONS_BYTES_MAX: u64 = 256 << 20;
 
 /// How long open connections may take to say goodbye at a shutdown.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -53,6 +57,14 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file of definitions cannot be brought in.
+    #[error("definitions cannot be loaded from {}: {reason}", .path.display())]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The default user could not be stored.
     #[error("the default user cannot be made: {0}")]
     DefaultUser(String),
@@ -76,6 +88,7 @@ pub struct BrokerBuilder {
     config: Config,
     amqp: Option<String>,
     management: Option<String>,
+    prometheus: Option<String>,
     recovery_progress: Option<RecoveryProgress>,
 }
 
@@ -114,13 +127,21 @@ impl BrokerBuilder {
         self
     }
 
+    /// Shows metrics for Prometheus on this address, for example `127.0.0.1:15692`, to anybody who
+    /// asks.
+    pub fn prometheus(mut self, address: impl Into<String>) -> Self {
+        self.prometheus = Some(address.into());
+        self
+    }
+
     /// What a confirm promises.
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.config.durability = durability;
         self
     }
 
-    /// The user that exists from the start, instead of `guest`. May log in from anywhere.
+    /// The user that an empty broker starts with, instead of `guest`; an administrator, who may log in
+    /// from anywhere. On a folder that has users already, it is not made.
     pub fn user(mut self, name: impl Into<String>, password: &str) -> Self {
         self.config.default_user = name.into();
         self.config.default_pass = Password::from(password);
@@ -147,6 +168,9 @@ impl BrokerBuilder {
         if let Some(text) = self.management.take() {
             self.config.management = Some(resolve(text)?);
         }
+        if let Some(text) = self.prometheus.take() {
+            self.config.prometheus = Some(resolve(text)?);
+        }
         Broker::start(self.config, self.recovery_progress).await
     }
 }
@@ -171,6 +195,7 @@ pub struct Broker {
     sessions: Arc<Sessions>,
     amqp: Option<SocketAddr>,
     management: Option<SocketAddr>,
+    prometheus: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -184,15 +209,22 @@ impl Broker {
     async fn start(config: Config, progress: Option<RecoveryProgress>) -> Result<Self, StartError> {
         config.check()?;
         let amqp = config.amqp.map(Port::bind).transpose()?;
-        let management = config.management.map(http::bind).transpose()?;
+        let ports = HttpPorts {
+            management: config.management.map(http::bind).transpose()?,
+            prometheus: config.prometheus.map(http::bind).transpose()?,
+        };
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
-        create_defaults(&engine, &config).await?;
+        match &config.load_definitions {
+            Some(path) => load_definitions(&engine, path).await?,
+            None => create_defaults(&engine, &config).await?,
+        }
         let sessions = Sessions::new(Arc::clone(&engine), session_settings(&config));
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
             amqp: amqp.as_ref().map(Port::address),
-            management: management.as_ref().map(Port::address),
+            management: ports.management.as_ref().map(Port::address),
+            prometheus: ports.prometheus.as_ref().map(Port::address),
             config,
             engine,
             sessions,
@@ -212,9 +244,9 @@ impl Broker {
                 .tasks
                 .push(tokio::spawn(listener.run(sessions, stopped.clone())));
         }
-        if let Some(port) = management {
+        if !ports.is_empty() {
             let (engine, config) = (&broker.engine, &broker.config);
-            let served = http::serve(port, engine, config, broker.amqp, stopped)?;
+            let served = http::serve(ports, engine, config, broker.amqp, stopped)?;
             broker.tasks.push(tokio::spawn(served));
         }
         Ok(broker)
@@ -241,6 +273,12 @@ impl Broker {
     #[must_use]
     pub const fn management_address(&self) -> Option<SocketAddr> {
         self.management
+    }
+
+    /// Where metrics are shown.
+    #[must_use]
+    pub const fn prometheus_address(&self) -> Option<SocketAddr> {
+        self.prometheus
     }
 
     /// What opening the store found; empty for a broker in memory.
@@ -375,8 +413,14 @@ fn engine_settings(config: &Config) -> EngineSettings {
         store_backlog_bytes_max: config.limits.store_backlog_bytes_max,
         alarms: alarm_limits(config),
         virtual_hosts_max: config.limits.virtual_hosts_max,
+        queues_max: config.limits.queues_max,
+        exchanges_max: config.limits.exchanges_max,
         access: AccessSettings {
-            hashing: HashAlgorithm::Sha256,
+            hashing: match config.password_hashing {
+                PasswordHashing::Sha256 => HashAlgorithm::Sha256,
+                PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+                PasswordHashing::Argon2id => HashAlgorithm::Argon2id,
+            },
             loopback_users: config.loopback_users.clone(),
         },
         node_name: format!("{}@localhost", config.cluster_name),
@@ -428,6 +472,40 @@ fn anonymous(config: &Config) -> Option<LoginRequest> {
         user: "guest".to_owned(),
         password: Secret::new(b"guest"),
     })
+}
+
+/// Brings in what a file defines. Nobody is let in before it is durable.
+async fn load_definitions(engine: &Arc<Engine>, path: &Path) -> Result<(), StartError> {
+    let refuse = |reason: String| StartError::Definitions {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let (loader, file) = (Arc::clone(engine), path.to_path_buf());
+    let loading = tokio::task::spawn_blocking(move || {
+        let text = read_definitions(&file).map_err(|error| error.to_string())?;
+        http::load_definitions(&loader, &text)
+    });
+    loading
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))?
+        .map_err(refuse)?;
+    engine
+        .durable(engine.last_ticket())
+        .await
+        .map_err(|error| refuse(error.to_string()))
+}
+
+fn read_definitions(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path)?;
+    let read = io::Read::read_to_end(
+        &mut io::Read::take(file, DEFINITIONS_BYTES_MAX + 1),
+        &mut text,
+    )?;
+    if read as u64 > DEFINITIONS_BYTES_MAX {
+        return Err(io::Error::other("it is longer than 256 MiB"));
+    }
+    Ok(text)
 }
 
 /// Makes the default user and virtual host where there is nobody and nothing yet. Nobody is let in

@@ -11,6 +11,7 @@ pub mod desk;
 pub mod directory;
 mod ephemeral;
 mod fanout;
+pub mod gateway;
 mod identity;
 pub mod links;
 pub mod management;

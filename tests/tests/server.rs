@@ -23,3 +23,5 @@ mod ping;
 mod process;
 #[path = "server/secrets.rs"]
 mod secrets;
+#[path = "server/users.rs"]
+mod users;

@@ -89,6 +89,10 @@ pub(crate) struct ServerOptions {
     /// 127.0.0.1:15672].
     #[arg(long, value_name = "HOST:PORT")]
     management: Option<String>,
+    /// Show metrics for Prometheus on this address, or `none` [env: LEVERET_PROMETHEUS] [default:
+    /// 127.0.0.1:15692].
+    #[arg(long, value_name = "HOST:PORT")]
+    prometheus: Option<String>,
     /// Read options from this TOML file [env: LEVERET_CONFIG].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -96,6 +100,10 @@ pub(crate) struct ServerOptions {
     /// [default: commit].
     #[arg(long, value_name = "PROMISE")]
     durability: Option<String>,
+    /// Bring in the definitions of this file, as RabbitMQ exports them, and make no default user
+    /// [env: LEVERET_LOAD_DEFINITIONS].
+    #[arg(long, value_name = "FILE")]
+    load_definitions: Option<String>,
     /// Write the log as text or json [env: LEVERET_LOG_FORMAT] [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -130,7 +138,13 @@ impl ServerOptions {
             ("data_dir", "--data-dir", &self.data_dir),
             ("amqp", "--amqp", &self.amqp),
             ("management", "--management", &self.management),
+            ("prometheus", "--prometheus", &self.prometheus),
             ("durability", "--durability", &self.durability),
+            (
+                "load_definitions",
+                "--load-definitions",
+                &self.load_definitions,
+            ),
             ("log_format", "--log-format", &self.log_format),
             ("log_level", "--log-level", &self.log_level),
         ];

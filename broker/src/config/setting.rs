@@ -177,6 +177,16 @@ const PLAIN: &[Plain] = &[
         },
     },
     Plain {
+        key: "prometheus",
+        about: &["Where metrics for Prometheus are shown, without a login, or none."],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| address(draft.broker.prometheus),
+        write: |draft, value| {
+            parse::address(value).map(|address| draft.broker.prometheus = address)
+        },
+    },
+    Plain {
         key: "durability",
         about: &[
             "What a confirm promises: commit (synced to disk), interval=MILLISECONDS (synced that",
@@ -193,7 +203,7 @@ const PLAIN: &[Plain] = &[
     },
     Plain {
         key: "default_user",
-        about: &["The user that exists from the start."],
+        about: &["The user that an empty data folder starts with; an administrator."],
         aliases: &["RABBITMQ_DEFAULT_USER"],
         is_secret: false,
         read: |draft| shown(&draft.broker.default_user),
@@ -216,7 +226,7 @@ const PLAIN: &[Plain] = &[
     },
     Plain {
         key: "default_vhost",
-        about: &["The virtual host that exists from the start."],
+        about: &["The virtual host that an empty data folder starts with."],
         aliases: &["RABBITMQ_DEFAULT_VHOST"],
         is_secret: false,
         read: |draft| shown(&draft.broker.default_vhost),
@@ -229,6 +239,20 @@ const PLAIN: &[Plain] = &[
         is_secret: false,
         read: |draft| Some(Value::List(draft.broker.loopback_users.clone())),
         write: |draft, value| parse::list(value).map(|users| draft.broker.loopback_users = users),
+    },
+    Plain {
+        key: "password_hashing",
+        about: &[
+            "How new passwords are hashed: rabbit_password_hashing_sha256, _sha512, or argon2id, which",
+            "is slow on purpose and which no other broker can take over.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| shown(draft.broker.password_hashing.as_str()),
+        write: |draft, value| {
+            draft.broker.password_hashing = parse::text(value)?.parse()?;
+            Ok(())
+        },
     },
     Plain {
         key: "anonymous_login",
@@ -265,6 +289,24 @@ const PLAIN: &[Plain] = &[
         is_secret: false,
         read: |draft| shown(&draft.broker.cluster_name),
         write: |draft, value| parse::name(value).map(|name| draft.broker.cluster_name = name),
+    },
+    Plain {
+        key: "load_definitions",
+        about: &[
+            "A file of definitions, as RabbitMQ exports them, to be brought in at each start, or none.",
+            "Users come from it, too: no default user is made.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| {
+            let path = draft.broker.load_definitions.as_ref();
+            shown(path.map_or_else(|| "none".to_owned(), |path| path.display().to_string()))
+        },
+        write: |draft, value| {
+            let path = parse::optional(value, parse::text)?;
+            draft.broker.load_definitions = path.map(PathBuf::from);
+            Ok(())
+        },
     },
     Plain {
         key: "log_format",

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Engine;
+use super::meters::{Event, Tally};
 use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
@@ -49,6 +50,8 @@ pub(crate) struct Queue {
 struct Guarded {
     state: State,
     phase: Phase,
+    /// What has happened here so far.
+    tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +82,6 @@ pub(crate) enum CloseRefusal {
 
 /// A consumer as it is.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the HTTP API, which lists them")]
 pub(crate) struct ConsumerFacts {
     /// Who it is.
     pub(crate) link: Arc<ConsumerLink>,
@@ -117,6 +119,7 @@ impl Queue {
             guarded: Mutex::new(Guarded {
                 state,
                 phase: Phase::Running,
+                tally: Tally::default(),
             }),
             loaded: Notify::new(),
             resident_bytes: AtomicUsize::new(0),
@@ -161,6 +164,16 @@ impl Queue {
     /// Whether it is exclusive to another connection than `connection` (spec 4.2.2).
     pub(crate) fn is_locked_for(&self, connection: u64) -> bool {
         self.owner.is_some_and(|owner| owner != connection)
+    }
+
+    /// What has happened to its messages so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.guarded.lock().tally
+    }
+
+    /// Whether it serves: one that a panic left half changed does not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.guarded.lock().phase == Phase::Running
     }
 
     /// Counts of what it holds.
@@ -213,8 +226,17 @@ impl Queue {
         self.turn(engine, |state, turn| {
             state.settle(turn.now, seqs, settlement, &mut turn.effects);
             turn.absorb();
+            if settlement == Settlement::Acknowledge {
+                turn.tally.add(Event::Acknowledge, seqs.len() as u64);
+            }
         })
         .map_or_else(Ticket::default, |((), ticket)| ticket)
+    }
+
+    /// Told when something was read back from disk.
+    #[cfg(feature = "management")]
+    pub(super) fn loaded(&self) -> tokio::sync::futures::Notified<'_> {
+        self.loaded.notified()
     }
 
     /// Takes one message for `basic.get`, reading it back from disk if need be.
@@ -231,6 +253,7 @@ impl Queue {
             let (got, _) = self.turn(engine, |state, turn| {
                 let got = state.get(turn.now, no_ack, &mut turn.effects);
                 turn.absorb();
+                count_get(&mut turn.tally, &got, no_ack);
                 got
             })?;
             match got {
@@ -268,7 +291,6 @@ impl Queue {
     }
 
     /// The consumers, in no particular order.
-    #[allow(dead_code, reason = "for the HTTP API, which lists them")]
     pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
         let guarded = self.guarded.lock();
         let facts = guarded.state.consumers().map(|consumer| ConsumerFacts {
@@ -420,6 +442,7 @@ impl Queue {
         guarded.phase = Phase::Crashed;
         let result = act(&mut guarded.state, &mut turn);
         turn.dispatch(&mut guarded.state);
+        turn.count(&mut guarded.tally);
         let aftermath = turn.hand_over();
         self.keep_within_budget(engine, &mut guarded.state);
         guarded.phase = Phase::Running;
@@ -542,6 +565,17 @@ impl Queue {
     }
 }
 
+fn count_get(tally: &mut Tally, got: &Get, no_ack: bool) {
+    match got {
+        Get::Empty => tally.add(Event::GetEmpty, 1),
+        Get::Message { delivery, .. } => {
+            tally.add(Event::get(no_ack), 1);
+            tally.add(Event::Redeliver, delivery.redelivered.into());
+        }
+        Get::Loading => {}
+    }
+}
+
 /// Damage is for ever; anything else may pass.
 fn load_failure(error: &LoadError) -> LoadFailure {
     match error {
@@ -581,6 +615,11 @@ pub(super) struct LockedQueue<'a> {
 impl LockedQueue<'_> {
     pub(super) fn state(&mut self) -> &mut State {
         &mut self.guarded.state
+    }
+
+    /// Adds what a turn did to the queue's counts.
+    pub(super) fn count(&mut self, turn: &Turn<'_>) {
+        turn.count(&mut self.guarded.tally);
     }
 
     /// Unlocks. A queue that is dropped without this was left half changed by a panic.

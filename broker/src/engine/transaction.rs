@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use super::Engine;
+use super::meters::Event;
 use super::outbox::Outbox;
 use super::publish::Route;
 use super::queue::Queue;
@@ -34,6 +35,9 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Adds a publish.
     pub(crate) fn publish(&mut self, route: &Route, message: &Message) {
+        if let Some(exchange) = route.exchange() {
+            exchange.published(1, route.queues().len() as u64);
+        }
         for queue in route.queues() {
             self.part(queue).messages.push(message.clone());
         }
@@ -85,6 +89,9 @@ impl Transaction {
             for (seq, settlement) in &part.settlements {
                 let state = locked.state();
                 state.settle(turn.now, &[*seq], *settlement, &mut turn.effects);
+                if *settlement == Settlement::Acknowledge {
+                    turn.tally.add(Event::Acknowledge, 1);
+                }
             }
             turn.absorb();
             operations.append(&mut turn.take_operations());
@@ -102,6 +109,7 @@ impl Transaction {
         let mut aftermaths = Vec::with_capacity(open.len());
         for (queue, mut locked, mut turn) in open {
             turn.dispatch(locked.state());
+            locked.count(&turn);
             let aftermath = turn.hand_over().covering(ticket);
             queue.keep_within_budget(engine, locked.state());
             locked.finish();

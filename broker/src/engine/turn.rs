@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::meters::{Event, Tally};
 use super::outbox::{BurstSink, ConsumerLink, Handover};
 use crate::model::{Message, Now, Operation, QueueId};
 use crate::queue::{Admission, Effect, QueueState};
@@ -20,6 +21,8 @@ pub(super) struct Turn<'a> {
     later: Vec<Effect>,
     sink: BurstSink,
     queue: QueueId,
+    /// What happened, deliveries to consumers left out.
+    pub(super) tally: Tally,
     /// Set when the disk did not answer: asking again at once would ask for ever.
     pub(super) holds: bool,
 }
@@ -34,6 +37,7 @@ impl<'a> Turn<'a> {
             later: Vec::new(),
             sink: BurstSink::default(),
             queue,
+            tally: Tally::default(),
             holds: false,
         }
     }
@@ -44,6 +48,7 @@ impl<'a> Turn<'a> {
         let recordable = message.is_persistent().then(|| message.clone());
         let Admission::Accepted { seq, record } =
             state.enqueue(self.now, message, &mut self.effects);
+        self.tally.add(Event::Publish, 1);
         if !self.effects.is_empty() {
             self.absorb();
         }
@@ -104,6 +109,12 @@ impl<'a> Turn<'a> {
                 | Effect::Missing { .. } => self.later.push(effect),
             }
         }
+    }
+
+    /// Adds what happened to a queue's counts.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        tally.absorb(&self.tally);
+        tally.absorb(&self.sink.tally);
     }
 
     pub(super) fn take_operations(&mut self) -> Vec<Operation> {

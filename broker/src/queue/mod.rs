@@ -55,6 +55,7 @@ mod lease;
 mod level;
 mod loading;
 mod mask;
+mod peek;
 mod purge;
 mod ranges;
 mod recipients;
@@ -72,6 +73,7 @@ mod tests;
 
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
 pub use effect::{Admission, Delivery, Effect, Get, LoadFailure, Sink};
+pub use peek::{Glimpse, GlimpseBytes, Peek, Shown};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
 pub use state::{QueueState, Settings};
 pub use succession::{Activity, Sharing, Takeover};

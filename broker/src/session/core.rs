@@ -14,7 +14,7 @@ use super::settings::SessionSettings;
 use super::settlements::Settlements;
 use super::throttle::{Change, Throttle};
 use crate::engine::{
-    Burst, Client, Engine, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
+    Burst, Client, Engine, Event, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
 };
 use crate::model::{AmqpError, ReplyCode, Scope, Shortage};
 use crate::wire::method::{channel, connection};
@@ -208,9 +208,7 @@ impl Session {
         let method = parse(payload)?;
         let blame = (method.class_id(), method.method_id());
         if let Method::Channel(channel::Method::Open(_)) = method {
-            return self
-                .open_channel(frame.channel)
-                .map_err(|error| error.blaming(20, 10).into());
+            return self.open_channel(frame.channel).map_err(End::from);
         }
         let settles = method.is_settlement() || method.is_close_ok();
         if settles && self.closed_before.contains(&frame.channel) {
@@ -245,14 +243,17 @@ impl Session {
             let text = format!(
                 "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
             );
-            return Err(AmqpError::new(ReplyCode::NotAllowed, text));
+            return Err(AmqpError::new(ReplyCode::NotAllowed, text).blaming(20, 10));
         }
         let limits = self.channel_limits();
         self.engine
             .clients
             .open_channel(&self.client, limits)
             .map_err(|full| self.channels_full(full))?;
-        self.channels.insert(number, Channel::new(number));
+        let channel = Channel::new(number);
+        let meter = Arc::clone(&channel.meter);
+        self.client.meter.channel_opened(meter);
+        self.channels.insert(number, channel);
         self.engine.counters.channels_created.add(1);
         self.reply(number, channel::OpenOk { channel_id: b"" });
         Ok(())
@@ -288,6 +289,7 @@ impl Session {
     pub(super) fn forget_channel(&mut self, number: u16) {
         if self.channels.remove(&number).is_some() {
             self.closed_before.insert(number);
+            self.engine.channel_gone(&self.host, &self.client, number);
             self.engine.clients.close_channel(&self.client);
             self.engine.counters.channels_closed.add(1);
         }
@@ -365,7 +367,7 @@ impl Session {
             return;
         };
         while let Some(confirm) = tracker.next(progress) {
-            self.engine.counters.confirmed.add(confirm.count);
+            channel.meter.add(Event::Confirm, confirm.count);
             let encode = if confirm.accepted {
                 encoder::ack
             } else {
@@ -373,6 +375,7 @@ impl Session {
             };
             encode(&mut self.out, number, confirm.number, confirm.multiple);
         }
+        channel.meter.unconfirmed.set(tracker.unanswered());
         if tracker.is_waiting() {
             self.unconfirmed.insert(number);
         }
@@ -412,9 +415,8 @@ impl Session {
         let _ = self.burst.flush(&self.engine);
         self.flush_settlements();
         let numbers: Vec<u16> = self.channels.keys().copied().collect();
-        let mut ticket = Ticket::default();
+        let ticket = self.release_channels(&numbers);
         for number in numbers {
-            ticket = ticket.max(self.release_channel(number));
             self.forget_channel(number);
         }
         for entry in self.outbox.close() {
@@ -424,7 +426,7 @@ impl Session {
         let deleted = self
             .host
             .delete_exclusive_queues(&self.engine, self.number());
-        self.engine.clients.closed(self.number());
+        self.engine.client_gone(&self.host, &self.client);
         self.engine.counters.connections_closed.add(1);
         ticket.max(deleted)
     }

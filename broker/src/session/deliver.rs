@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::channel::{Channel, Mode, Phase};
 use super::core::Session;
 use super::window::{Receiver, Unacked};
-use crate::engine::{ConsumerLink, Delivery, Outgoing, Queue, ReplyConsumer, Ticket};
+use crate::engine::{ConsumerLink, Delivery, Event, Outgoing, Queue, ReplyConsumer, Ticket};
 use crate::model::{AmqpError, Message, ReplyCode, Seq, Settlement};
 use crate::wire::encoder::{self, Content};
 use crate::wire::method::basic;
@@ -42,6 +42,10 @@ impl Session {
             receiver: Receiver::Consumer(Arc::clone(&link)),
             seq: delivery.seq,
         });
+        channel.meter.add(Event::delivery(link.no_ack), 1);
+        if delivery.redelivered {
+            channel.meter.add(Event::Redeliver, 1);
+        }
         let head = encoder::Delivery {
             consumer_tag: link.tag.as_str(),
             delivery_tag: channel.window.push(unacked),
@@ -80,7 +84,7 @@ impl Session {
             body: message.body(),
         };
         match encoder::deliver(&mut self.out, number, head, &content, limit) {
-            Ok(()) => self.engine.counters.delivered.add(1),
+            Ok(()) => {}
             Err(error) => {
                 // Spec 1.6.10: a header that does not fit this client's frames. The message goes
                 // back for a consumer with larger ones.
@@ -102,6 +106,7 @@ impl Session {
             return;
         }
         channel.consumers.remove(&link.tag);
+        channel.note_consumers();
         if self.properties.consumer_cancel_notify && channel.phase == Phase::Open {
             let cancel = basic::Cancel {
                 consumer_tag: link.tag.as_str(),
@@ -128,20 +133,28 @@ impl Session {
     /// Stops a channel's consumers and returns what it holds to the queues (spec 2.6). The ticket
     /// covers auto-delete queues that went with their last consumer.
     pub(super) fn release_channel(&mut self, number: u16) -> Ticket {
-        let Some(channel) = self.channels.get_mut(&number) else {
-            return Ticket::default();
-        };
-        let links: Vec<_> = channel.consumers.drain().map(|(_, link)| link).collect();
-        let mut held = channel.window.take_all();
-        if let Mode::Transactional(transaction) = std::mem::take(&mut channel.mode) {
-            let settled = transaction.settlements.into_iter();
-            held.extend(settled.map(|(tag, unacked, _)| (tag, unacked)));
+        self.release_channels(&[number])
+    }
+
+    /// The same for several channels at once: what one of them holds is not handed to another.
+    pub(super) fn release_channels(&mut self, numbers: &[u16]) -> Ticket {
+        let (mut links, mut held) = (Vec::new(), Vec::new());
+        for number in numbers {
+            let Some(channel) = self.channels.get_mut(number) else {
+                continue;
+            };
+            links.extend(channel.consumers.drain().map(|(_, link)| link));
+            held.extend(channel.window.take_all());
+            if let Mode::Transactional(transaction) = std::mem::take(&mut channel.mode) {
+                let settled = transaction.settlements.into_iter();
+                held.extend(settled.map(|(tag, unacked, _)| (tag, unacked)));
+            }
+            channel.replies = None;
+            channel.assembler.discard();
+            channel.last_queue = None;
+            self.unconfirmed.remove(number);
+            self.confirming.remove(number);
         }
-        channel.replies = None;
-        channel.assembler.discard();
-        channel.last_queue = None;
-        self.unconfirmed.remove(&number);
-        self.confirming.remove(&number);
         let unused: Vec<_> = held_by_queue(links, held)
             .into_values()
             .filter_map(|Held { queue, links, seqs }| {

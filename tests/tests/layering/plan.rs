@@ -45,6 +45,7 @@ pub(crate) const PACKAGES: &[Package] = &[
 /// Crates that one file alone may use, by the folder of the package.
 pub(crate) const ONE_FILE_CRATES: &[(&str, &str, &str)] = &[
     ("client/src/", "lapin", "client/src/transport/amqp.rs"),
+    ("client/src/", "ureq", "client/src/http.rs"),
     ("chat/src/", "lapin", "chat/src/amqp.rs"),
     ("chat/src/", "ureq", "chat/src/management.rs"),
 ];
@@ -175,11 +176,14 @@ const ROOMS: &[Room] = &[
         // The store is here for the errors and reports that the engine hands on.
         rooms: &["engine", "store", "model", "wire"],
         crates: &[
+            "ahash",
             "axum",
             "base64",
             "hyper",
             "hyper_util",
             "parking_lot",
+            // The text that scrapers read, with whatever labels hold.
+            "prometheus",
             // Patterns that come from callers: matching takes time in proportion to the text.
             "regex",
             "serde",

@@ -48,9 +48,27 @@ pub(crate) const CLIENT: &[Room] = &[
         ],
     },
     Room {
+        name: "http",
+        rooms: &["message"],
+        crates: &["serde", "serde_json", "thiserror", "tokio", "ureq"],
+    },
+    Room {
+        name: "session",
+        rooms: &["journal", "message", "outbox", "timeline", "transport"],
+        crates: &["futures_util", "parking_lot", "tokio", "tracing"],
+    },
+    Room {
         name: BINARY,
         rooms: &[],
-        crates: &[],
+        crates: &[
+            "clap",
+            "leveret_client",
+            "rpassword",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+        ],
     },
 ];
 
@@ -245,8 +263,28 @@ pub(crate) const SERVICE: &[Room] = &[
         ],
     },
     Room {
+        name: "gateway",
+        rooms: &["accounts", "store"],
+        crates: &[
+            "axum",
+            "leveret_client::message",
+            "serde",
+            "serde_json",
+            "tokio",
+        ],
+    },
+    Room {
         name: BINARY,
         rooms: &[],
-        crates: &[],
+        crates: &[
+            "anyhow",
+            "clap",
+            "leveret",
+            "leveret_chat",
+            "leveret_client::message",
+            "tokio",
+            "tracing",
+            "tracing_subscriber",
+        ],
     },
 ];
