@@ -4,6 +4,8 @@ use std::env;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use leveret_tests::raw::method;
+use leveret_tests::raw::value::Table;
 use leveret_tests::target::Target;
 
 use super::process::{Ended, Server, command, run};
@@ -194,6 +196,35 @@ fn definitions_go_out_and_in_again() -> Result<()> {
         operator.ok(&["delete-vhost", &host])?;
         Ok(())
     })
+}
+
+/// RabbitMQ has nothing of the kind.
+#[tokio::test]
+async fn peek_shows_messages_and_changes_nothing() -> Result<()> {
+    let server = Server::in_memory()?;
+    let mut client = server.client().await?;
+    let declare = method::queue_declare("q", 0, &Table::new());
+    client.ok(1, declare).await?;
+    for body in ["first", "second", "third"] {
+        client.put(1, "q", body).await?;
+    }
+    client.await_ready(1, "q", 3).await?;
+    let operator = Operator {
+        management: server.url("")?,
+        _server: None,
+    };
+    for _ in 0..2 {
+        let peeked = operator.ok(&["peek", "q", "--offset", "1", "--count", "1", "-s"])?;
+        ensure!(peeked == "1\tfalse\t\tq\t6\tsecond\n", "{peeked}");
+    }
+    for body in ["first", "second", "third"] {
+        let delivery = client.take(1, "q").await?;
+        ensure!(
+            delivery.text() == body && !delivery.redelivered,
+            "{delivery:?}"
+        );
+    }
+    Ok(())
 }
 
 /// Spec 10.4.

@@ -362,18 +362,15 @@ fn peek(ask: &Ask<verb::Peek>) -> anyhow::Result<Verdict> {
         what.offset, what.count, what.state
     );
     let answer = Api::new(&ask.access).granted(&Request::get(format!("{messages}?{query}")))?;
-    let rows = match &answer {
-        Value::Array(rows) => rows.clone(),
-        object => object["messages"].as_array().cloned().unwrap_or_default(),
-    };
+    let rows = answer.as_array().context("the broker answers no list")?;
     let columns = [
-        "position",
+        "offset",
         "redelivered",
         "exchange",
         "routing_key",
         "payload_bytes",
         "payload",
     ];
-    table::print(&rows, &[], &columns, &ask.access)?;
+    table::print(rows, &[], &columns, &ask.access)?;
     Ok(Verdict::Good)
 }
