@@ -5,8 +5,10 @@
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod afterwork;
 mod backup;
 mod budget;
+mod burial;
 mod clients;
 mod counters;
 mod declare_exchange;
@@ -159,6 +161,7 @@ impl Engine {
 
     fn new_queue(
         &self,
+        virtual_host: &VirtualHostName,
         definition: QueueDefinition,
         arguments: QueueArguments,
         owner: Option<u64>,
@@ -170,9 +173,11 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded))
+        let mut state = QueueState::new(queue_settings(&arguments, recorded))
             .on_terms(QueueTerms::of(&arguments));
-        Arc::new(Queue::new(id, definition, arguments, owner, state))
+        state.used(self.now());
+        let host = virtual_host.clone();
+        Arc::new(Queue::new(id, host, definition, arguments, owner, state))
     }
 }
 

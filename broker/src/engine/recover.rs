@@ -57,6 +57,7 @@ impl Engine {
             engine.apply(entity, &mut queues);
         }
         engine.follow_checkpoints();
+        engine.schedule_all();
         engine
     }
 
@@ -136,7 +137,8 @@ impl Engine {
             |recovered| QueueState::recover(settings, state(recovered)),
         );
         let state = state.on_terms(QueueTerms::of(&arguments));
-        Arc::new(Queue::new(id, definition, arguments, None, state))
+        let host = host.name().clone();
+        Arc::new(Queue::new(id, host, definition, arguments, None, state))
     }
 
     /// Lets long queues give up what the store's index holds as well.

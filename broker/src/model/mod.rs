@@ -6,11 +6,14 @@ mod access;
 mod arguments;
 mod clock;
 mod comparable;
+mod dead_letter;
+mod death;
 mod entity;
 mod error;
 mod identity;
 mod message;
 mod name;
+mod presentation;
 mod queue_terms;
 mod record;
 mod terms;
@@ -23,6 +26,8 @@ pub use arguments::{
 };
 pub use clock::Now;
 pub use comparable::Comparable;
+pub use dead_letter::{Death, UnfitToBury};
+pub use death::DeathReason;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition,

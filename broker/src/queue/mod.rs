@@ -49,6 +49,7 @@
 
 mod chunk;
 mod consumers;
+mod deaths;
 mod dispatch;
 mod effect;
 mod lease;
@@ -70,7 +71,7 @@ mod tally;
 mod tests;
 
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer};
-pub use effect::{Admission, Delivery, Effect, Get, LoadFailure, Sink};
+pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
 pub use state::{QueueState, Settings};
 pub use tally::Counts;

@@ -18,6 +18,15 @@ pub(super) struct Entry {
     pub(super) recorded: bool,
     pub(super) redelivered: bool,
     pub(super) returns: u32,
+    /// When it expires; 0 for never.
+    pub(super) deadline_ms: u64,
+}
+
+impl Entry {
+    /// The place that is to be settled when it is gone.
+    pub(super) fn place(&self) -> Option<Seq> {
+        self.recorded.then_some(self.seq)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +67,15 @@ impl Reference {
 
     pub(super) fn head(&self) -> Option<Entry> {
         self.ready.values().next().copied()
+    }
+
+    pub(super) fn head_of(&self, level: usize) -> Option<Entry> {
+        let of_level = |entry: &&Entry| usize::from(entry.seq.level()) == level;
+        self.ready.values().find(of_level).copied()
+    }
+
+    pub(super) fn remove_ready(&mut self, seq: Seq) {
+        self.ready.remove(&order(seq));
     }
 
     pub(super) fn candidate(&self) -> Option<ConsumerKey> {

@@ -66,7 +66,7 @@ impl Session {
                 Some(channel) => channel.queue_name(name.as_str())?,
                 None => name,
             };
-            self.host.inspect_queue(&name, connection)?
+            self.host.inspect_queue(&self.engine, &name, connection)?
         } else {
             let definition = QueueDefinition {
                 name,
@@ -148,6 +148,7 @@ impl Session {
         let condition = CloseCondition {
             if_empty: delete.if_empty,
             if_unused: delete.if_unused,
+            ..CloseCondition::default()
         };
         let deleted = self
             .host
