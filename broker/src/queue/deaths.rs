@@ -1,19 +1,18 @@
 //! How messages die in the queue: of age, or because there are too many.
 //!
-//! Only the head dies (spec 7.1.2, 7.3.1), so a queue of priorities has a head for each level. What
-//! is to be dead-lettered is given away in batches, one at a time: the next is taken once
+//! Only the head dies (spec 7.1.2, 7.3.1), and the head is that of the highest priority there is,
+//! as in RabbitMQ: what is below it waits, expired or not (spec 7.4.2). What is to be dead-lettered is given away in batches, one at a time: the next is taken once
 //! [`QueueState::buried`] says that the last has arrived. What nobody asks for again is dropped at
 //! once, but not more in one turn than others can wait for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::effect::{DeadLetter, DeadLetters, Effect};
 use super::level::{Head, Level, Place};
 use super::ranges::Ranges;
 use super::slot::Slot;
 use super::state::QueueState;
-use super::tally::Tally;
-use crate::model::{DeathReason, Now, Overflow, QueueTerms, Seq, Stored};
+use crate::model::{DeathReason, Message, Now, Overflow, Seq, Stored};
 
 /// Dead letters of one batch: this many, or bodies of so many bytes, whichever comes first.
 const LETTERS_MAX: usize = 256;
@@ -64,61 +63,25 @@ impl Deaths {
             || self.letters_bytes >= LETTERS_BYTES_MAX
             || self.dropped >= DROPS_MAX
     }
-}
 
-/// Takes dead messages out.
-pub(super) struct Undertaker<'a> {
-    pub(super) terms: &'a QueueTerms,
-    pub(super) mortality: &'a Mortality,
-    pub(super) tally: &'a mut Tally,
-    pub(super) delivery_counts: &'a mut HashMap<Seq, u32, ahash::RandomState>,
-    pub(super) deaths: &'a mut Deaths,
-    pub(super) effects: &'a mut Vec<Effect>,
-}
-
-impl Undertaker<'_> {
-    /// Takes the head of the level, `place`, out of the queue. `false` if that has to wait.
-    pub(super) fn bury(&mut self, level: &mut Level, place: &Place, reason: DeathReason) -> bool {
-        if self.deaths.is_full() {
-            self.deaths.unfinished = true;
-            return false;
-        }
-        let (hold, resident) = match level.slot(place) {
-            Some(Slot::Resident { hold, .. }) => (*hold, true),
-            Some(Slot::Stored { hold, .. }) => (*hold, false),
-            Some(Slot::Gone) | None => return false,
-        };
-        let is_letter = self.terms.dead_letter.is_some();
-        if is_letter && self.mortality.burying {
-            return false;
-        }
-        if is_letter && !resident {
-            if !hold.is_asked() {
-                level.look_ahead(self.effects);
-            }
-            return false;
-        }
-        let seq = level.seq(place.position);
-        let message = level.take_head(place, self.tally);
-        self.delivery_counts.remove(&seq);
-        let recorded = hold.is_recorded();
-        match message.filter(|_| is_letter) {
+    /// Notes a death: of a message that is to be dead-lettered, if there is one.
+    fn add(&mut self, place: Option<Seq>, message: Option<Message>, reason: DeathReason) {
+        match message {
             Some(message) => {
-                self.deaths.letters_bytes += message.memory_bytes();
-                self.deaths.letters.push(DeadLetter {
-                    place: recorded.then_some(seq),
+                self.letters_bytes += message.memory_bytes();
+                self.letters.push(DeadLetter {
+                    place,
                     message,
                     reason,
                 });
             }
             None => {
-                self.deaths.dropped += 1;
-                if recorded {
-                    self.deaths.settled.push(seq);
+                self.dropped += 1;
+                if let Some(seq) = place {
+                    self.settled.push(seq);
                 }
             }
         }
-        true
     }
 }
 
@@ -191,68 +154,96 @@ impl<C> QueueState<C> {
             && (terms.max_length.is_some() || terms.max_length_bytes.is_some())
     }
 
-    /// Buries expired heads, and says when to look again.
+    /// Buries the head for as long as it is expired, and says when to look again.
     fn drop_expired(
         &mut self,
         now: Now,
         deaths: &mut Deaths,
         effects: &mut Vec<Effect>,
     ) -> Option<u64> {
-        let mut next: Option<u64> = None;
-        for level in self.levels.iter_mut().rev() {
-            if !self.occupied.contains(level.number.into()) {
-                continue;
+        loop {
+            let (index, place) = self.head(effects)?;
+            let deadline = self.levels[index].deadline(&place)?;
+            if deadline > now.wall_ms {
+                let left = (deadline - now.wall_ms).min(LOOK_AGAIN_MS);
+                return Some(now.monotonic_ms + left);
             }
-            let mut undertaker = Undertaker {
-                terms: &self.terms,
-                mortality: &self.mortality,
-                tally: &mut self.tally,
-                delivery_counts: &mut self.delivery_counts,
-                deaths,
-                effects,
-            };
-            let deadline = undertaker.bury_expired(level, now);
-            next = [next, deadline].into_iter().flatten().min();
+            if !self.bury_head(index, &place, DeathReason::Expired, deaths, effects) {
+                return None;
+            }
         }
-        next.map(|deadline| {
-            let left = deadline.saturating_sub(now.wall_ms).min(LOOK_AGAIN_MS);
-            now.monotonic_ms + left.max(1)
-        })
     }
 
-    /// Buries heads until the queue is as long as it may be.
+    /// Buries the head until the queue is as long as it may be.
     fn drop_excess(&mut self, deaths: &mut Deaths, effects: &mut Vec<Effect>) {
         loop {
             let (ready, bytes) = self.tally.all_ready();
             if !self.terms.is_exceeded(ready, bytes) {
                 return;
             }
-            let Some(number) = self.occupied.last() else {
+            let Some((index, place)) = self.head(effects) else {
                 return;
             };
-            let Some(level) = self.levels.get_mut(usize::from(number)) else {
-                return;
-            };
-            let place = match level.head() {
-                Head::Empty => {
-                    self.occupied.remove(number);
-                    continue;
-                }
-                Head::Absent { chunk } => return level.ask_for_block(chunk, effects),
-                Head::Place(place) => place,
-            };
-            let mut undertaker = Undertaker {
-                terms: &self.terms,
-                mortality: &self.mortality,
-                tally: &mut self.tally,
-                delivery_counts: &mut self.delivery_counts,
-                deaths,
-                effects,
-            };
-            if !undertaker.bury(level, &place, DeathReason::MaxLength) {
+            if !self.bury_head(index, &place, DeathReason::MaxLength, deaths, effects) {
                 return;
             }
         }
+    }
+
+    /// The head, which is the highest level's, and that level. If it is not known, it is asked for.
+    fn head(&mut self, effects: &mut Vec<Effect>) -> Option<(usize, Place)> {
+        while let Some(number) = self.occupied.last() {
+            let index = usize::from(number);
+            let level = self.levels.get_mut(index)?;
+            match level.head() {
+                Head::Empty => self.occupied.remove(number),
+                Head::Absent { chunk } => {
+                    level.ask_for_block(chunk, effects);
+                    return None;
+                }
+                Head::Place(place) => return Some((index, place)),
+            }
+        }
+        None
+    }
+
+    /// Takes the head out of the queue. `false` if that has to wait.
+    pub(super) fn bury_head(
+        &mut self,
+        level: usize,
+        place: &Place,
+        reason: DeathReason,
+        deaths: &mut Deaths,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if deaths.is_full() {
+            deaths.unfinished = true;
+            return false;
+        }
+        let Some(level) = self.levels.get_mut(level) else {
+            return false;
+        };
+        let (hold, resident) = match level.slot(place) {
+            Some(Slot::Resident { hold, .. }) => (*hold, true),
+            Some(Slot::Stored { hold, .. }) => (*hold, false),
+            Some(Slot::Gone) | None => return false,
+        };
+        let is_letter = self.terms.dead_letter.is_some();
+        if is_letter && self.mortality.burying {
+            return false;
+        }
+        if is_letter && !resident {
+            if !hold.is_asked() {
+                level.look_ahead(effects);
+            }
+            return false;
+        }
+        let seq = level.seq(place.position);
+        let message = level.take_head(place, &mut self.tally);
+        self.delivery_counts.remove(&seq);
+        let place = hold.is_recorded().then_some(seq);
+        deaths.add(place, message.filter(|_| is_letter), reason);
+        true
     }
 
     /// Makes effects of what died at the head.
@@ -306,30 +297,6 @@ impl<C> QueueState<C> {
         }
         if !wanted.is_empty() {
             effects.push(Effect::LoadBodies(wanted));
-        }
-    }
-}
-
-impl Undertaker<'_> {
-    /// Buries the level's head for as long as it is expired; gives the deadline of what is then the
-    /// head.
-    fn bury_expired(&mut self, level: &mut Level, now: Now) -> Option<u64> {
-        loop {
-            let place = match level.head() {
-                Head::Empty => return None,
-                Head::Absent { chunk } => {
-                    level.ask_for_block(chunk, self.effects);
-                    return None;
-                }
-                Head::Place(place) => place,
-            };
-            let deadline = level.deadline(&place)?;
-            if deadline > now.wall_ms {
-                return Some(deadline);
-            }
-            if !self.bury(level, &place, DeathReason::Expired) {
-                return None;
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Handing messages out.
 
-use super::deaths::{Deaths, Undertaker};
+use super::deaths::Deaths;
 use super::effect::{Effect, Get, Sink};
 use super::lease;
 use super::level::{Head, Level, Place};
@@ -107,15 +107,7 @@ impl<C> QueueState<C> {
                 Head::Place(place) => place,
             };
             if self.mortality.mortal && is_over(level.deadline(&place), now) {
-                let mut undertaker = Undertaker {
-                    terms: &self.terms,
-                    mortality: &self.mortality,
-                    tally: &mut self.tally,
-                    delivery_counts: &mut self.delivery_counts,
-                    deaths,
-                    effects,
-                };
-                if undertaker.bury(level, &place, DeathReason::Expired) {
+                if self.bury_head(index, &place, DeathReason::Expired, deaths, effects) {
                     continue;
                 }
                 return Next::Held;

@@ -32,15 +32,13 @@ impl World {
     /// Whatever the queue has let die is taken out of the reference too, if it was to die.
     pub(super) fn catch_up(&mut self) {
         let now_ms = self.now.wall_ms;
-        for level in (0..self.queue.levels.len()).rev() {
-            while let Some(head) = self.reference.head_of(level)
-                && head.deadline_ms > 0
-                && head.deadline_ms <= now_ms
-                && !self.queue.may_be_ready(head.seq)
-            {
-                self.reference.remove_ready(head.seq);
-                self.died.push((head, DeathReason::Expired));
-            }
+        while let Some(head) = self.reference.head()
+            && head.deadline_ms > 0
+            && head.deadline_ms <= now_ms
+            && !self.queue.may_be_ready(head.seq)
+        {
+            self.reference.remove_ready(head.seq);
+            self.died.push((head, DeathReason::Expired));
         }
         while let Some(head) = self.reference.head()
             && !self.queue.may_be_ready(head.seq)
@@ -72,7 +70,7 @@ impl World {
                 }));
             }
         }
-        let mut died = std::mem::take(&mut self.died);
+        let died = std::mem::take(&mut self.died);
         if self.terms.dead_letter.is_none() {
             assert!(letters.is_empty(), "letters to nowhere");
             let recorded = died.iter().filter(|(entry, _)| entry.recorded);
@@ -80,9 +78,6 @@ impl World {
                 .extend(recorded.map(|(entry, _)| entry.seq));
             return;
         }
-        let by_level = |seq: Seq| std::cmp::Reverse(seq.level());
-        died.sort_by_key(|(entry, _)| by_level(entry.seq));
-        letters.sort_by_key(|(seq, ..)| by_level(*seq));
         let expected: Vec<_> = died
             .iter()
             .map(|(entry, reason)| (entry.seq, entry.place(), entry.id, *reason))
@@ -137,11 +132,9 @@ impl World {
             return;
         }
         let now_ms = self.now.wall_ms;
-        for level in 0..self.queue.levels.len() {
-            let head = self.reference.head_of(level);
-            let expired = |head: Entry| head.deadline_ms > 0 && head.deadline_ms <= now_ms;
-            assert!(!head.is_some_and(expired), "an expired head is left");
-        }
+        let expired = |head: Entry| head.deadline_ms > 0 && head.deadline_ms <= now_ms;
+        let head = self.reference.head();
+        assert!(!head.is_some_and(expired), "an expired head is left");
         assert!(!self.is_too_long(), "the queue is too long");
     }
 }

@@ -69,11 +69,6 @@ impl Reference {
         self.ready.values().next().copied()
     }
 
-    pub(super) fn head_of(&self, level: usize) -> Option<Entry> {
-        let of_level = |entry: &&Entry| usize::from(entry.seq.level()) == level;
-        self.ready.values().find(of_level).copied()
-    }
-
     pub(super) fn remove_ready(&mut self, seq: Seq) {
         self.ready.remove(&order(seq));
     }
