@@ -95,9 +95,11 @@ impl<C> QueueState<C> {
             return;
         }
         let mut deaths = Deaths::default();
-        let next_ms = self.drop_expired(now, &mut deaths, effects);
+        let mut next_ms = self.drop_expired(now, &mut deaths, effects);
         if drops_excess {
             self.drop_excess(&mut deaths, effects);
+            // What is the head now may have expired behind what was.
+            next_ms = self.drop_expired(now, &mut deaths, effects);
         }
         self.note_deaths(deaths, effects);
         let unfinished = std::mem::take(&mut self.mortality.unfinished);
