@@ -29,23 +29,32 @@ impl<C> QueueState<C> {
 }
 
 impl World {
-    /// Whatever the queue has let die is taken out of the reference too, if it was to die.
+    /// Whatever the queue has let die is taken out of the reference too, if it was to die: first
+    /// what was expired, then what was too much, then what was expired behind that.
     pub(super) fn catch_up(&mut self) {
-        let now_ms = self.now.wall_ms;
+        self.catch_up_with_the_expired();
+        while self.is_too_long()
+            && let Some(head) = self.reference.head()
+            && !self.queue.may_be_ready(head.seq)
+        {
+            self.reference.remove_ready(head.seq);
+            self.died.push((head, DeathReason::MaxLength));
+        }
+        self.catch_up_with_the_expired();
+        if let Some(head) = self.reference.head() {
+            let is_there = self.queue.may_be_ready(head.seq);
+            assert!(is_there, "nobody had reason to drop {head:?}");
+        }
+    }
+
+    fn catch_up_with_the_expired(&mut self) {
         while let Some(head) = self.reference.head()
             && head.deadline_ms > 0
-            && head.deadline_ms <= now_ms
+            && head.deadline_ms <= self.now.wall_ms
             && !self.queue.may_be_ready(head.seq)
         {
             self.reference.remove_ready(head.seq);
             self.died.push((head, DeathReason::Expired));
-        }
-        while let Some(head) = self.reference.head()
-            && !self.queue.may_be_ready(head.seq)
-        {
-            assert!(self.is_too_long(), "nobody had reason to drop {head:?}");
-            self.reference.remove_ready(head.seq);
-            self.died.push((head, DeathReason::MaxLength));
         }
     }
 
@@ -76,6 +85,7 @@ impl World {
             let recorded = died.iter().filter(|(entry, _)| entry.recorded);
             self.must_settle
                 .extend(recorded.map(|(entry, _)| entry.seq));
+            self.close_graves(effects);
             return;
         }
         let expected: Vec<_> = died
@@ -83,6 +93,24 @@ impl World {
             .map(|(entry, reason)| (entry.seq, entry.place(), entry.id, *reason))
             .collect();
         assert_eq!(letters, expected, "dead letters");
+    }
+
+    /// Where letters go nowhere any more, those that waited for their bodies are settled.
+    fn close_graves(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::Settled(ranges) = effect else {
+                continue;
+            };
+            let is_settled = |seq: Seq| {
+                let holds = |range: &SeqRange| range.first <= seq && seq <= range.last;
+                ranges.iter().any(holds)
+            };
+            let graves = self
+                .graves
+                .extract_if(|_, (entry, _)| is_settled(entry.seq));
+            self.must_settle
+                .extend(graves.map(|(_, (entry, _))| entry.seq));
+        }
     }
 
     /// A consumer gave messages up: their letters come now, or when their bodies have been read.

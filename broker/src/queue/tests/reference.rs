@@ -124,11 +124,12 @@ impl Reference {
         Some(entry)
     }
 
-    pub(super) fn settle(&mut self, seq: Seq, requeue: bool) -> Option<Entry> {
+    /// Takes a message back; `counts` if returns are counted.
+    pub(super) fn settle(&mut self, seq: Seq, requeue: bool, counts: bool) -> Option<Entry> {
         let (mut entry, holder) = self.unacked.remove(&seq)?;
         if requeue {
             entry.redelivered = true;
-            entry.returns += 1;
+            entry.returns += u32::from(counts);
             self.enqueue(entry);
         }
         if let Some(key) = holder {

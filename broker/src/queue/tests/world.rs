@@ -222,7 +222,8 @@ impl World {
         let requeue = settlement == Settlement::Requeue;
         let mut counted = BTreeMap::new();
         for seq in seqs {
-            let Some(entry) = self.reference.settle(*seq, requeue) else {
+            let counts = self.terms.counts_deliveries();
+            let Some(entry) = self.reference.settle(*seq, requeue, counts) else {
                 continue;
             };
             let death = match settlement {
