@@ -48,6 +48,8 @@ mod routing;
 mod sasl;
 #[path = "conformance/settle.rs"]
 mod settle;
+#[path = "conformance/single_active.rs"]
+mod single_active;
 #[path = "conformance/states.rs"]
 mod states;
 #[path = "conformance/tables.rs"]
@@ -56,3 +58,5 @@ mod tables;
 mod ttl;
 #[path = "conformance/tx.rs"]
 mod tx;
+#[path = "conformance/vanish.rs"]
+mod vanish;

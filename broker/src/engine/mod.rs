@@ -1,8 +1,9 @@
 //! The only place where routing, queues and storage meet.
 //!
 //! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
-//! queues, but for a transaction, which takes its queues in the order of their numbers; the last
-//! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
+//! queues, but for a transaction and for dead letters, which take the queues that they enter in the
+//! order of their numbers; the last two are leaves, and so are the registry of reply consumers and
+//! the timers' schedule. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod afterwork;
@@ -37,10 +38,10 @@ use parking_lot::{Mutex, RwLock};
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
-    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms,
+    ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
     QueueVariant, VirtualHostName,
 };
-use crate::queue::{QueueState, Settings as QueueSettings};
+use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
@@ -194,7 +195,19 @@ fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
     QueueSettings {
         levels: u16::from(highest) + 1,
         recorded,
+        sharing: sharing(arguments),
     }
+}
+
+/// Who of a queue's consumers gets messages (spec 5.3.7).
+const fn sharing(arguments: &QueueArguments) -> Sharing {
+    if !arguments.single_active_consumer {
+        return Sharing::Competing;
+    }
+    Sharing::SingleActive(match arguments.queue_type() {
+        QueueType::Classic => Takeover::WhenGone,
+        QueueType::Quorum => Takeover::ByPriority,
+    })
 }
 
 /// Text that nobody can guess: 128 bits in 22 letters, digits, `-` and `_`.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
-use crate::model::{ConsumerKey, ConsumerTag, Message};
+use crate::model::{Arguments, ConsumerKey, ConsumerTag, Message, Seq};
 use crate::queue::Delivery;
 
 /// What every delivery costs beyond its message's bytes: the entry and its frames.
@@ -31,10 +31,16 @@ pub(crate) struct ConsumerLink {
     pub(crate) queue: Arc<Queue>,
     /// Where its deliveries wait.
     pub(crate) outbox: Arc<Outbox>,
+    /// The number of its connection.
+    #[allow(dead_code, reason = "for the HTTP API, which lists consumers")]
+    pub(crate) connection: u64,
     /// The channel that it was started on.
     pub(crate) channel: u16,
     /// Its tag on that channel.
     pub(crate) tag: ConsumerTag,
+    /// As it was started with.
+    #[allow(dead_code, reason = "for the HTTP API, which lists consumers")]
+    pub(crate) arguments: Arguments,
     /// Whether a delivery is settled by being delivered.
     pub(crate) no_ack: bool,
     /// The limit that all consumers of the channel share.
@@ -193,6 +199,31 @@ impl Outbox {
         } else {
             std::mem::take(&mut entries.starved)
         }
+    }
+
+    /// Takes out what waits for a consumer and has to be settled. The caller holds the queue's
+    /// lock, and has removed the consumer from it: nothing can follow. Consumers that were starved
+    /// are added to `resume`.
+    pub(super) fn withdraw(
+        &self,
+        consumer: ConsumerKey,
+        resume: &mut Vec<Arc<ConsumerLink>>,
+    ) -> Vec<Seq> {
+        let mut entries = self.entries.lock();
+        let (mut withdrawn, mut bytes) = (Vec::new(), 0);
+        entries.waiting.retain(|entry| match entry {
+            Outgoing::Delivery(link, delivery) if link.key == consumer => {
+                bytes += delivery_bytes(delivery);
+                withdrawn.extend((!link.no_ack).then_some(delivery.seq));
+                false
+            }
+            Outgoing::Delivery(..) | Outgoing::Cancelled(_) | Outgoing::Reply(..) => true,
+        });
+        let left = self.used_bytes.fetch_sub(bytes, Ordering::AcqRel) - bytes;
+        if left <= self.room_bytes / 2 {
+            resume.append(&mut entries.starved);
+        }
+        withdrawn
     }
 
     /// Tells a consumer that its queue is gone.

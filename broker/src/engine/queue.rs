@@ -21,7 +21,8 @@ use crate::model::{
     SeqRange, Settlement, Stored, VirtualHostName,
 };
 use crate::queue::{
-    ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
+    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
+    Sharing,
 };
 use crate::store::{LoadError, Ticket};
 
@@ -80,6 +81,20 @@ pub(crate) enum CloseRefusal {
     NotEmpty,
     /// Consumers are there.
     InUse,
+}
+
+/// A consumer as it is.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for the HTTP API, which lists them")]
+pub(crate) struct ConsumerFacts {
+    /// Who it is.
+    pub(crate) link: Arc<ConsumerLink>,
+    /// How many messages it may have unacked; 0 for any number.
+    pub(crate) prefetch: u32,
+    /// No other consumer may be beside it.
+    pub(crate) exclusive: bool,
+    /// Whether it gets messages.
+    pub(crate) activity: Activity,
 }
 
 /// What a deleted queue leaves behind.
@@ -276,6 +291,19 @@ impl Queue {
         }
     }
 
+    /// The consumers, in no particular order.
+    #[allow(dead_code, reason = "for the HTTP API, which lists them")]
+    pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
+        let guarded = self.guarded.lock();
+        let facts = guarded.state.consumers().map(|consumer| ConsumerFacts {
+            link: Arc::clone(consumer.handle),
+            prefetch: consumer.prefetch,
+            exclusive: consumer.exclusive,
+            activity: consumer.activity,
+        });
+        facts.collect()
+    }
+
     /// Lets consumers go on that had no room or credit.
     pub(crate) fn resume(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) {
         self.turn(engine, |state, _| state.resume(link.key));
@@ -346,6 +374,34 @@ impl Queue {
         .is_some_and(|(unused, _)| unused)
     }
 
+    /// Takes back what a channel has of this queue: its consumers and its unsettled deliveries.
+    /// Nothing is delivered in between, so that whoever is next gets it all in order. Returns
+    /// whether the queue is now without any consumer, having had one.
+    pub(crate) fn withdraw(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        consumers: &[Arc<ConsumerLink>],
+        mut seqs: Vec<Seq>,
+    ) -> bool {
+        let mut starved = Vec::new();
+        let withdrawn = self.turn(engine, |state, turn| {
+            let mut remaining = None;
+            for link in consumers {
+                let cancelled = state.cancel(link.key);
+                remaining = cancelled.map(|cancelled| cancelled.remaining).or(remaining);
+                seqs.extend(link.outbox.withdraw(link.key, &mut starved));
+            }
+            seqs.sort_unstable();
+            state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
+            turn.absorb();
+            remaining == Some(0)
+        });
+        for link in starved {
+            link.queue.resume(engine, &link);
+        }
+        withdrawn.is_some_and(|(unused, _)| unused)
+    }
+
     /// Deletes the queue if the condition holds. `None` if it was deleted before.
     pub(super) fn close(
         &self,
@@ -368,13 +424,14 @@ impl Queue {
         let consumers = guarded
             .state
             .consumers()
-            .map(|(_, link)| Arc::clone(link))
+            .map(|consumer| Arc::clone(consumer.handle))
             .collect();
         guarded.phase = Phase::Deleted;
         // The messages go now, not when the last handle does.
         guarded.state = State::new(Settings {
             levels: 1,
             recorded: false,
+            sharing: Sharing::Competing,
         });
         drop(guarded);
         self.account(engine, 0);

@@ -2,13 +2,16 @@
 //!
 //! Consumers that can take a message stand in rings, one ring per priority, and are served in
 //! turn. A consumer without credit, or whose outbox is full, stands in none, so that it costs
-//! nothing until it can take a message again.
+//! nothing until it can take a message again. Where only one may be active, the others stand in
+//! none either.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use thiserror::Error;
 
 use super::slot::Hold;
+use super::succession::{Activity, Rank, Sharing, Step, Succession};
 use crate::model::ConsumerKey;
 
 /// A consumer to be.
@@ -48,6 +51,19 @@ pub struct Cancelled<C> {
     pub remaining: usize,
 }
 
+/// A consumer as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerView<'a, C> {
+    /// What the sink is handed with each delivery.
+    pub handle: &'a C,
+    /// How many messages it may have unacked; 0 for any number.
+    pub prefetch: u32,
+    /// No other consumer may be beside it.
+    pub exclusive: bool,
+    /// Whether it gets messages.
+    pub activity: Activity,
+}
+
 #[derive(Debug)]
 struct Member<C> {
     key: ConsumerKey,
@@ -57,10 +73,12 @@ struct Member<C> {
     no_ack: bool,
     /// The sink had no room.
     blocked: bool,
+    /// Another one is active.
+    stands_back: bool,
     linked: bool,
     prefetch: u32,
     outstanding: u32,
-    priority: i64,
+    rank: Rank,
     previous: u32,
     next: u32,
 }
@@ -68,7 +86,11 @@ struct Member<C> {
 impl<C> Member<C> {
     const fn can_take(&self) -> bool {
         let has_credit = self.no_ack || self.prefetch == 0 || self.outstanding < self.prefetch;
-        self.handle.is_some() && !self.blocked && has_credit
+        self.handle.is_some() && !self.blocked && !self.stands_back && has_credit
+    }
+
+    const fn priority(&self) -> i64 {
+        self.rank.0.0
     }
 }
 
@@ -89,6 +111,10 @@ pub(super) struct Consumers<C> {
     /// No ring is empty; the highest priority is last.
     rings: Vec<Ring>,
     exclusive: Option<ConsumerKey>,
+    /// Only where one consumer at a time is active.
+    succession: Option<Succession>,
+    /// How many consumers there were.
+    arrivals: u64,
 }
 
 /// The consumer that is to be served.
@@ -100,8 +126,13 @@ pub(super) struct Candidate {
 }
 
 impl<C> Consumers<C> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sharing: Sharing) -> Self {
         Self {
+            succession: match sharing {
+                Sharing::Competing => None,
+                Sharing::SingleActive(takeover) => Some(Succession::new(takeover)),
+            },
+            arrivals: 0,
             members: Vec::new(),
             vacant: Vec::new(),
             by_key: HashMap::default(),
@@ -123,11 +154,29 @@ impl<C> Consumers<C> {
         !self.rings.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
-        self.members
-            .iter()
-            .flatten()
-            .filter_map(|member| Some((member.key, member.handle.as_ref()?)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
+        let members = self.members.iter().enumerate();
+        members.filter_map(|(index, member)| {
+            let member = member.as_ref()?;
+            Some(ConsumerView {
+                handle: member.handle.as_ref()?,
+                prefetch: member.prefetch,
+                exclusive: self.exclusive == Some(member.key),
+                activity: self.activity(index),
+            })
+        })
+    }
+
+    fn activity(&self, index: usize) -> Activity {
+        match &self.succession {
+            None => Activity::Up,
+            Some(succession)
+                if succession.active().map(|active| active as usize) == Some(index) =>
+            {
+                Activity::SingleActive
+            }
+            Some(_) => Activity::Waiting,
+        }
     }
 
     pub(super) fn add(&mut self, consumer: Consumer<C>) -> Result<(), ConsumeRefusal> {
@@ -147,15 +196,18 @@ impl<C> Consumers<C> {
         if consumer.exclusive {
             self.exclusive = Some(consumer.key);
         }
+        self.arrivals += 1;
+        let rank = (Reverse(consumer.priority), self.arrivals);
         let member = Member {
             key: consumer.key,
             handle: Some(consumer.handle),
             no_ack: consumer.no_ack,
             blocked: false,
+            stands_back: self.succession.is_some(),
             linked: false,
             prefetch: consumer.prefetch,
             outstanding: 0,
-            priority: consumer.priority,
+            rank,
             previous: index,
             next: index,
         };
@@ -164,7 +216,13 @@ impl<C> Consumers<C> {
             Some(_) => self.members[index as usize] = Some(member),
             None => self.members.push(Some(member)),
         }
-        self.link_if_able(index);
+        match &mut self.succession {
+            None => self.link_if_able(index),
+            Some(succession) => {
+                succession.join(rank, index);
+                self.settle_succession();
+            }
+        }
         Ok(())
     }
 
@@ -176,7 +234,12 @@ impl<C> Consumers<C> {
         }
         let member = self.members.get_mut(index as usize)?.as_mut()?;
         let handle = member.handle.take()?;
+        let rank = member.rank;
         self.forget_if_done(index);
+        if let Some(succession) = &mut self.succession {
+            succession.leave(rank);
+            self.settle_succession();
+        }
         Some(Cancelled {
             handle,
             remaining: self.by_key.len(),
@@ -254,7 +317,47 @@ impl<C> Consumers<C> {
             self.forget_if_done(index);
         } else if !member.linked {
             self.link_if_able(index);
+            self.settle_succession();
         }
+    }
+
+    /// Sees to it that the right consumer is active.
+    fn settle_succession(&mut self) {
+        let Some(succession) = &self.succession else {
+            return;
+        };
+        let active = succession.active();
+        let member = active.and_then(|index| self.members.get(index as usize)?.as_ref());
+        let step = succession.step(member.is_some_and(|member| member.outstanding > 0));
+        if step != Step::Stay
+            && let Some(index) = active
+        {
+            self.stand_back(index);
+        }
+        if step == Step::Succeed
+            && let Some(succession) = &mut self.succession
+        {
+            succession.succeed();
+        }
+        if step != Step::Fade
+            && let Some(index) = self.succession.as_ref().and_then(Succession::active)
+        {
+            self.step_forward(index);
+        }
+    }
+
+    fn stand_back(&mut self, index: u32) {
+        if let Some(member) = self.member_mut(index) {
+            member.stands_back = true;
+        }
+        self.unlink(index);
+    }
+
+    fn step_forward(&mut self, index: u32) {
+        if let Some(member) = self.member_mut(index) {
+            member.stands_back = false;
+        }
+        self.link_if_able(index);
     }
 
     fn member_mut(&mut self, index: u32) -> Option<&mut Member<C>> {
@@ -281,7 +384,7 @@ impl<C> Consumers<C> {
             return;
         }
         member.linked = true;
-        let priority = member.priority;
+        let priority = member.priority();
         match self
             .rings
             .binary_search_by_key(&priority, |ring| ring.priority)
@@ -317,7 +420,7 @@ impl<C> Consumers<C> {
             return;
         }
         member.linked = false;
-        let (previous, next, priority) = (member.previous, member.next, member.priority);
+        let (previous, next, priority) = (member.previous, member.next, member.priority());
         let Ok(ring) = self
             .rings
             .binary_search_by_key(&priority, |ring| ring.priority)

@@ -65,15 +65,17 @@ mod run;
 mod settle;
 mod slot;
 mod state;
+mod succession;
 mod tally;
 
 #[cfg(test)]
 mod tests;
 
-pub use consumers::{Cancelled, ConsumeRefusal, Consumer};
+pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
 pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
 pub use state::{QueueState, Settings};
+pub use succession::{Activity, Sharing, Takeover};
 pub use tally::Counts;
 
 /// How many places an index block covers; block `n` covers the positions from `n * BLOCK_PLACES`.

@@ -1,14 +1,15 @@
 //! The queue as a whole.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::consumers::{Cancelled, ConsumeRefusal, Consumer, Consumers};
+use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
 use super::deaths::Mortality;
 use super::effect::{Admission, DeadLetter, DeadLetters, Effect};
 use super::lease::{self, LeaseRecord};
 use super::level::Level;
-use super::mask::Mask;
+use super::mask::LevelMask;
+use super::succession::Sharing;
 use super::tally::{Counts, Tally};
 use crate::model::{ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
 
@@ -20,6 +21,8 @@ pub struct Settings {
     pub levels: u16,
     /// Persistent messages are recorded on disk.
     pub recorded: bool,
+    /// Who of its consumers gets messages.
+    pub sharing: Sharing,
 }
 
 /// One queue: its messages in order, who has them in hand, and who wants the next.
@@ -31,10 +34,10 @@ pub struct QueueState<C> {
     pub(super) terms: Arc<QueueTerms>,
     pub(super) levels: Vec<Level>,
     /// Levels that may have something ready.
-    pub(super) occupied: Mask,
+    pub(super) occupied: LevelMask,
     pub(super) consumers: Consumers<C>,
     pub(super) tally: Tally,
-    pub(super) delivery_counts: HashMap<Seq, u32, ahash::RandomState>,
+    pub(super) delivery_counts: BTreeMap<Seq, u32>,
     pub(super) last_delivery_ms: u64,
     /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
     pub(super) awaited: bool,
@@ -58,10 +61,10 @@ impl<C> QueueState<C> {
             levels: (0..=highest)
                 .map(|number| Level::new(number, block_bits))
                 .collect(),
-            occupied: Mask::default(),
-            consumers: Consumers::new(),
+            occupied: LevelMask::default(),
+            consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
-            delivery_counts: HashMap::default(),
+            delivery_counts: BTreeMap::new(),
             last_delivery_ms: 0,
             awaited: false,
             deadline_ms: None,
@@ -185,7 +188,7 @@ impl<C> QueueState<C> {
     }
 
     /// The consumers, in no particular order.
-    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerKey, &C)> {
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
         self.consumers.iter()
     }
 

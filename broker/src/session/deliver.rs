@@ -1,12 +1,13 @@
 //! Deliveries on their way to the client, and what happens to them when a channel ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::channel::{Channel, Mode, Phase};
 use super::core::Session;
 use super::window::{Receiver, Unacked};
-use crate::engine::{ConsumerLink, Delivery, Outgoing, ReplyConsumer, Ticket};
-use crate::model::{AmqpError, Message, ReplyCode, Settlement};
+use crate::engine::{ConsumerLink, Delivery, Outgoing, Queue, ReplyConsumer, Ticket};
+use crate::model::{AmqpError, Message, ReplyCode, Seq, Settlement};
 use crate::wire::encoder::{self, Content};
 use crate::wire::method::basic;
 
@@ -146,30 +147,63 @@ impl Session {
         channel.replies = None;
         channel.assembler.discard();
         channel.last_queue = None;
-        let limit = Arc::clone(&channel.limit);
-        let unused: Vec<_> = links
-            .iter()
-            .filter(|link| link.queue.cancel(&self.engine, link))
-            .collect();
-        for (_, unacked) in &held {
-            self.settlements.add(unacked, Settlement::Requeue, &limit);
-        }
-        self.flush_settlements();
         self.unconfirmed.remove(&number);
         self.confirming.remove(&number);
+        let unused: Vec<_> = held_by_queue(links, held)
+            .into_values()
+            .filter_map(|Held { queue, links, seqs }| {
+                let unused = queue.withdraw(&self.engine, &links, seqs);
+                unused.then_some(queue)
+            })
+            .collect();
         let mut ticket = Ticket::default();
-        for link in unused {
-            ticket = ticket.max(self.delete_if_unused(link));
+        for queue in unused {
+            ticket = ticket.max(self.delete_if_unused(&queue));
         }
         ticket
     }
 
     /// Deletes an auto-delete queue that has just lost its last consumer (spec 4.2.3).
-    pub(super) fn delete_if_unused(&self, link: &ConsumerLink) -> Ticket {
-        if link.queue.definition().auto_delete {
-            self.host.delete_unused_queue(&self.engine, &link.queue)
+    pub(super) fn delete_if_unused(&self, queue: &Arc<Queue>) -> Ticket {
+        if queue.definition().auto_delete {
+            self.host.delete_unused_queue(&self.engine, queue)
         } else {
             Ticket::default()
         }
     }
+}
+
+/// What a channel has of one queue.
+struct Held {
+    queue: Arc<Queue>,
+    links: Vec<Arc<ConsumerLink>>,
+    seqs: Vec<Seq>,
+}
+
+/// Sorts what a channel has by the queues' numbers.
+fn held_by_queue(
+    links: Vec<Arc<ConsumerLink>>,
+    unacked: Vec<(u64, Unacked)>,
+) -> BTreeMap<u64, Held> {
+    let mut by_queue = BTreeMap::new();
+    let nothing = |queue: &Arc<Queue>| Held {
+        queue: Arc::clone(queue),
+        links: Vec::new(),
+        seqs: Vec::new(),
+    };
+    for link in links {
+        let entry = by_queue.entry(link.queue.number());
+        entry
+            .or_insert_with(|| nothing(&link.queue))
+            .links
+            .push(link);
+    }
+    for (_, unacked) in unacked {
+        let entry = by_queue.entry(unacked.queue().number());
+        entry
+            .or_insert_with(|| nothing(unacked.queue()))
+            .seqs
+            .push(unacked.seq);
+    }
+    by_queue
 }

@@ -8,7 +8,7 @@ use crate::queue::{Admission, Consumer, Effect, Get, Settings};
 
 const PRIORITIES: Settings = Settings {
     levels: 3,
-    recorded: false,
+    ..TRANSIENT
 };
 
 fn with_consumer(settings: Settings) -> Bench {

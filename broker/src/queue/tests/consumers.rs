@@ -2,7 +2,7 @@
 
 use super::support::{Bench, TRANSIENT, consumer, id};
 use crate::model::{ConsumerKey, Settlement};
-use crate::queue::{ConsumeRefusal, Consumer};
+use crate::queue::{Activity, ConsumeRefusal, Consumer, Settings, Sharing, Takeover};
 
 fn bench_with(consumers: impl IntoIterator<Item = Consumer<ConsumerKey>>) -> Bench {
     let mut bench = Bench::new(TRANSIENT);
@@ -190,8 +190,88 @@ fn consumers_that_come_and_go_leave_nothing_behind() {
 fn the_consumers_can_be_listed() {
     let mut bench = bench_with((0..3).map(consumer));
     bench.queue.cancel(ConsumerKey(1));
-    let mut keys: Vec<u64> = bench.queue.consumers().map(|(key, _)| key.0).collect();
+    let consumers = bench.queue.consumers();
+    let mut keys: Vec<u64> = consumers.map(|consumer| consumer.handle.0).collect();
     keys.sort_unstable();
     assert_eq!(keys, [0, 2]);
     assert_eq!(bench.queue.counts().consumers, 2);
+}
+
+fn single_active(takeover: Takeover) -> Bench {
+    Bench::new(Settings {
+        sharing: Sharing::SingleActive(takeover),
+        ..TRANSIENT
+    })
+}
+
+fn active(bench: &Bench) -> Vec<(u64, Activity)> {
+    let consumers = bench.queue.consumers();
+    consumers
+        .map(|consumer| (consumer.handle.0, consumer.activity))
+        .filter(|(_, activity)| activity.is_active())
+        .collect()
+}
+
+#[test]
+fn only_the_first_consumer_is_active_and_its_heir_is_the_next_of_highest_priority() {
+    let mut bench = single_active(Takeover::WhenGone);
+    for (key, priority) in [(0, 0), (1, 1), (2, 9), (3, 9)] {
+        bench
+            .queue
+            .consume(with_priority(key, priority, 0))
+            .unwrap();
+    }
+    let seqs = bench.fill(0..2);
+    assert_eq!(keys(&mut bench), [0, 0]);
+    assert_eq!(active(&bench), [(0, Activity::SingleActive)]);
+    for heir in [2, 3, 1] {
+        let gone = active(&bench)[0].0;
+        bench.queue.cancel(ConsumerKey(gone));
+        assert_eq!(active(&bench), [(heir, Activity::SingleActive)]);
+    }
+    bench.settle(&seqs, Settlement::Requeue);
+    assert_eq!(keys(&mut bench), [1, 1]);
+}
+
+#[test]
+fn a_consumer_that_waits_gets_nothing_though_the_active_one_is_blocked() {
+    let mut bench = single_active(Takeover::WhenGone);
+    for key in 0..2 {
+        bench.queue.consume(with_priority(key, 0, 1)).unwrap();
+    }
+    bench.fill(0..2);
+    assert_eq!(keys(&mut bench), [0]);
+    bench.queue.resume(ConsumerKey(1));
+    assert!(keys(&mut bench).is_empty());
+    bench.queue.cancel(ConsumerKey(0));
+    assert_eq!(keys(&mut bench), [1]);
+}
+
+#[test]
+fn a_higher_priority_takes_over_once_the_active_one_has_nothing_in_hand() {
+    let mut bench = single_active(Takeover::ByPriority);
+    bench.queue.consume(with_priority(0, 0, 0)).unwrap();
+    let seqs = bench.fill(0..2);
+    assert_eq!(keys(&mut bench), [0, 0]);
+    bench.queue.consume(with_priority(1, 1, 0)).unwrap();
+    bench.fill(2..4);
+    assert!(keys(&mut bench).is_empty(), "the old one gets no more");
+    bench.settle(&seqs[..1], Settlement::Acknowledge);
+    assert!(keys(&mut bench).is_empty(), "it still has one in hand");
+    bench.settle(&seqs[1..], Settlement::Requeue);
+    assert_eq!(keys(&mut bench), [1, 1, 1]);
+    assert_eq!(active(&bench), [(1, Activity::SingleActive)]);
+}
+
+#[test]
+fn the_active_one_goes_on_if_who_would_take_over_gives_up() {
+    let mut bench = single_active(Takeover::ByPriority);
+    bench.queue.consume(with_priority(0, 0, 0)).unwrap();
+    bench.fill(0..1);
+    assert_eq!(keys(&mut bench), [0]);
+    bench.queue.consume(with_priority(1, 1, 0)).unwrap();
+    bench.fill(1..2);
+    assert!(keys(&mut bench).is_empty());
+    bench.queue.cancel(ConsumerKey(1));
+    assert_eq!(keys(&mut bench), [0]);
 }

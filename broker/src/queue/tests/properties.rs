@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::reference::Member;
 use super::world::World;
 use crate::model::{ConsumerKey, DeadLetterTarget, DeliveryLimit, QueueTerms, Seq, Settlement};
-use crate::queue::{LoadFailure, Settings};
+use crate::queue::{LoadFailure, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -101,8 +101,21 @@ fn step() -> impl Strategy<Value = Step> {
 fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
     let levels = prop_oneof![2 => Just(1_u16), 1 => Just(3_u16)];
     let block_bits = prop_oneof![2 => Just(2_u32), 2 => Just(4_u32), 1 => Just(9_u32)];
-    (levels, prop::bool::weighted(0.9), terms(), block_bits).prop_map(
-        |(levels, recorded, terms, block_bits)| (Settings { levels, recorded }, terms, block_bits),
+    let sharing = prop_oneof![
+        4 => Just(Sharing::Competing),
+        1 => Just(Sharing::SingleActive(Takeover::WhenGone)),
+        1 => Just(Sharing::SingleActive(Takeover::ByPriority)),
+    ];
+    let recorded = prop::bool::weighted(0.9);
+    (levels, recorded, terms(), sharing, block_bits).prop_map(
+        |(levels, recorded, terms, sharing, block_bits)| {
+            let settings = Settings {
+                levels,
+                recorded,
+                sharing,
+            };
+            (settings, terms, block_bits)
+        },
     )
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{ConsumerKey, Seq};
+use crate::queue::{Sharing, Takeover};
 
 /// Highest level first, then by position.
 type Order = (std::cmp::Reverse<u8>, u64);
@@ -54,9 +55,19 @@ pub(super) struct Reference {
     pub(super) members: Vec<Member>,
     /// Who can take a message, in turn.
     pub(super) line: Vec<ConsumerKey>,
+    pub(super) sharing: Sharing,
+    /// Who gets everything, where only one may.
+    pub(super) active: Option<ConsumerKey>,
 }
 
 impl Reference {
+    pub(super) fn new(sharing: Sharing) -> Self {
+        Self {
+            sharing,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn member(&mut self, key: ConsumerKey) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.key == key)
     }
@@ -73,7 +84,46 @@ impl Reference {
         self.ready.remove(&order(seq));
     }
 
+    /// The one with the highest priority; of those, the first to come.
+    fn best(&self) -> Option<&Member> {
+        let highest = self.members.iter().map(|member| member.priority).max()?;
+        let mut members = self.members.iter();
+        members.find(|member| member.priority == highest)
+    }
+
+    /// Makes the right consumer the active one.
+    fn choose_active(&mut self) {
+        let Sharing::SingleActive(takeover) = self.sharing else {
+            return;
+        };
+        let (Some(best), active) = (self.best(), self.active_member()) else {
+            self.active = None;
+            return;
+        };
+        let yields = takeover == Takeover::ByPriority;
+        let stays = active.is_some_and(|active| {
+            !(yields && active.priority < best.priority && active.outstanding == 0)
+        });
+        if !stays {
+            self.active = Some(best.key);
+        }
+    }
+
+    fn active_member(&self) -> Option<&Member> {
+        let mut members = self.members.iter();
+        members.find(|member| self.active == Some(member.key))
+    }
+
+    fn active_candidate(&self, takeover: Takeover) -> Option<ConsumerKey> {
+        let (active, best) = (self.active_member()?, self.best()?);
+        let fades = takeover == Takeover::ByPriority && active.priority < best.priority;
+        (active.can_take() && !fades).then_some(active.key)
+    }
+
     pub(super) fn candidate(&self) -> Option<ConsumerKey> {
+        if let Sharing::SingleActive(takeover) = self.sharing {
+            return self.active_candidate(takeover);
+        }
         let priority = |key| {
             self.members
                 .iter()
@@ -90,11 +140,13 @@ impl Reference {
     pub(super) fn consume(&mut self, member: Member) {
         self.line.push(member.key);
         self.members.push(member);
+        self.choose_active();
     }
 
     pub(super) fn cancel(&mut self, key: ConsumerKey) {
         self.members.retain(|member| member.key != key);
         self.line.retain(|other| *other != key);
+        self.choose_active();
     }
 
     /// Whoever can take a message again joins the line's end; whoever cannot leaves it.
@@ -137,6 +189,7 @@ impl Reference {
                 member.outstanding -= 1;
             }
             self.review(key);
+            self.choose_active();
         }
         Some(entry)
     }

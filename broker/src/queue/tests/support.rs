@@ -8,7 +8,8 @@ use crate::model::{
     ConsumerKey, DeliveryLimit, Message, MessageParts, Now, QueueTerms, Seq, Settlement, Stored,
 };
 use crate::queue::{
-    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sink,
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sharing,
+    Sink,
 };
 
 /// A message that knows its number.
@@ -54,11 +55,13 @@ pub(super) fn at(monotonic_ms: u64) -> Now {
 pub(super) const DURABLE: Settings = Settings {
     levels: 1,
     recorded: true,
+    sharing: Sharing::Competing,
 };
 
 pub(super) const TRANSIENT: Settings = Settings {
     levels: 1,
     recorded: false,
+    sharing: Sharing::Competing,
 };
 
 /// Counts how often messages come back.

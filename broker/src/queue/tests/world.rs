@@ -49,7 +49,7 @@ impl World {
             terms: terms.clone(),
             block_bits,
             queue: QueueState::with_block_bits(settings, block_bits).on_terms(terms),
-            reference: Reference::default(),
+            reference: Reference::new(settings.sharing),
             log: Vec::new(),
             written: 0,
             checkpoint: 0,
@@ -400,7 +400,7 @@ impl World {
         self.blocks.clear();
         self.graves.clear();
         self.burials.clear();
-        self.reference = Reference::default();
+        self.reference = Reference::new(self.settings.sharing);
         let disk = &self.disk;
         self.delivered.retain(|seq| disk.live.contains_key(seq));
         for (&seq, &number) in &disk.live {
@@ -420,6 +420,10 @@ impl World {
 
     /// Everything that is ready comes out, once nothing stands in the way.
     pub(super) fn drain(&mut self) {
+        // Whoever else is active may be unable to take anything.
+        while let Some(key) = self.pick(0) {
+            self.cancel(key);
+        }
         self.consume(Member {
             key: ConsumerKey(0),
             priority: 0,

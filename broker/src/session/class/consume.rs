@@ -7,7 +7,7 @@ use super::super::core::Session;
 use crate::engine::{
     ConsumeRefusal, Consumer, ConsumerLink, REPLY_QUEUE, ReplyConsumer, random_text,
 };
-use crate::model::{AmqpError, ConsumerArguments, ConsumerTag, QueueType, ReplyCode};
+use crate::model::{AmqpError, Arguments, ConsumerArguments, ConsumerTag, QueueType, ReplyCode};
 use crate::wire::method::basic;
 
 impl Session {
@@ -36,8 +36,10 @@ impl Session {
             key: self.engine.next_consumer_key(),
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&self.outbox),
+            connection: self.client.facts.number,
             channel: number,
             tag: ConsumerTag::from(tag.as_str()),
+            arguments: Arguments::from_wire(consume.arguments.as_bytes()),
             no_ack: consume.no_ack,
             limit: Arc::clone(&channel.limit),
         });
@@ -125,7 +127,7 @@ impl Session {
                 channel.consumers.remove(tag);
             }
             if unused {
-                let ticket = self.delete_if_unused(&link);
+                let ticket = self.delete_if_unused(&link.queue);
                 self.wait(ticket).await?;
             }
         }
