@@ -1,11 +1,15 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
-//! queues, but for a transaction and for dead letters, which take the queues that they enter in the
-//! order of their numbers; the last two are leaves, and so are the registry of reply consumers and
-//! the timers' schedule. An exchange's table is read-locked for
-//! one routing decision and for nothing else. No lock is held across an `.await`.
+//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`.
+//! Never two queues, but for a transaction and for dead letters, which take the queues that they
+//! enter in the order of their numbers; the last two are leaves, and so are the registry of reply
+//! consumers and the timers' schedule. An exchange's table is read-locked for one routing decision
+//! and for nothing else. No lock is held across an `.await`.
 
+mod access;
+// The HTTP API is about to call these.
+#[allow(dead_code, reason = "the endpoints follow")]
+mod administration;
 mod afterwork;
 mod backup;
 mod budget;
@@ -16,11 +20,14 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod exchange;
+#[allow(dead_code, reason = "the endpoints follow")]
+mod hosts;
 mod outbox;
 mod publish;
 mod queue;
 mod recover;
 mod reply;
+mod rights;
 mod settings;
 mod shutdown;
 mod timers;
@@ -35,6 +42,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use self::access::Access;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
@@ -45,8 +53,13 @@ use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
+pub(crate) use self::access::LoginRefusal;
+pub(crate) use self::administration::DefaultUser;
+#[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
-pub(crate) use self::clients::{Client, ClientFacts, Clients};
+pub(crate) use self::clients::{
+    ChannelLimits, ChannelsFull, Client, ClientFacts, Clients, ConnectionLimits,
+};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
@@ -54,7 +67,8 @@ pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
-pub(crate) use self::settings::EngineSettings;
+pub(crate) use self::rights::Rights;
+pub(crate) use self::settings::{AccessSettings, EngineSettings};
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
 pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
@@ -66,6 +80,8 @@ pub(crate) struct Engine {
     settings: EngineSettings,
     store: Arc<dyn Store>,
     hosts: RwLock<AHashMap<VirtualHostName, Arc<VirtualHost>>>,
+    /// Who may log in, and who may do what.
+    pub(crate) access: Access,
     /// Who is connected.
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
@@ -76,7 +92,9 @@ pub(crate) struct Engine {
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
     last_ticket: AtomicU64,
-    /// Serialises the removal of virtual hosts and resets with one another.
+    /// Whether there never was a user or a virtual host.
+    is_new: bool,
+    /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
 }
 
@@ -104,6 +122,14 @@ impl Engine {
     /// The virtual host of that name.
     pub(crate) fn virtual_host(&self, name: &str) -> Option<Arc<VirtualHost>> {
         self.hosts.read().get(name).cloned()
+    }
+
+    fn insert_virtual_host(&self, host: Arc<VirtualHost>) {
+        self.hosts.write().insert(host.name().clone(), host);
+    }
+
+    fn forget_virtual_host(&self, name: &VirtualHostName) {
+        self.hosts.write().remove(name.as_str());
     }
 
     /// All virtual hosts.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use super::access::Access;
 use super::budget::BodyBudget;
 use super::clients::Clients;
 use super::counters::Counters;
@@ -18,7 +19,8 @@ use super::timers::Timers;
 use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
-    Entity, QueueArguments, QueueDefinition, QueueId, QueueProperties, QueueTerms, VirtualHostName,
+    Entity, EntityChange, QueueArguments, QueueDefinition, QueueId, QueueProperties, QueueTerms,
+    VirtualHostName,
 };
 use crate::queue::{BlockEntry, QueueState, Recovered as RecoveredState, RecoveredLevel};
 use crate::store::{self, CheckpointNews, HeldLevel, Recovered, RecoveredQueue, Store};
@@ -35,6 +37,7 @@ impl Engine {
         recovered: Recovered,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
+            access: Access::new(settings.access.clone()),
             bodies: BodyBudget::new(settings.body_cache_bytes),
             settings,
             store,
@@ -44,6 +47,7 @@ impl Engine {
             timers: Timers::default(),
             started: Instant::now(),
             next_consumer: AtomicU64::new(1),
+            is_new: !recovered.definitions.iter().any(is_about_access),
             next_transient_queue: AtomicU32::new(TRANSIENT_QUEUE_FIRST),
             last_ticket: AtomicU64::new(0),
             administration: Mutex::new(()),
@@ -61,7 +65,7 @@ impl Engine {
         engine
     }
 
-    /// Makes sure that a virtual host exists.
+    /// Makes sure that a virtual host exists, without recording it.
     pub(crate) fn ensure_virtual_host(&self, name: &VirtualHostName) -> Arc<VirtualHost> {
         let mut hosts = self.hosts.write();
         let host = hosts
@@ -73,8 +77,14 @@ impl Engine {
     /// Applies one definition to the running engine without recording it: it is on disk already.
     fn apply(&self, entity: Entity, queues: &mut AHashMap<QueueId, RecoveredQueue>) {
         match entity {
-            Entity::VirtualHost { name } => {
-                self.ensure_virtual_host(&name);
+            Entity::VirtualHost {
+                name,
+                metadata,
+                limits,
+            } => {
+                let host = self.ensure_virtual_host(&name);
+                host.describe(metadata);
+                host.limit(limits);
             }
             Entity::Exchange {
                 virtual_host,
@@ -108,6 +118,9 @@ impl Engine {
                 if let Err(error) = host.restore_binding(&request) {
                     tracing::warn!(%error, ?request, "a binding on disk has lost an end");
                 }
+            }
+            Entity::User { .. } | Entity::Permission { .. } | Entity::TopicPermission { .. } => {
+                self.access.apply(&[EntityChange::Put(entity)]);
             }
         }
     }
@@ -170,6 +183,18 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// Whether the entity is one of those of which RabbitMQ, too, says that there must be none for a
+/// default user to be made.
+const fn is_about_access(entity: &Entity) -> bool {
+    match entity {
+        Entity::VirtualHost { .. }
+        | Entity::User { .. }
+        | Entity::Permission { .. }
+        | Entity::TopicPermission { .. } => true,
+        Entity::Exchange { .. } | Entity::Queue { .. } | Entity::Binding { .. } => false,
     }
 }
 

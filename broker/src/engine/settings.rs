@@ -1,5 +1,16 @@
 //! The engine's limits; `Config` fills them in.
 
+use crate::model::HashAlgorithm;
+
+/// How users log in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccessSettings {
+    /// How new passwords are hashed.
+    pub(crate) hashing: HashAlgorithm,
+    /// Users who may log in from this machine only (spec 8.3.3).
+    pub(crate) loopback_users: Vec<String>,
+}
+
 /// What bounds the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineSettings {
@@ -9,6 +20,10 @@ pub(crate) struct EngineSettings {
     pub(crate) outbox_bytes: usize,
     /// Records handed to the store and not yet written, in bytes, before publishers wait.
     pub(crate) store_backlog_bytes_max: usize,
+    /// Virtual hosts; 0 for no limit (spec 11.5).
+    pub(crate) virtual_hosts_max: usize,
+    /// How users log in.
+    pub(crate) access: AccessSettings,
     /// The name that management and logs give to this node.
     pub(crate) node_name: String,
 }

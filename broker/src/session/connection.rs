@@ -104,6 +104,7 @@ enum Event {
     Woken,
     Tick,
     Shutdown(Arc<str>),
+    Closed(Arc<str>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
@@ -149,6 +150,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     let error = AmqpError::new(ReplyCode::ConnectionForced, text);
                     return self.end(End::Error(error)).await;
                 }
+                Event::Closed(reason) => {
+                    let error = AmqpError::new(ReplyCode::ConnectionForced, &*reason);
+                    return self.end(End::Error(error)).await;
+                }
             }
         }
     }
@@ -190,6 +195,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             },
             _ = self.ticks.tick() => Ok(Event::Tick),
             reason = shutdown_reason(&mut self.shutdown) => Ok(Event::Shutdown(reason)),
+            reason = self.session.client.closing() => Ok(Event::Closed(reason)),
         }
     }
 

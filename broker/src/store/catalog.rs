@@ -209,7 +209,12 @@ impl Catalog {
     pub(crate) fn defined_queues(&self) -> BTreeSet<QueueId> {
         let queues = self.definitions.values().filter_map(|entity| match entity {
             Entity::Queue { id, .. } => Some(QueueId(*id)),
-            Entity::VirtualHost { .. } | Entity::Exchange { .. } | Entity::Binding { .. } => None,
+            Entity::VirtualHost { .. }
+            | Entity::Exchange { .. }
+            | Entity::Binding { .. }
+            | Entity::User { .. }
+            | Entity::Permission { .. }
+            | Entity::TopicPermission { .. } => None,
         });
         queues.collect()
     }
@@ -223,6 +228,8 @@ pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<
         Entity::Exchange { .. } => (1, 0),
         Entity::Queue { id, .. } => (2, *id),
         Entity::Binding { .. } => (3, 0),
+        Entity::User { .. } => (4, 0),
+        Entity::Permission { .. } | Entity::TopicPermission { .. } => (5, 0),
     });
     all
 }
