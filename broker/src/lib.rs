@@ -48,9 +48,10 @@ mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
-    Config, ConfigError, ConfigSources, ConfigValue, Durability, Limits, LoadedConfig, LogConfig,
-    LogFormat, Origin, Password,
+    Config, ConfigError, ConfigSources, ConfigValue, DiskFreeLimit, Durability, Limits,
+    LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password,
 };
+pub use model::Threshold;
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
 // part of the stable interface.

@@ -7,6 +7,7 @@
 //! and for nothing else. No lock is held across an `.await`.
 
 mod access;
+mod alarms;
 // The HTTP API is about to call these.
 #[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
@@ -22,6 +23,7 @@ mod definitions;
 mod exchange;
 #[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
+mod memory;
 mod outbox;
 mod publish;
 mod queue;
@@ -43,6 +45,7 @@ use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
 use self::access::Access;
+use self::alarms::Alarms;
 use self::budget::BodyBudget;
 use self::timers::Timers;
 use crate::model::{
@@ -55,6 +58,7 @@ use crate::store::Store;
 #[cfg(feature = "management")]
 pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
+pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{
@@ -86,6 +90,8 @@ pub(crate) struct Engine {
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
     pub(crate) counters: Counters,
+    /// Whether memory and disk suffice.
+    pub(crate) alarms: Alarms,
     bodies: BodyBudget,
     timers: Timers,
     started: Instant,

@@ -1,5 +1,6 @@
 //! The engine's limits; `Config` fills them in.
 
+use super::alarms::AlarmLimits;
 use crate::model::HashAlgorithm;
 
 /// How users log in.
@@ -20,6 +21,8 @@ pub(crate) struct EngineSettings {
     pub(crate) outbox_bytes: usize,
     /// Records handed to the store and not yet written, in bytes, before publishers wait.
     pub(crate) store_backlog_bytes_max: usize,
+    /// When memory or disk are too little, at first.
+    pub(crate) alarms: AlarmLimits,
     /// Virtual hosts; 0 for no limit (spec 11.5).
     pub(crate) virtual_hosts_max: usize,
     /// How users log in.

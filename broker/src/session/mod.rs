@@ -16,6 +16,7 @@ mod sasl;
 mod settings;
 mod settlements;
 mod stream;
+mod throttle;
 mod transaction;
 mod window;
 
