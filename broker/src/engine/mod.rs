@@ -23,6 +23,7 @@ mod definitions;
 mod exchange;
 #[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
+mod loading;
 mod memory;
 mod outbox;
 mod publish;

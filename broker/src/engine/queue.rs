@@ -18,13 +18,12 @@ use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
     Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
-    SeqRange, Settlement, Stored, VirtualHostName,
+    SeqRange, Settlement, VirtualHostName,
 };
 use crate::queue::{
-    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
-    Sharing,
+    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, Settings, Sharing,
 };
-use crate::store::{LoadError, Ticket};
+use crate::store::Ticket;
 
 /// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
 const BLOCKS_KEPT: usize = 64;
@@ -314,18 +313,8 @@ impl Queue {
         self.guarded.lock().state.deadline()
     }
 
-    /// Lets time pass: does what has become due.
-    pub(super) fn tick(self: &Arc<Self>, engine: &Arc<Engine>) {
-        self.turn(engine, |state, turn| {
-            state.tick(turn.now, &mut turn.effects);
-            turn.absorb();
-        });
-        self.loaded.notify_waiters();
-    }
-
-    /// Goes on with what dies at the head: the last dead letters have arrived where they go.
-    pub(super) fn buried(self: &Arc<Self>, engine: &Arc<Engine>, work: &mut Afterwork) {
-        self.turn_leaving(engine, work, |state, _| state.buried());
+    /// Wakes those who wait in `get`.
+    pub(super) fn wake_waiting(&self) {
         self.loaded.notify_waiters();
     }
 
@@ -563,65 +552,6 @@ impl Queue {
             | Effect::Requeued { .. }
             | Effect::DeadLetters(_) => {}
         }
-    }
-
-    fn load_block(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, first: Seq) {
-        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
-        let block = first.position() / crate::queue::BLOCK_PLACES;
-        engine.store().load_block(
-            self.id,
-            level,
-            block,
-            Box::new(move |loaded| {
-                queue.turn(&reply_engine, |state, turn| {
-                    match loaded {
-                        Ok(entries) => {
-                            let entries: Vec<_> =
-                                entries.into_iter().map(super::recover::entry).collect();
-                            state.block_loaded(level, first, &entries, &mut turn.effects);
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "an index block could not be read");
-                            let failure = load_failure(&error);
-                            turn.holds = failure == LoadFailure::Unavailable;
-                            state.block_failed(level, first, failure, &mut turn.effects);
-                        }
-                    }
-                    turn.absorb();
-                });
-                queue.loaded.notify_waiters();
-            }),
-        );
-    }
-
-    fn load_bodies(self: &Arc<Self>, engine: &Arc<Engine>, places: Vec<(Seq, Stored)>) {
-        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
-        engine.store().load_bodies(
-            self.id,
-            places,
-            Box::new(move |bodies| {
-                queue.turn(&reply_engine, |state, turn| {
-                    let bodies: Vec<_> = bodies
-                        .into_iter()
-                        .map(|(seq, body)| (seq, body.map_err(|error| load_failure(&error))))
-                        .collect();
-                    turn.holds = bodies
-                        .iter()
-                        .any(|(_, body)| matches!(body, Err(LoadFailure::Unavailable)));
-                    state.bodies_loaded(bodies, &mut turn.effects);
-                    turn.absorb();
-                });
-                queue.loaded.notify_waiters();
-            }),
-        );
-    }
-}
-
-/// Damage is for ever; anything else may pass.
-fn load_failure(error: &LoadError) -> LoadFailure {
-    match error {
-        LoadError::Gone { .. } | LoadError::Damaged { .. } => LoadFailure::Damaged,
-        LoadError::Io(_) | LoadError::Closed => LoadFailure::Unavailable,
     }
 }
 

@@ -56,6 +56,7 @@ mod lease;
 mod level;
 mod loading;
 mod mask;
+mod mortality;
 mod purge;
 mod ranges;
 mod recipients;
