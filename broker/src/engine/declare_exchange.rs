@@ -85,7 +85,9 @@ impl VirtualHost {
             });
         }
         let ticket = changes.submit(engine);
-        self.insert_exchange(Arc::new(Exchange::new(definition)));
+        let exchange = Exchange::new(definition);
+        self.govern_exchange(&exchange);
+        self.insert_exchange(Arc::new(exchange));
         Ok(ticket)
     }
 

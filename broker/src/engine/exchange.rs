@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::queue::Queue;
-use crate::model::{DestinationKind, ExchangeDefinition};
+use crate::model::{DestinationKind, ExchangeDefinition, ExchangeName};
 use crate::topology::BindingTable;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -41,6 +41,8 @@ pub(crate) struct Exchange {
     pub(crate) definition: ExchangeDefinition,
     /// Its bindings. Read-locked for one routing decision, never across another lock.
     pub(crate) table: RwLock<BindingTable<Destination>>,
+    /// Where a policy sends what it cannot route. A leaf: nothing else is locked meanwhile.
+    policy_alternate: RwLock<Option<ExchangeName>>,
 }
 
 impl Exchange {
@@ -49,8 +51,23 @@ impl Exchange {
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             table: RwLock::new(BindingTable::new(definition.kind)),
+            policy_alternate: RwLock::new(None),
             definition,
         }
+    }
+
+    /// Where messages go that it cannot route: the argument wins over a policy (spec 3.3.3).
+    pub(crate) fn alternate(&self) -> Option<ExchangeName> {
+        let declared = self.definition.alternate.clone();
+        declared.or_else(|| self.policy_alternate.read().clone())
+    }
+
+    /// Takes what a policy says; whether that is something else than before.
+    pub(super) fn set_policy_alternate(&self, alternate: Option<ExchangeName>) -> bool {
+        let mut current = self.policy_alternate.write();
+        let changed = *current != alternate;
+        *current = alternate;
+        changed
     }
 }
 

@@ -99,7 +99,10 @@ impl AccessTable {
             Entity::VirtualHost { .. }
             | Entity::Exchange { .. }
             | Entity::Queue { .. }
-            | Entity::Binding { .. } => {}
+            | Entity::Binding { .. }
+            | Entity::Policy { .. }
+            | Entity::Parameter { .. }
+            | Entity::GlobalParameter { .. } => {}
         }
     }
 
@@ -122,7 +125,10 @@ impl AccessTable {
             EntityKey::VirtualHost { .. }
             | EntityKey::Exchange { .. }
             | EntityKey::Queue { .. }
-            | EntityKey::Binding { .. } => {}
+            | EntityKey::Binding { .. }
+            | EntityKey::Policy { .. }
+            | EntityKey::Parameter { .. }
+            | EntityKey::GlobalParameter { .. } => {}
         }
     }
 
