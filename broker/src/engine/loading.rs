@@ -3,12 +3,41 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::meters::{Event, Tally};
 use super::queue::Queue;
 use crate::model::{Seq, Stored};
-use crate::queue::LoadFailure;
+use crate::queue::{Delivery, Get, LoadFailure};
 use crate::store::LoadError;
 
 impl Queue {
+    /// Takes one message for `basic.get`, reading it back from disk if need be.
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        no_ack: bool,
+    ) -> Option<(Delivery, u64)> {
+        loop {
+            let loaded = self.loaded.notified();
+            tokio::pin!(loaded);
+            // Registered before the question, so that an answer in between is not missed.
+            loaded.as_mut().enable();
+            let (got, _) = self.turn(engine, |state, turn| {
+                let got = state.get(turn.now, no_ack, &mut turn.effects);
+                turn.absorb();
+                count_get(&mut turn.tally, &got, no_ack);
+                got
+            })?;
+            match got {
+                Get::Empty => return None,
+                Get::Message {
+                    delivery,
+                    ready_left,
+                } => return Some((delivery, ready_left)),
+                Get::Loading => loaded.await,
+            }
+        }
+    }
+
     /// Asks for the index block that starts at `first`.
     pub(super) fn load_block(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, first: Seq) {
         let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
@@ -60,6 +89,17 @@ impl Queue {
                 queue.wake_waiting();
             }),
         );
+    }
+}
+
+fn count_get(tally: &mut Tally, got: &Get, no_ack: bool) {
+    match got {
+        Get::Empty => tally.add(Event::GetEmpty, 1),
+        Get::Message { delivery, .. } => {
+            tally.add(Event::get(no_ack), 1);
+            tally.add(Event::Redeliver, delivery.redelivered.into());
+        }
+        Get::Loading => {}
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::Engine;
 use super::afterwork::Afterwork;
+use super::meters::{Event, Tally};
 use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
@@ -20,9 +21,7 @@ use crate::model::{
     Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
     SeqRange, Settlement, VirtualHostName,
 };
-use crate::queue::{
-    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, Settings, Sharing,
-};
+use crate::queue::{Activity, ConsumeRefusal, Consumer, Counts, Effect, Settings, Sharing};
 use crate::store::Ticket;
 
 /// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
@@ -41,7 +40,7 @@ pub(crate) struct Queue {
     owner: Option<u64>,
     guarded: Mutex<Guarded>,
     /// Told whenever something was read back from disk, for those who wait in `get`.
-    loaded: Notify,
+    pub(super) loaded: Notify,
     /// What this queue last added to the broker-wide count of resident bytes.
     resident_bytes: AtomicUsize,
     /// When the timer looks at the queue next; `u64::MAX` for never. Changed by the timers alone.
@@ -52,6 +51,8 @@ pub(crate) struct Queue {
 struct Guarded {
     state: State,
     phase: Phase,
+    /// What has happened here so far.
+    tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,6 @@ pub(crate) enum CloseRefusal {
 
 /// A consumer as it is.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the HTTP API, which lists them")]
 pub(crate) struct ConsumerFacts {
     /// Who it is.
     pub(crate) link: Arc<ConsumerLink>,
@@ -124,6 +124,7 @@ impl Queue {
             guarded: Mutex::new(Guarded {
                 state,
                 phase: Phase::Running,
+                tally: Tally::default(),
             }),
             loaded: Notify::new(),
             resident_bytes: AtomicUsize::new(0),
@@ -183,6 +184,16 @@ impl Queue {
         guarded.state.counts()
     }
 
+    /// What has happened to its messages so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.guarded.lock().tally
+    }
+
+    /// Whether it serves: one that a panic left half changed does not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.guarded.lock().phase == Phase::Running
+    }
+
     /// Counts of what it holds.
     pub(crate) fn counts(&self) -> Counts {
         self.guarded.lock().state.counts()
@@ -240,35 +251,17 @@ impl Queue {
                 // What comes back counts before anybody can take it, as in RabbitMQ.
                 turn.enforce(state);
             }
+            if settlement == Settlement::Acknowledge {
+                turn.tally.add(Event::Acknowledge, seqs.len() as u64);
+            }
         })
         .map_or_else(Ticket::default, |((), ticket)| ticket)
     }
 
-    /// Takes one message for `basic.get`, reading it back from disk if need be.
-    pub(crate) async fn get(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        no_ack: bool,
-    ) -> Option<(Delivery, u64)> {
-        loop {
-            let loaded = self.loaded.notified();
-            tokio::pin!(loaded);
-            // Registered before the question, so that an answer in between is not missed.
-            loaded.as_mut().enable();
-            let (got, _) = self.turn(engine, |state, turn| {
-                let got = state.get(turn.now, no_ack, &mut turn.effects);
-                turn.absorb();
-                got
-            })?;
-            match got {
-                Get::Empty => return None,
-                Get::Message {
-                    delivery,
-                    ready_left,
-                } => return Some((delivery, ready_left)),
-                Get::Loading => loaded.await,
-            }
-        }
+    /// Told when something was read back from disk.
+    #[cfg(feature = "management")]
+    pub(super) fn loaded(&self) -> tokio::sync::futures::Notified<'_> {
+        self.loaded.notified()
     }
 
     /// Removes what is ready and says how much that was.
@@ -295,7 +288,6 @@ impl Queue {
     }
 
     /// The consumers, in no particular order.
-    #[allow(dead_code, reason = "for the HTTP API, which lists them")]
     pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
         let guarded = self.guarded.lock();
         let facts = guarded.state.consumers().map(|consumer| ConsumerFacts {
@@ -477,6 +469,7 @@ impl Queue {
         let result = act(&mut guarded.state, &mut turn);
         turn.dispatch(&mut guarded.state);
         turn.enforce(&mut guarded.state);
+        turn.count(&mut guarded.tally);
         let aftermath = turn.hand_over();
         self.keep_within_budget(engine, &mut guarded.state);
         let deadline = guarded.state.deadline();
@@ -590,6 +583,11 @@ pub(super) struct LockedQueue<'a> {
 impl LockedQueue<'_> {
     pub(super) fn state(&mut self) -> &mut State {
         &mut self.guarded.state
+    }
+
+    /// Adds what a turn did to the queue's counts.
+    pub(super) fn count(&mut self, turn: &Turn<'_>) {
+        turn.count(&mut self.guarded.tally);
     }
 
     /// Unlocks. A queue that is dropped without this was left half changed by a panic.

@@ -14,6 +14,7 @@ use super::clients::Clients;
 use super::counters::Counters;
 use super::declare_exchange::BindingRequest;
 use super::exchange::Exchange;
+use super::meters::Past;
 use super::queue::Queue;
 use super::settings::EngineSettings;
 use super::timers::Timers;
@@ -38,6 +39,7 @@ impl Engine {
         recovered: Recovered,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
+            past: Past::default(),
             alarms: Alarms::new(settings.alarms),
             access: Access::new(settings.access.clone()),
             bodies: BodyBudget::new(settings.body_cache_bytes),

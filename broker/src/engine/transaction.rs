@@ -6,6 +6,7 @@ use ahash::AHashMap;
 
 use super::Engine;
 use super::afterwork::Afterwork;
+use super::meters::Event;
 use super::outbox::Outbox;
 use super::publish::Route;
 use super::queue::Queue;
@@ -44,6 +45,9 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Adds a publish.
     pub(crate) fn publish(&mut self, route: &Route, message: &Message) {
+        if let Some(exchange) = route.exchange() {
+            exchange.published(1, route.queues().len() as u64);
+        }
         for queue in route.queues() {
             self.enter(queue, message);
         }
@@ -130,6 +134,9 @@ impl Transaction {
             for (seq, settlement) in &part.settlements {
                 let state = locked.state();
                 state.settle(turn.now, &[*seq], *settlement, &mut turn.effects);
+                if *settlement == Settlement::Acknowledge {
+                    turn.tally.add(Event::Acknowledge, 1);
+                }
             }
             turn.absorb();
             operations.append(&mut turn.take_operations());
@@ -149,6 +156,7 @@ impl Transaction {
         for (queue, mut locked, mut turn) in open {
             turn.dispatch(locked.state());
             turn.enforce(locked.state());
+            locked.count(&turn);
             let aftermath = turn.hand_over().covering(ticket);
             queue.keep_within_budget(engine, locked.state());
             let deadline = locked.state().deadline();

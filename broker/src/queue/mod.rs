@@ -57,6 +57,7 @@ mod level;
 mod loading;
 mod mask;
 mod mortality;
+mod peek;
 mod purge;
 mod ranges;
 mod recipients;
@@ -74,6 +75,7 @@ mod tests;
 
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
 pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
+pub use peek::{Glimpse, GlimpseBytes, Peek, Shown};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
 pub use state::{QueueState, Settings};
 pub use succession::{Activity, Sharing, Takeover};
