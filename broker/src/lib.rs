@@ -49,7 +49,7 @@ mod session;
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
     Config, ConfigError, ConfigSources, ConfigValue, DiskFreeLimit, Durability, Limits,
-    LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password,
+    LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password, PasswordHashing,
 };
 pub use model::Threshold;
 

@@ -10,9 +10,13 @@ use super::rights::Rights;
 use super::virtual_host::VirtualHost;
 use crate::model::{
     AmqpError, Entity, EntityKey, QueueArguments, QueueDefinition, QueueName, QueueProperties,
-    Resource, Verb,
+    QueueType, Resource, Verb,
 };
+
 use crate::store::Ticket;
+
+/// The argument that names a queue's type.
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// What a client wants a queue to be.
 #[derive(Debug)]
@@ -84,6 +88,7 @@ impl VirtualHost {
         if !generated && definition.name.as_str().starts_with("amq.") {
             return Err(AmqpError::queue_name_reserved(&definition.name));
         }
+        self.apply_default_type(definition);
         let rights = &declaration.rights;
         let name = Resource::Queue(definition.name.as_str());
         rights.check(Verb::Configure, name)?;
@@ -94,7 +99,7 @@ impl VirtualHost {
             // The first declaration may still be on its way to the disk.
             return Ok(declared(engine, &existing, engine.last_ticket()));
         }
-        self.check_queue_limit(&declaration.definition.name)?;
+        self.check_queue_limit(engine, &declaration.definition.name)?;
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
@@ -112,8 +117,29 @@ impl VirtualHost {
         Ok(declared(engine, &queue, ticket))
     }
 
-    /// Spec 4.1.10.
-    fn check_queue_limit(&self, name: &QueueName) -> Result<(), AmqpError> {
+    /// Gives a queue without a type the one that the virtual host has for such, if it can be of it
+    /// (spec 4.4.5).
+    fn apply_default_type(&self, definition: &mut QueueDefinition) {
+        let Some(default) = self.metadata().default_queue_type else {
+            return;
+        };
+        let fits = match default {
+            QueueType::Classic => false,
+            QueueType::Quorum => {
+                definition.durable && !definition.exclusive && !definition.auto_delete
+            }
+        };
+        if fits && definition.arguments.fields().get(QUEUE_TYPE).is_none() {
+            definition.arguments = definition.arguments.with_text(QUEUE_TYPE, default.as_str());
+        }
+    }
+
+    /// Spec 4.1.10 and 11.5.
+    fn check_queue_limit(&self, engine: &Engine, name: &QueueName) -> Result<(), AmqpError> {
+        let max = engine.settings().queues_max;
+        if max > 0 && engine.total(Self::queue_count) >= max {
+            return Err(AmqpError::too_many_queues(name, max));
+        }
         match self.limits().queues() {
             Some(limit) if self.queue_count() as u64 >= limit => Err(
                 AmqpError::virtual_host_has_all_queues(name, self.name(), limit),

@@ -7,7 +7,6 @@
 //! and for nothing else. No lock is held across an `.await`.
 
 mod access;
-#[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
 mod afterwork;
 mod alarms;
@@ -21,7 +20,6 @@ mod declare_queue;
 mod definitions;
 mod envelope;
 mod exchange;
-#[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
 mod loading;
 mod memory;
@@ -65,6 +63,8 @@ use crate::store::Store;
 #[cfg(feature = "management")]
 pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
+#[cfg(feature = "management")]
+pub(crate) use self::administration::{Change, GrantError};
 pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
@@ -76,6 +76,8 @@ pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, text};
 pub(crate) use self::exchange::Exchange;
+#[cfg(feature = "management")]
+pub(crate) use self::hosts::HostDeletionRefusal;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 #[cfg(feature = "management")]
@@ -159,6 +161,11 @@ impl Engine {
     /// All virtual hosts.
     pub(crate) fn virtual_hosts(&self) -> Vec<Arc<VirtualHost>> {
         self.hosts.read().values().cloned().collect()
+    }
+
+    /// How many of something there are in all virtual hosts together.
+    fn total(&self, of_host: impl Fn(&VirtualHost) -> usize) -> usize {
+        self.hosts.read().values().map(|host| of_host(host)).sum()
     }
 
     /// A number for a new consumer.

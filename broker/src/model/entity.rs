@@ -5,10 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Permission, TopicPermission, User, VirtualHostLimits};
+use super::arguments::QueueType;
 use super::identity::QueueId;
 use super::name::{ExchangeName, QueueName, UserName, VirtualHostName};
 use super::policy::{PolicyDefinition, PolicyScope};
-use crate::wire::{TableReader, TableWriter};
+use crate::wire::{TableReader, TableWriter, Value};
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
 ///
@@ -50,6 +51,18 @@ impl Arguments {
                 table.copy(&entry);
             }
         }
+        Self(table.finish())
+    }
+
+    /// The same arguments and one more.
+    #[must_use]
+    pub fn with_text(&self, key: &str, text: &str) -> Self {
+        let mut table = TableWriter::new();
+        for entry in self.fields().iter() {
+            table.copy(&entry);
+        }
+        // A name and a value of ours are never too long.
+        let _ = table.entry(key, Value::LongString(text.as_bytes()));
         Self(table.finish())
     }
 
@@ -176,7 +189,7 @@ pub struct VirtualHostMetadata {
     pub tags: Vec<String>,
     /// The type of queues that are declared without one; `None` for the broker's own default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_queue_type: Option<String>,
+    pub default_queue_type: Option<QueueType>,
     /// Whether it may not be deleted; `None` if nobody ever said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected_from_deletion: Option<bool>,
