@@ -18,22 +18,32 @@ mod confirm;
 mod connection;
 #[path = "conformance/consume.rs"]
 mod consume;
+#[path = "conformance/dead_letter.rs"]
+mod dead_letter;
 #[path = "conformance/definitions.rs"]
 mod definitions;
+#[path = "conformance/dying.rs"]
+mod dying;
 #[path = "conformance/exchange.rs"]
 mod exchange;
 #[path = "conformance/exclusive.rs"]
 mod exclusive;
+#[path = "conformance/expiry.rs"]
+mod expiry;
 #[path = "conformance/frames.rs"]
 mod frames;
 #[path = "conformance/hostile.rs"]
 mod hostile;
+#[path = "conformance/length.rs"]
+mod length;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
 #[path = "conformance/policies.rs"]
 mod policies;
 #[path = "conformance/policy_settings.rs"]
 mod policy_settings;
+#[path = "conformance/priority.rs"]
+mod priority;
 #[path = "conformance/properties.rs"]
 mod properties;
 #[path = "conformance/publish.rs"]
@@ -56,6 +66,8 @@ mod single_active;
 mod states;
 #[path = "conformance/tables.rs"]
 mod tables;
+#[path = "conformance/ttl.rs"]
+mod ttl;
 #[path = "conformance/tx.rs"]
 mod tx;
 #[path = "conformance/vanish.rs"]

@@ -1,15 +1,18 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`. Never two
-//! queues, but for a transaction, which takes its queues in the order of their numbers; the last
-//! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
-//! one routing decision and for nothing else. No lock is held across an `.await`.
+//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`.
+//! Never two queues, but for a transaction and for dead letters, which take the queues that they
+//! enter in the order of their numbers; the last two are leaves, and so are the registry of reply
+//! consumers and the timers' schedule. An exchange's table is read-locked for one routing decision
+//! and for nothing else. No lock is held across an `.await`.
 
 mod access;
 mod administration;
+mod afterwork;
 mod alarms;
 mod backup;
 mod budget;
+mod burial;
 mod clients;
 mod counters;
 mod declare_exchange;
@@ -18,6 +21,7 @@ mod definitions;
 mod envelope;
 mod exchange;
 mod hosts;
+mod loading;
 mod memory;
 mod meters;
 mod outbox;
@@ -215,6 +219,7 @@ impl Engine {
 
     fn new_queue(
         &self,
+        virtual_host: &VirtualHostName,
         definition: QueueDefinition,
         arguments: QueueArguments,
         terms: QueueTerms,
@@ -227,8 +232,10 @@ impl Engine {
             // Never met on disk: transient queues have no records.
             QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded)).on_terms(terms);
-        Arc::new(Queue::new(id, definition, arguments, owner, state))
+        let mut state = QueueState::new(queue_settings(&arguments, recorded)).on_terms(terms);
+        state.used(self.now());
+        let host = virtual_host.clone();
+        Arc::new(Queue::new(id, host, definition, arguments, owner, state))
     }
 }
 

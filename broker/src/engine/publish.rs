@@ -53,6 +53,12 @@ impl Route {
         &self.replies
     }
 
+    /// The same route without some of its queues.
+    pub(super) fn without(mut self, is_left_out: impl Fn(&Queue) -> bool) -> Self {
+        self.queues.retain(|queue| !is_left_out(queue));
+        self
+    }
+
     /// Finds the queues for a message with these routing keys and headers (spec 3.3.3, 3.4, 5.1.8).
     pub(crate) fn find<'k>(
         host: &'k VirtualHost,

@@ -12,19 +12,17 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Engine;
+use super::afterwork::Afterwork;
 use super::meters::{Event, Tally};
 use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
-    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
-    SeqRange, Settlement, Stored,
+    Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
+    SeqRange, Settlement, VirtualHostName,
 };
-use crate::queue::{
-    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
-    Sharing,
-};
-use crate::store::{LoadError, Ticket};
+use crate::queue::{Activity, ConsumeRefusal, Consumer, Counts, Effect, Settings, Sharing};
+use crate::store::Ticket;
 
 /// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
 const BLOCKS_KEPT: usize = 64;
@@ -36,14 +34,17 @@ static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Queue {
     number: u64,
     id: QueueId,
+    virtual_host: VirtualHostName,
     definition: QueueDefinition,
     arguments: QueueArguments,
     owner: Option<u64>,
     guarded: Mutex<Guarded>,
     /// Told whenever something was read back from disk, for those who wait in `get`.
-    loaded: Notify,
+    pub(super) loaded: Notify,
     /// What this queue last added to the broker-wide count of resident bytes.
     resident_bytes: AtomicUsize,
+    /// When the timer looks at the queue next; `u64::MAX` for never. Changed by the timers alone.
+    pub(super) scheduled_ms: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub(crate) struct CloseCondition {
     pub(crate) if_empty: bool,
     /// No consumer may be there.
     pub(crate) if_unused: bool,
+    /// It must have expired by then (spec 4.2.4).
+    pub(crate) if_expired: Option<Now>,
 }
 
 /// Why a queue is not deleted.
@@ -105,6 +108,7 @@ pub(crate) struct Closed {
 impl Queue {
     pub(super) fn new(
         id: QueueId,
+        virtual_host: VirtualHostName,
         definition: QueueDefinition,
         arguments: QueueArguments,
         owner: Option<u64>,
@@ -113,6 +117,7 @@ impl Queue {
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             id,
+            virtual_host,
             definition,
             arguments,
             owner,
@@ -123,6 +128,7 @@ impl Queue {
             }),
             loaded: Notify::new(),
             resident_bytes: AtomicUsize::new(0),
+            scheduled_ms: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -134,6 +140,11 @@ impl Queue {
     /// The queue's number on disk.
     pub(crate) const fn id(&self) -> QueueId {
         self.id
+    }
+
+    /// The virtual host that it lives in.
+    pub(crate) const fn virtual_host(&self) -> &VirtualHostName {
+        &self.virtual_host
     }
 
     /// The queue's name.
@@ -166,6 +177,13 @@ impl Queue {
         self.owner.is_some_and(|owner| owner != connection)
     }
 
+    /// Counts of what it holds, for a client that asks: that counts as use (spec 4.2.4).
+    pub(super) fn inspect(&self, engine: &Engine) -> Counts {
+        let mut guarded = self.guarded.lock();
+        guarded.state.used(engine.now());
+        guarded.state.counts()
+    }
+
     /// What has happened to its messages so far.
     pub(crate) fn tally(&self) -> Tally {
         self.guarded.lock().tally
@@ -191,14 +209,11 @@ impl Queue {
         self.turn(engine, |state, turn| {
             let mut refused = Vec::new();
             for (message, origin) in messages {
-                if state.refuses(&message) {
+                if !turn.publish(state, message) {
                     refused.push(origin);
-                } else {
-                    turn.enqueue(state, message);
+                } else if state.terms().overflow != Overflow::DropHead {
                     // What a consumer can take at once does not count towards the length.
-                    if state.terms().overflow != Overflow::DropHead {
-                        turn.dispatch(state);
-                    }
+                    turn.dispatch(state);
                 }
             }
             refused
@@ -213,7 +228,13 @@ impl Queue {
 
     /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
     pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
-        self.turn(engine, |state, _| state.set_terms(terms));
+        self.turn(engine, |state, turn| {
+            if state.terms().expires_ms != terms.expires_ms {
+                // Another time to be unused begins now.
+                state.used(turn.now);
+            }
+            state.set_terms(terms);
+        });
     }
 
     /// Settles deliveries.
@@ -226,6 +247,10 @@ impl Queue {
         self.turn(engine, |state, turn| {
             state.settle(turn.now, seqs, settlement, &mut turn.effects);
             turn.absorb();
+            if settlement == Settlement::Requeue {
+                // What comes back counts before anybody can take it, as in RabbitMQ.
+                turn.enforce(state);
+            }
             if settlement == Settlement::Acknowledge {
                 turn.tally.add(Event::Acknowledge, seqs.len() as u64);
             }
@@ -237,34 +262,6 @@ impl Queue {
     #[cfg(feature = "management")]
     pub(super) fn loaded(&self) -> tokio::sync::futures::Notified<'_> {
         self.loaded.notified()
-    }
-
-    /// Takes one message for `basic.get`, reading it back from disk if need be.
-    pub(crate) async fn get(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        no_ack: bool,
-    ) -> Option<(Delivery, u64)> {
-        loop {
-            let loaded = self.loaded.notified();
-            tokio::pin!(loaded);
-            // Registered before the question, so that an answer in between is not missed.
-            loaded.as_mut().enable();
-            let (got, _) = self.turn(engine, |state, turn| {
-                let got = state.get(turn.now, no_ack, &mut turn.effects);
-                turn.absorb();
-                count_get(&mut turn.tally, &got, no_ack);
-                got
-            })?;
-            match got {
-                Get::Empty => return None,
-                Get::Message {
-                    delivery,
-                    ready_left,
-                } => return Some((delivery, ready_left)),
-                Get::Loading => loaded.await,
-            }
-        }
     }
 
     /// Removes what is ready and says how much that was.
@@ -307,6 +304,16 @@ impl Queue {
         self.turn(engine, |state, _| state.resume(link.key));
     }
 
+    /// When time has something to do for the queue, in monotonic milliseconds.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.guarded.lock().state.deadline()
+    }
+
+    /// Wakes those who wait in `get`.
+    pub(super) fn wake_waiting(&self) {
+        self.loaded.notify_waiters();
+    }
+
     /// A lease is on disk: what it covers may be delivered.
     pub(super) fn lease_written(
         self: &Arc<Self>,
@@ -343,7 +350,8 @@ impl Queue {
 
     /// Removes a consumer. Returns whether the queue is now without any, having had one.
     pub(crate) fn cancel(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) -> bool {
-        self.turn(engine, |state, _| {
+        self.turn(engine, |state, turn| {
+            state.used(turn.now);
             state
                 .cancel(link.key)
                 .is_some_and(|cancelled| cancelled.remaining == 0)
@@ -393,7 +401,9 @@ impl Queue {
         if condition.if_empty && counts.ready > 0 {
             return Err(CloseRefusal::NotEmpty);
         }
-        if condition.if_unused && counts.consumers > 0 {
+        let is_young = |now| !guarded.state.is_expired(now);
+        if condition.if_unused && counts.consumers > 0 || condition.if_expired.is_some_and(is_young)
+        {
             return Err(CloseRefusal::InUse);
         }
         let consumers = guarded
@@ -410,6 +420,7 @@ impl Queue {
         });
         drop(guarded);
         self.account(engine, 0);
+        engine.unschedule(self);
         self.loaded.notify_waiters();
         Ok(Some(Closed {
             ready: counts.ready,
@@ -427,10 +438,25 @@ impl Queue {
         Some(LockedQueue { guarded })
     }
 
-    /// Runs one turn. `None` if the queue is deleted or crashed.
+    /// Runs one turn, and everything that follows from it. `None` if the queue is deleted or
+    /// crashed.
     pub(super) fn turn<R>(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
+        act: impl FnOnce(&mut State, &mut Turn<'_>) -> R,
+    ) -> Option<(R, Ticket)> {
+        let mut work = Afterwork::default();
+        let outcome = self.turn_leaving(engine, &mut work, act);
+        engine.work_off(work);
+        outcome
+    }
+
+    /// Runs one turn, and adds what follows from it to `work`. `None` if the queue is deleted or
+    /// crashed.
+    pub(super) fn turn_leaving<R>(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        work: &mut Afterwork,
         act: impl FnOnce(&mut State, &mut Turn<'_>) -> R,
     ) -> Option<(R, Ticket)> {
         let mut turn = Turn::new(engine, self.id);
@@ -442,13 +468,16 @@ impl Queue {
         guarded.phase = Phase::Crashed;
         let result = act(&mut guarded.state, &mut turn);
         turn.dispatch(&mut guarded.state);
+        turn.enforce(&mut guarded.state);
         turn.count(&mut guarded.tally);
         let aftermath = turn.hand_over();
         self.keep_within_budget(engine, &mut guarded.state);
+        let deadline = guarded.state.deadline();
         guarded.phase = Phase::Running;
         drop(guarded);
         let ticket = aftermath.ticket;
-        self.finish(engine, aftermath);
+        engine.schedule(self, deadline);
+        self.finish(engine, aftermath, work);
         Some((result, ticket))
     }
 
@@ -467,28 +496,33 @@ impl Queue {
         engine.bodies.replace(before, resident)
     }
 
-    /// Does what must not be done under the lock.
-    pub(super) fn finish(self: &Arc<Self>, engine: &Arc<Engine>, aftermath: Aftermath) {
+    /// Does what must not be done under the lock, and leaves further turns to `work`.
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        aftermath: Aftermath,
+        work: &mut Afterwork,
+    ) {
         let Aftermath {
             ticket,
             later,
+            letters,
             mut handover,
         } = aftermath;
         handover.wake();
         for effect in later {
             self.run(engine, effect, ticket);
         }
-        for link in handover.resume {
-            link.queue.resume(engine, &link);
-        }
+        work.resumes.extend(handover.resume);
         let undeliverable: Vec<Seq> = handover
             .undeliverable
             .into_iter()
             .filter_map(returnable)
             .collect();
         if !undeliverable.is_empty() {
-            self.settle(engine, &undeliverable, Settlement::Requeue);
+            work.returns.push((Arc::clone(self), undeliverable));
         }
+        work.bury(self, letters);
     }
 
     fn run(self: &Arc<Self>, engine: &Arc<Engine>, effect: Effect, ticket: Ticket) {
@@ -509,78 +543,12 @@ impl Queue {
                 messages,
                 "the index held fewer messages than it had counted"
             ),
-            Effect::Settled(_) | Effect::SettledBlocks(_) | Effect::Requeued { .. } => {}
+            Effect::Unused => engine.expire_queue(self),
+            Effect::Settled(_)
+            | Effect::SettledBlocks(_)
+            | Effect::Requeued { .. }
+            | Effect::DeadLetters(_) => {}
         }
-    }
-
-    fn load_block(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, first: Seq) {
-        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
-        let block = first.position() / crate::queue::BLOCK_PLACES;
-        engine.store().load_block(
-            self.id,
-            level,
-            block,
-            Box::new(move |loaded| {
-                queue.turn(&reply_engine, |state, turn| {
-                    match loaded {
-                        Ok(entries) => {
-                            let entries: Vec<_> =
-                                entries.into_iter().map(super::recover::entry).collect();
-                            state.block_loaded(level, first, &entries, &mut turn.effects);
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "an index block could not be read");
-                            let failure = load_failure(&error);
-                            turn.holds = failure == LoadFailure::Unavailable;
-                            state.block_failed(level, first, failure, &mut turn.effects);
-                        }
-                    }
-                    turn.absorb();
-                });
-                queue.loaded.notify_waiters();
-            }),
-        );
-    }
-
-    fn load_bodies(self: &Arc<Self>, engine: &Arc<Engine>, places: Vec<(Seq, Stored)>) {
-        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
-        engine.store().load_bodies(
-            self.id,
-            places,
-            Box::new(move |bodies| {
-                queue.turn(&reply_engine, |state, turn| {
-                    let bodies: Vec<_> = bodies
-                        .into_iter()
-                        .map(|(seq, body)| (seq, body.map_err(|error| load_failure(&error))))
-                        .collect();
-                    turn.holds = bodies
-                        .iter()
-                        .any(|(_, body)| matches!(body, Err(LoadFailure::Unavailable)));
-                    state.bodies_loaded(bodies, &mut turn.effects);
-                    turn.absorb();
-                });
-                queue.loaded.notify_waiters();
-            }),
-        );
-    }
-}
-
-fn count_get(tally: &mut Tally, got: &Get, no_ack: bool) {
-    match got {
-        Get::Empty => tally.add(Event::GetEmpty, 1),
-        Get::Message { delivery, .. } => {
-            tally.add(Event::get(no_ack), 1);
-            tally.add(Event::Redeliver, delivery.redelivered.into());
-        }
-        Get::Loading => {}
-    }
-}
-
-/// Damage is for ever; anything else may pass.
-fn load_failure(error: &LoadError) -> LoadFailure {
-    match error {
-        LoadError::Gone { .. } | LoadError::Damaged { .. } => LoadFailure::Damaged,
-        LoadError::Io(_) | LoadError::Closed => LoadFailure::Unavailable,
     }
 }
 

@@ -72,6 +72,7 @@ impl Engine {
             }
         }
         engine.follow_checkpoints();
+        engine.schedule_all();
         engine
     }
 
@@ -180,7 +181,8 @@ impl Engine {
             |recovered| QueueState::recover(settings, state(recovered)),
         );
         let state = state.on_terms(host.terms(&definition.name, &arguments));
-        Arc::new(Queue::new(id, definition, arguments, None, state))
+        let host = host.name().clone();
+        Arc::new(Queue::new(id, host, definition, arguments, None, state))
     }
 
     /// Lets long queues give up what the store's index holds as well.

@@ -135,6 +135,7 @@ impl Draft {
             priority: number("priority")
                 .and_then(|number| u8::try_from(number).ok())
                 .unwrap_or(0),
+            ..MessageParts::default()
         };
         Message::new(parts, &encoded)
             .ok_or_else(|| Refusal::failed("the message could not be put together"))

@@ -7,12 +7,15 @@ mod access_table;
 mod arguments;
 mod clock;
 mod comparable;
+mod dead_letter;
+mod death;
 mod entity;
 mod error;
 mod identity;
 mod message;
 mod name;
 pub mod policy;
+mod presentation;
 mod queue_terms;
 mod record;
 mod shortage;
@@ -31,6 +34,8 @@ pub use arguments::{
 };
 pub use clock::Now;
 pub use comparable::Comparable;
+pub use dead_letter::{Death, UnfitToBury};
+pub use death::DeathReason;
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition, VirtualHostMetadata,

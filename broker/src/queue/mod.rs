@@ -49,12 +49,14 @@
 
 mod chunk;
 mod consumers;
+mod deaths;
 mod dispatch;
 mod effect;
 mod lease;
 mod level;
 mod loading;
 mod mask;
+mod mortality;
 mod peek;
 mod purge;
 mod ranges;
@@ -72,7 +74,7 @@ mod tally;
 mod tests;
 
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
-pub use effect::{Admission, Delivery, Effect, Get, LoadFailure, Sink};
+pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
 pub use peek::{Glimpse, GlimpseBytes, Peek, Shown};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
 pub use state::{QueueState, Settings};

@@ -3,6 +3,7 @@
 mod behaviour;
 mod checker;
 mod consumers;
+mod deaths;
 mod disk;
 mod invariants;
 mod leases;

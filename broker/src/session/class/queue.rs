@@ -66,7 +66,7 @@ impl Session {
         } else if declare.passive {
             // Not the last declared queue: an empty name is one that nothing has.
             self.rights().check_any(Resource::Queue(name.as_str()))?;
-            self.host.inspect_queue(&name, connection)?
+            self.host.inspect_queue(&self.engine, &name, connection)?
         } else {
             let definition = QueueDefinition {
                 name,
@@ -151,6 +151,7 @@ impl Session {
         let condition = CloseCondition {
             if_empty: delete.if_empty,
             if_unused: delete.if_unused,
+            ..CloseCondition::default()
         };
         let deleted = self
             .host
