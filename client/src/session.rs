@@ -75,7 +75,7 @@ enum Call {
     Post(Box<Post>, oneshot::Sender<io::Result<()>>),
     Ask(Box<Request>, oneshot::Sender<Result<Reply, TransportError>>),
     /// Handed over if there is a connection, and forgotten if not.
-    Say(Command),
+    Say(Box<Command>),
     Outbox(oneshot::Sender<Vec<Post>>),
 }
 
@@ -146,7 +146,7 @@ impl Session {
 
     /// Says something that may be lost: a receipt, typing, presence.
     pub async fn say(&self, command: Command) -> io::Result<()> {
-        self.call(Call::Say(command)).await
+        self.call(Call::Say(Box::new(command))).await
     }
 
     /// What is written and not yet in the history, oldest first.
@@ -191,7 +191,7 @@ impl Engine {
             let connector = self.connector.clone();
             let connected = tokio::select! {
                 connected = connector.connect() => connected,
-                over = self.calls_while_away() => match over { () => return },
+                () = self.calls_while_away() => return,
             };
             let reason = match connected {
                 Ok(transport) => {
@@ -213,7 +213,7 @@ impl Engine {
             }
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                over = self.calls_while_away() => match over { () => return },
+                () = self.calls_while_away() => return,
             }
             delay = (delay * 2).min(RETRY_MAX);
         }
@@ -325,11 +325,13 @@ impl Engine {
                 // Whoever asked may be gone.
                 let _ = reply.send(transport.ask(&request).await);
             }
-            Call::Say(command) => match transport.hand_over(&command).await {
-                Err(error @ TransportError::Closed(_)) => return Err(error),
+            Call::Say(command) => {
                 // What may be lost is not said again.
-                Ok(()) | Err(_) => {}
-            },
+                if let Err(error @ TransportError::Closed(_)) = transport.hand_over(&command).await
+                {
+                    return Err(error);
+                }
+            }
             Call::Outbox(reply) => self.outbox(reply),
         }
         Ok(())
@@ -412,7 +414,7 @@ impl Engine {
         written.map_err(|error| TransportError::Closed(format!("cannot write: {error}")))
     }
 
-    async fn settled(&mut self, id: MessageId) {
+    async fn settled(&self, id: MessageId) {
         if let Err(error) = self.write(move |journal| journal.settled(id)).await {
             // It is sent again after the next start, which changes nothing.
             tracing::warn!(%error, "the journal cannot be written");
@@ -464,10 +466,10 @@ impl Engine {
         transport: &dyn ClientTransport,
     ) -> Result<(), TransportError> {
         for receipt in self.state.take_receipts() {
-            match transport.hand_over(&Command::Receive(receipt)).await {
-                Err(error @ TransportError::Closed(_)) => return Err(error),
-                // The next one says it as well.
-                Ok(()) | Err(_) => {}
+            let handed_over = transport.hand_over(&Command::Receive(receipt)).await;
+            // One that is lost otherwise is said by the next one as well.
+            if let Err(error @ TransportError::Closed(_)) = handed_over {
+                return Err(error);
             }
         }
         Ok(())

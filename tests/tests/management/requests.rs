@@ -236,9 +236,8 @@ fn declarations_that_make_no_sense_are_refused_in_the_same_words() -> Result<()>
 
 /// Spec 10.2.
 #[test]
-fn exchanges_and_bindings_are_made_shown_and_removed() -> Result<()> {
+fn exchanges_are_made_shown_and_removed() -> Result<()> {
     let exchange = "/api/exchanges/%2F/{n}";
-    let between = "/api/bindings/%2F/e/{n}/q/{n}";
     run(&[
         step(
             "PUT",
@@ -268,11 +267,24 @@ fn exchanges_and_bindings_are_made_shown_and_removed() -> Result<()> {
             "internal": false, "arguments": {}, "incoming": [], "outgoing": [],
         })),
         step(
-            "PUT",
-            "/api/queues/%2F/{n}",
-            Some(json!({ "durable": true })),
-            201,
-        ),
+            "GET",
+            "/api/exchanges/%2F/{n}/bindings/destination",
+            None,
+            200,
+        )
+        .exactly(json!([])),
+        step("DELETE", exchange, None, 204),
+    ])
+}
+
+/// Spec 10.2.
+#[test]
+fn bindings_are_made_shown_and_removed() -> Result<()> {
+    let exchange = "/api/exchanges/%2F/{n}";
+    let between = "/api/bindings/%2F/e/{n}/q/{n}";
+    run(&[
+        step("PUT", exchange, Some(json!({ "type": "topic" })), 201),
+        step("PUT", "/api/queues/%2F/{n}", Some(json!({})), 201),
         step("POST", between, Some(json!({ "routing_key": "a.*" })), 201),
         step("POST", between, Some(json!({ "routing_key": "a.*" })), 201),
         step("POST", between, Some(json!({})), 201),
@@ -297,13 +309,6 @@ fn exchanges_and_bindings_are_made_shown_and_removed() -> Result<()> {
             200,
         )
         .exactly(json!([{ "routing_key": "" }, { "routing_key": "a.*" }])),
-        step(
-            "GET",
-            "/api/exchanges/%2F/{n}/bindings/destination",
-            None,
-            200,
-        )
-        .exactly(json!([])),
         step("DELETE", "/api/exchanges/%2F/{n}?if-unused=true", None, 400)
             .error("bad_request", "exchange '{n}' in vhost '/' in use"),
         step(
@@ -316,6 +321,18 @@ fn exchanges_and_bindings_are_made_shown_and_removed() -> Result<()> {
         step("DELETE", "/api/bindings/%2F/e/{n}/q/{n}/a.%2A", None, 204),
         step("DELETE", "/api/bindings/%2F/e/{n}/q/{n}/~", None, 204),
         step("GET", between, None, 200).exactly(json!([])),
+        step("DELETE", exchange, None, 204),
+        step("DELETE", "/api/queues/%2F/{n}", None, 204),
+    ])
+}
+
+/// Spec 10.2.
+#[test]
+fn bindings_need_both_ends_and_may_join_exchanges() -> Result<()> {
+    let exchange = "/api/exchanges/%2F/{n}";
+    run(&[
+        step("PUT", exchange, Some(json!({ "type": "topic" })), 201),
+        step("PUT", "/api/queues/%2F/{n}", Some(json!({})), 201),
         step(
             "POST",
             "/api/bindings/%2F/e/{n}/q/no-such-queue",
@@ -401,38 +418,7 @@ fn messages_are_got_and_settled_as_asked() -> Result<()> {
     run(&[
         step("POST", get, Some(how("ack_requeue_true")), 404).error("not_found", "queue_not_found"),
         step("PUT", "/api/queues/%2F/{n}", Some(json!({})), 201),
-        step("POST", get, Some(json!({})), 400).error(
-            "bad_request",
-            "[{key_missing,ackmode},{key_missing,count},{key_missing,encoding}]",
-        ),
-        step("POST", get, Some(how("no-such-mode")), 400).error(
-            "bad_request",
-            "Invalid ackmode value: no-such-mode. Valid values are: ack_requeue_true, \
-             ack_requeue_false, reject_requeue_true, reject_requeue_false",
-        ),
-        step(
-            "POST",
-            get,
-            Some(json!({ "count": "many", "ackmode": "ack_requeue_true", "encoding": "auto" })),
-            400,
-        )
-        .error("bad_request", json!(["not_integer", "many"])),
-        step(
-            "POST",
-            get,
-            Some(json!({ "count": 1, "ackmode": "ack_requeue_true", "encoding": "morse" })),
-            400,
-        )
-        .error(
-            "bad_request",
-            "Unsupported encoding. Please use auto or base64.",
-        ),
         step("POST", get, Some(how("ack_requeue_true")), 200).exactly(json!([])),
-        step("POST", publish, Some(json!({})), 400).error(
-            "bad_request",
-            "[{key_missing,routing_key},\n {key_missing,properties},\n {key_missing,payload},\n \
-             {key_missing,payload_encoding}]",
-        ),
         step("POST", publish, Some(message("text", "string", &full)), 200)
             .exactly(json!({ "routed": true })),
         step(
@@ -459,6 +445,49 @@ fn messages_are_got_and_settled_as_asked() -> Result<()> {
             { "payload_bytes": 1, "redelivered": true, "payload": "/w==", "message_count": 0 },
         ])),
         step("POST", get, Some(how("ack_requeue_true")), 200).exactly(json!([])),
+        step("DELETE", "/api/queues/%2F/{n}", None, 204),
+    ])
+}
+
+/// Spec 10.2.
+#[test]
+fn what_is_asked_wrongly_of_messages_is_refused() -> Result<()> {
+    let get = "/api/queues/%2F/{n}/get";
+    let publish = "/api/exchanges/%2F/amq.default/publish";
+    let how = |mode: &str| json!({ "count": 10, "ackmode": mode, "encoding": "auto" });
+    run(&[
+        step("PUT", "/api/queues/%2F/{n}", Some(json!({})), 201),
+        step("POST", get, Some(json!({})), 400).error(
+            "bad_request",
+            "[{key_missing,ackmode},{key_missing,count},{key_missing,encoding}]",
+        ),
+        step("POST", get, Some(how("no-such-mode")), 400).error(
+            "bad_request",
+            "Invalid ackmode value: no-such-mode. Valid values are: ack_requeue_true, \
+             ack_requeue_false, reject_requeue_true, reject_requeue_false",
+        ),
+        step(
+            "POST",
+            get,
+            Some(json!({ "count": "many", "ackmode": "ack_requeue_true", "encoding": "auto" })),
+            400,
+        )
+        .error("bad_request", json!(["not_integer", "many"])),
+        step(
+            "POST",
+            get,
+            Some(json!({ "count": 1, "ackmode": "ack_requeue_true", "encoding": "morse" })),
+            400,
+        )
+        .error(
+            "bad_request",
+            "Unsupported encoding. Please use auto or base64.",
+        ),
+        step("POST", publish, Some(json!({})), 400).error(
+            "bad_request",
+            "[{key_missing,routing_key},\n {key_missing,properties},\n {key_missing,payload},\n \
+             {key_missing,payload_encoding}]",
+        ),
         step("DELETE", "/api/queues/%2F/{n}", None, 204),
     ])
 }

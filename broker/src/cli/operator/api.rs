@@ -109,7 +109,7 @@ impl Api {
     }
 
     /// The same API, asked by somebody else.
-    pub(crate) fn as_user(mut self, user: &str, password: &str) -> Self {
+    pub(crate) fn for_user(mut self, user: &str, password: &str) -> Self {
         self.authorization = authorization(user, password);
         self
     }

@@ -54,44 +54,10 @@ impl Of {
         match self {
             Self::Queues => ("queues", "queues", true, &["name", "messages"]),
             Self::Exchanges => ("exchanges", "exchanges", true, &["name", "type"]),
-            Self::Bindings => (
-                "bindings",
-                "bindings",
-                true,
-                &[
-                    "source_name",
-                    "destination_name",
-                    "destination_kind",
-                    "routing_key",
-                    "arguments",
-                ],
-            ),
-            Self::Connections => (
-                "connections",
-                "connections",
-                false,
-                &["user", "peer_host", "peer_port", "state", "name"],
-            ),
-            Self::Channels => (
-                "channels",
-                "channels",
-                false,
-                &["name", "user", "consumer_count", "messages_unacknowledged"],
-            ),
-            Self::Consumers => (
-                "consumers",
-                "consumers",
-                true,
-                &[
-                    "queue_name",
-                    "channel_pid",
-                    "consumer_tag",
-                    "ack_required",
-                    "prefetch_count",
-                    "active",
-                    "arguments",
-                ],
-            ),
+            Self::Bindings => ("bindings", "bindings", true, BINDING),
+            Self::Connections => ("connections", "connections", false, CONNECTION),
+            Self::Channels => ("channels", "channels", false, CHANNEL),
+            Self::Consumers => ("consumers", "consumers", true, CONSUMER),
             Self::VirtualHosts => ("virtual hosts", "vhosts", false, &["name"]),
             Self::Users => ("users", "users", false, &["name", "tags"]),
             Self::Permissions => (
@@ -130,6 +96,28 @@ impl Of {
         }
     }
 }
+
+const BINDING: &[&str] = &[
+    "source_name",
+    "destination_name",
+    "destination_kind",
+    "routing_key",
+    "arguments",
+];
+
+const CONNECTION: &[&str] = &["user", "peer_host", "peer_port", "state", "name"];
+
+const CHANNEL: &[&str] = &["name", "user", "consumer_count", "messages_unacknowledged"];
+
+const CONSUMER: &[&str] = &[
+    "queue_name",
+    "channel_pid",
+    "consumer_tag",
+    "ack_required",
+    "prefetch_count",
+    "active",
+    "arguments",
+];
 
 const POLICY: &[&str] = &[
     "vhost",

@@ -259,7 +259,7 @@ fn change_user(access: &Access, name: &str, change: UserChange<'_>) -> anyhow::R
 
 fn authenticate(ask: &Ask<verb::Login>) -> anyhow::Result<Verdict> {
     let password = password(ask.what.password.as_ref())?;
-    let api = Api::new(&ask.access).as_user(&ask.what.name, &password);
+    let api = Api::new(&ask.access).for_user(&ask.what.name, &password);
     let answer = api.ask(&Request::get("whoami"))?;
     let reason = answer.body.get("reason").and_then(Value::as_str);
     // Who may not use the API was recognised all the same.
