@@ -12,9 +12,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, ConfigError, Durability, Password};
+use crate::config::{Config, ConfigError, DefaultQueueType, Durability, Password};
 use crate::engine::{Engine, EngineSettings};
-use crate::model::{Credentials, LoginRequest, Secret, VirtualHostName};
+use crate::model::{Credentials, LoginRequest, QueueType, Secret, VirtualHostName};
 use crate::session::{self, Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -341,6 +341,10 @@ fn engine_settings(config: &Config) -> EngineSettings {
         body_cache_bytes: config.limits.body_cache_bytes,
         outbox_bytes: config.limits.outbox_bytes,
         store_backlog_bytes_max: config.limits.store_backlog_bytes_max,
+        default_queue_type: match config.default_queue_type {
+            DefaultQueueType::Classic => QueueType::Classic,
+            DefaultQueueType::Quorum => QueueType::Quorum,
+        },
         node_name: format!("{}@localhost", config.cluster_name),
     }
 }

@@ -48,8 +48,8 @@ mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
-    Config, ConfigError, ConfigSources, ConfigValue, Durability, Limits, LoadedConfig, LogConfig,
-    LogFormat, Origin, Password,
+    Config, ConfigError, ConfigSources, ConfigValue, DefaultQueueType, Durability, Limits,
+    LoadedConfig, LogConfig, LogFormat, Origin, Password,
 };
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no

@@ -30,6 +30,8 @@ mod publish;
 mod qos;
 #[path = "conformance/queue.rs"]
 mod queue;
+#[path = "conformance/quorum.rs"]
+mod quorum;
 #[path = "conformance/reply_to.rs"]
 mod reply_to;
 #[path = "conformance/routing.rs"]

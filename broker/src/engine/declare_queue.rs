@@ -9,6 +9,7 @@ use super::queue::{CloseCondition, CloseRefusal, Queue};
 use super::virtual_host::VirtualHost;
 use crate::model::{
     AmqpError, Entity, EntityKey, QueueArguments, QueueDefinition, QueueName, QueueProperties,
+    QueueType,
 };
 use crate::store::Ticket;
 
@@ -73,6 +74,7 @@ impl VirtualHost {
         if generated {
             definition.name = self.generated_name(definition)?;
         }
+        name_type(definition, engine.settings().default_queue_type);
         if definition.exclusive {
             // Spec 4.1.6: what belongs to a connection cannot outlive it.
             definition.durable = false;
@@ -173,6 +175,15 @@ impl VirtualHost {
         if queue.is_locked_for(connection) {
             return Err(AmqpError::queue_locked(name, self.name()));
         }
+        if queue.arguments().queue_type() == QueueType::Quorum
+            && let Some(flag) = condition.flag()
+        {
+            return Err(AmqpError::delete_condition_unsupported(
+                flag,
+                name,
+                self.name(),
+            ));
+        }
         match self.remove_queue(engine, &mut definitions, &queue, condition) {
             Ok(deleted) => Ok(deleted),
             Err(CloseRefusal::NotEmpty) => Err(AmqpError::queue_not_empty(name, self.name())),
@@ -235,6 +246,24 @@ impl VirtualHost {
             ready: closed.ready,
             ticket: changes.submit(engine),
         })
+    }
+}
+
+/// Writes the queue's type into its arguments where they name none (spec 4.1.7, 4.4.5).
+fn name_type(definition: &mut QueueDefinition, default: QueueType) {
+    let fits = definition.durable && !definition.exclusive && !definition.auto_delete;
+    let queue_type = match default {
+        QueueType::Quorum if fits => QueueType::Quorum,
+        QueueType::Quorum | QueueType::Classic => QueueType::Classic,
+    };
+    if definition
+        .arguments
+        .fields()
+        .get(QueueType::ARGUMENT)
+        .is_none()
+    {
+        let arguments = &definition.arguments;
+        definition.arguments = arguments.with_text(QueueType::ARGUMENT, queue_type.as_str());
     }
 }
 

@@ -38,7 +38,7 @@ use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
     QueueVariant, VirtualHostName,
 };
-use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
+use crate::queue::{QueueState, Recording, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
@@ -181,14 +181,31 @@ impl Engine {
 #[error("the store could not make the change durable")]
 pub(crate) struct StorageFailed;
 
+/// The highest priority that quorum queues tell from lower ones.
+const QUORUM_PRIORITY_MAX: u8 = 31;
+
+/// The priority that messages without one have in quorum queues.
+const QUORUM_PRIORITY_DEFAULT: u8 = 4;
+
 fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
-    let highest = match &arguments.variant {
-        QueueVariant::Classic { max_priority } => max_priority.unwrap_or(0),
-        QueueVariant::Quorum(_) => 0,
+    let (highest, default_priority, records) = match &arguments.variant {
+        QueueVariant::Classic { max_priority } => {
+            (max_priority.unwrap_or(0), 0, Recording::Persistent)
+        }
+        QueueVariant::Quorum(_) => (
+            QUORUM_PRIORITY_MAX,
+            QUORUM_PRIORITY_DEFAULT,
+            Recording::Everything,
+        ),
     };
     QueueSettings {
         levels: u16::from(highest) + 1,
-        recorded,
+        default_priority,
+        recording: if recorded {
+            records
+        } else {
+            Recording::Nothing
+        },
         sharing: sharing(arguments),
     }
 }

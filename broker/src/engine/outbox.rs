@@ -62,6 +62,11 @@ impl ChannelLimit {
         self.take_starved()
     }
 
+    /// Whether there is a limit.
+    pub(crate) fn is_set(&self) -> bool {
+        self.prefetch.load(Ordering::Acquire) != 0
+    }
+
     /// Counts one delivery that waits for its acknowledgement; `false` when the limit is reached.
     fn take(&self) -> bool {
         self.outstanding

@@ -20,8 +20,8 @@ use crate::model::{
     SeqRange, Settlement, Stored,
 };
 use crate::queue::{
-    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Settings,
-    Sharing,
+    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Recording,
+    Settings, Sharing,
 };
 use crate::store::{LoadError, Ticket};
 
@@ -66,6 +66,19 @@ pub(crate) struct CloseCondition {
     pub(crate) if_empty: bool,
     /// No consumer may be there.
     pub(crate) if_unused: bool,
+}
+
+impl CloseCondition {
+    /// The flag that makes it one, as clients call it; the one that RabbitMQ looks at first.
+    pub(super) const fn flag(self) -> Option<&'static str> {
+        if self.if_unused {
+            Some("if-unused")
+        } else if self.if_empty {
+            Some("if-empty")
+        } else {
+            None
+        }
+    }
 }
 
 /// Why a queue is not deleted.
@@ -385,7 +398,8 @@ impl Queue {
         // The messages go now, not when the last handle does.
         guarded.state = State::new(Settings {
             levels: 1,
-            recorded: false,
+            default_priority: 0,
+            recording: Recording::Nothing,
             sharing: Sharing::Competing,
         });
         drop(guarded);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::QueueId;
 use super::name::{ExchangeName, QueueName, VirtualHostName};
-use crate::wire::{TableReader, TableWriter};
+use crate::wire::{TableReader, TableWriter, Value};
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
 ///
@@ -49,6 +49,21 @@ impl Arguments {
             }
         }
         Self(table.finish())
+    }
+
+    /// The same arguments and one more, a text. What does not fit a table is left out.
+    #[must_use]
+    pub fn with_text(&self, name: &str, text: &str) -> Self {
+        let mut table = TableWriter::new();
+        if table
+            .entry(name, Value::LongString(text.as_bytes()))
+            .is_err()
+        {
+            return self.clone();
+        }
+        let mut content = self.0.clone();
+        content.extend_from_slice(&table.finish());
+        Self(content)
     }
 
     /// Whether there are no arguments.

@@ -236,6 +236,45 @@ impl AmqpError {
         )
     }
 
+    /// 540: a consumer of a quorum queue cannot share a limit with its channel (spec 4.4.3).
+    #[must_use]
+    pub fn global_qos_unsupported(name: &QueueName, host: &VirtualHostName) -> Self {
+        Self::new(
+            ReplyCode::NotImplemented,
+            format!("{} does not support global qos", queue_in(name, host)),
+        )
+    }
+
+    /// 405: a get would take what belongs to the active consumer of a quorum queue (spec 4.4.3).
+    #[must_use]
+    pub fn get_beside_single_active(name: &QueueName, host: &VirtualHostName) -> Self {
+        Self::new(
+            ReplyCode::ResourceLocked,
+            format!(
+                "cannot obtain access to locked {}. basic.get operations are not supported by \
+                 <<\"quorum\">> queues with single active consumer",
+                queue_in(name, host)
+            ),
+        )
+    }
+
+    /// 540: a quorum queue is deleted without conditions (spec 4.4.3).
+    #[must_use]
+    pub fn delete_condition_unsupported(
+        flag: &str,
+        name: &QueueName,
+        host: &VirtualHostName,
+    ) -> Self {
+        Self::new(
+            ReplyCode::NotImplemented,
+            format!(
+                "cannot delete {}. queue.delete operations with {flag} flag set are not supported \
+                 by quorum queues",
+                queue_in(name, host)
+            ),
+        )
+    }
+
     /// 406: delete with if-unused found consumers (spec 4.5.1).
     #[must_use]
     pub fn queue_in_use(name: &QueueName, host: &VirtualHostName) -> Self {

@@ -16,6 +16,8 @@ use std::sync::OnceLock;
 use leveret_log::{Location, Lsn};
 use triomphe::ThinArc;
 
+use crate::wire::Properties;
+
 /// Where the log keeps a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -114,6 +116,12 @@ impl Message {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.encoded()[self.body_start()..]
+    }
+
+    /// The properties, as in the content header.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        Properties::new(self.header().get(12..).unwrap_or_default())
     }
 
     /// Whether the publisher asked for persistence (delivery mode 2).

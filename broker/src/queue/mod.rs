@@ -73,7 +73,7 @@ mod tests;
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
 pub use effect::{Admission, Delivery, Effect, Get, LoadFailure, Sink};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
-pub use state::{QueueState, Settings};
+pub use state::{QueueState, Recording, Settings};
 pub use succession::{Activity, Sharing, Takeover};
 pub use tally::Counts;
 

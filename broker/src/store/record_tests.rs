@@ -5,12 +5,15 @@ use leveret_log::SegmentId;
 use super::*;
 use crate::model::{Entity, VirtualHostName};
 
+/// A content header with delivery mode 2 and nothing else.
+const HEADER: &[u8] = b"\0\x3c\0\0\0\0\0\0\0\0\0\x04\x10\0\x02";
+
 fn message_of(body: &[u8]) -> Message {
-    let encoded = [b"\x02ex\x03keyHEAD".as_slice(), body].concat();
+    let encoded = [b"\x02ex\x03key", HEADER, body].concat();
     let parts = MessageParts {
         exchange_bytes: 2,
         routing_key_bytes: 3,
-        header_bytes: 4,
+        header_bytes: HEADER.len() as u32,
         persistent: true,
         priority: 7,
     };

@@ -63,12 +63,22 @@ impl Restart {
 
     /// Publishes persistent messages and waits until all are confirmed.
     async fn put(&mut self, queue: &str, bodies: &[String]) -> Result<()> {
+        self.put_with(queue, bodies, &Properties::persistent())
+            .await
+    }
+
+    /// The same with other properties.
+    async fn put_with(
+        &mut self,
+        queue: &str,
+        bodies: &[String],
+        properties: &Properties,
+    ) -> Result<()> {
         self.client.open(2).await?;
         self.client.ok(2, method::confirm_select()).await?;
         for body in bodies {
             let publish = method::basic_publish("", queue, 0);
-            let persistent = Properties::persistent();
-            self.client.publish(2, publish, &persistent, body).await?;
+            self.client.publish(2, publish, properties, body).await?;
         }
         let mut confirmed = 0;
         while confirmed < bodies.len() as u64 {
@@ -173,5 +183,66 @@ fn what_came_after_a_checkpoint_is_there_as_well_as_what_came_before() {
             .collect();
         ensure!(there == all, "{there:?}");
         Ok(())
+    });
+}
+
+/// Spec 4.4.3. Spec 9.1.
+#[test]
+fn a_quorum_queue_keeps_transient_messages_and_their_priorities() {
+    block_on(async {
+        for end in ENDS {
+            let mut restart = Restart::new().await?;
+            let quorum = Table::new().with("x-queue-type", "quorum");
+            restart.declare("queue", &quorum).await?;
+            let transient = Properties {
+                delivery_mode: Some(1),
+                ..Properties::default()
+            };
+            restart.put_with("queue", &numbered(2), &transient).await?;
+            let urgent = Properties {
+                priority: Some(9),
+                ..transient
+            };
+            let bodies = ["urgent".to_owned()];
+            restart.put_with("queue", &bodies, &urgent).await?;
+            let mut restart = restart.again(end).await?;
+            for body in ["urgent", "0", "1"] {
+                let got = restart.client.take(1, "queue").await?;
+                let mode = got.content.properties.delivery_mode;
+                ensure!((got.text().as_str(), mode) == (body, Some(1)), "{got:?}");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Spec 4.4.5.
+#[test]
+fn the_default_queue_type_goes_to_queues_that_can_be_of_it() {
+    block_on(async {
+        let folder = TempDir::new()?;
+        let broker = command(&folder)
+            .option("default_queue_type=quorum")
+            .start()?;
+        let mut client = connect(&broker.address).await?;
+        let condition = |queue| method::queue_delete(queue, 1);
+        let declare = |queue, bits| method::queue_declare(queue, bits, &Table::new());
+        let durable = queue_bits::DURABLE;
+        for (name, bits) in [
+            ("exclusive", queue_bits::EXCLUSIVE),
+            ("auto-delete", durable | queue_bits::AUTO_DELETE),
+            ("transient", 0),
+        ] {
+            client.ok(1, declare(name, bits)).await?;
+            // Quorum queues are not deleted on a condition.
+            client.ok(1, condition(name)).await?;
+        }
+        client.ok(1, declare("permanent", durable)).await?;
+        client.ok(1, declare("permanent", durable)).await?;
+        let quorum = Table::new().with("x-queue-type", "quorum");
+        client
+            .ok(1, method::queue_declare("permanent", durable, &quorum))
+            .await?;
+        client.expect(1, condition("permanent"), "540x…").await
     });
 }

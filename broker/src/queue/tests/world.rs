@@ -8,7 +8,9 @@ use super::disk::{Disk, Record, Recovery, block_entry};
 use super::reference::{Entry, Member, Reference};
 use super::support::{at, id, message, stored};
 use crate::model::{ConsumerKey, Now, QueueTerms, Seq, SeqRange, Settlement, Stored};
-use crate::queue::{Admission, BlockEntry, Effect, Get, LoadFailure, QueueState, Settings};
+use crate::queue::{
+    Admission, BlockEntry, Effect, Get, LoadFailure, QueueState, Recording, Settings,
+};
 
 pub(super) struct World {
     pub(super) settings: Settings,
@@ -68,7 +70,12 @@ impl World {
             assert!(effects.is_empty(), "a lease for a queue without consumers");
         }
         self.carry_out(effects);
-        assert_eq!(record, self.settings.recorded && persistent);
+        let must_record = match self.settings.recording {
+            Recording::Nothing => false,
+            Recording::Persistent => persistent,
+            Recording::Everything => true,
+        };
+        assert_eq!(record, must_record);
         if record {
             self.log.push(Record::Enqueue(seq, message));
         }

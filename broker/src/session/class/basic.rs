@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::core::Session;
 use super::super::window::{Receiver, Unacked};
 use super::queue::saturating;
-use crate::model::{AmqpError, ReplyCode};
+use crate::model::{AmqpError, QueueType, ReplyCode};
 use crate::wire::encoder::{self, Content, Got};
 use crate::wire::method::basic;
 
@@ -68,6 +68,11 @@ impl Session {
     async fn get(&mut self, number: u16, get: &basic::Get<'_>) -> Result<(), AmqpError> {
         let name = self.named_queue(number, get.queue)?;
         let queue = self.host.usable_queue(&name, self.number())?;
+        let arguments = queue.arguments();
+        if arguments.single_active_consumer && arguments.queue_type() == QueueType::Quorum {
+            let host = self.host.name();
+            return Err(AmqpError::get_beside_single_active(&name, host));
+        }
         let Some((delivery, ready_left)) = queue.get(&self.engine, get.no_ack).await else {
             self.reply(number, basic::GetEmpty { cluster_id: "" });
             return Ok(());

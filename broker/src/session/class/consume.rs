@@ -30,7 +30,11 @@ impl Session {
             return Err(AmqpError::consumer_tag_reused(&tag));
         }
         check_count(channel, self.settings.consumers_per_channel_max)?;
-        let arguments = ConsumerArguments::parse(consume.arguments, QueueType::Classic)
+        let queue_type = queue.arguments().queue_type();
+        if queue_type == QueueType::Quorum && channel.limit.is_set() {
+            return Err(AmqpError::global_qos_unsupported(&name, self.host.name()));
+        }
+        let arguments = ConsumerArguments::parse(consume.arguments, queue_type)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
         let link = Arc::new(ConsumerLink {
             key: self.engine.next_consumer_key(),
@@ -49,9 +53,10 @@ impl Session {
             no_ack: consume.no_ack,
             prefetch: channel.prefetch,
             priority: arguments.priority,
-            exclusive: consume.exclusive,
+            // RabbitMQ's quorum queues take exclusive consumers for ordinary ones.
+            exclusive: consume.exclusive && queue_type == QueueType::Classic,
         };
-        if consume.exclusive && queue.arguments().single_active_consumer {
+        if consumer.exclusive && queue.arguments().single_active_consumer {
             return Err(AmqpError::queue_in_exclusive_use(&name, self.host.name()));
         }
         queue.consume(consumer).map_err(|refusal| match refusal {
