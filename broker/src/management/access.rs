@@ -17,37 +17,58 @@ use crate::model::{LoginRequest, Secret};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// Lets a request pass if it carries a good login.
+/// Lets a request pass if it carries a good login, and notes whose it is.
 pub(super) async fn require(
     State(management): State<Arc<Management>>,
     Extension(Peer(peer)): Extension<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
+    if changes_from_elsewhere(&request) {
+        return Err(Refusal::cross_origin());
+    }
     let Some(header) = request.headers().get(header::AUTHORIZATION) else {
         return Err(Refusal::unauthenticated());
     };
     let delay = management.settings.refusal_delay;
-    let accepted = match login(header.as_bytes()) {
+    let caller = match login(header.as_bytes()) {
         Some(login) => {
             let from_loopback = peer.ip().to_canonical().is_loopback();
             let user = login.user.clone();
-            let accepted = Arc::clone(&management)
-                .blocking(move |management| management.credentials.accept(&login, from_loopback))
+            let caller = Arc::clone(&management)
+                .blocking(move |management| management.identify(&login, from_loopback))
                 .await?;
-            if !accepted {
+            if caller.is_none() {
                 tracing::warn!(%peer, user, "login refused");
             }
-            accepted
+            caller
         }
-        None => false,
+        None => None,
     };
-    if !accepted {
+    let Some(caller) = caller else {
         // The brake on guessing. It costs the guesser one of few connections.
         tokio::time::sleep(delay).await;
         return Err(Refusal::wrong_login());
-    }
+    };
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Whether a browser asks for a change on behalf of a page of another site: it would add the login
+/// that its user once gave for this one. Nothing but a browser sends these headers.
+fn changes_from_elsewhere(request: &Request) -> bool {
+    if request.method().is_safe() {
+        return false;
+    }
+    let text = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let is_cross_site = matches!(text("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
+    let is_foreign = text("origin").is_some_and(|origin| {
+        let authority = origin
+            .strip_prefix(b"http://")
+            .or_else(|| origin.strip_prefix(b"https://"));
+        authority.is_none() || authority != text("host")
+    });
+    is_cross_site || is_foreign
 }
 
 /// Name and password of `Basic BASE64`.

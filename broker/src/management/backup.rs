@@ -3,30 +3,32 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::Json;
 use axum::extract::State;
-use axum::{Json, body};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Management, Refusal};
+use super::request::JsonBody;
+use super::routes::{Gate, Methods, Routes};
+use super::{Management, Refusal, Shared};
 use crate::engine::BackupError;
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    let methods = Methods::new().post(Gate::Administrator, start);
+    routes.at("/api/leveret/backup", methods)
+}
 
 /// What is to be copied, and where.
 #[derive(Debug, Deserialize)]
-pub(super) struct Order {
+struct Order {
     /// The copy's folder, on the broker's machine.
     destination: PathBuf,
     /// The folder that the client believes it talks about.
     directory: Option<PathBuf>,
 }
 
-pub(super) async fn start(
-    State(management): State<Arc<Management>>,
-    body: Body,
-) -> Result<Json<Value>, Refusal> {
-    let order: Order = read_json(&management, body).await?;
+async fn start(State(management): Shared, body: JsonBody) -> Result<Json<Value>, Refusal> {
+    let order: Order = body.parse()?;
     if !order.destination.is_absolute() {
         return Err(Refusal::bad_request(
             "the destination must be an absolute path",
@@ -75,17 +77,4 @@ impl Management {
         }
         Err(Refusal::bad_request("this broker uses another folder"))
     }
-}
-
-/// Reads a body that is neither too long nor too slow (spec 10.1.4, 13.14).
-async fn read_json<T: DeserializeOwned>(management: &Management, body: Body) -> Result<T, Refusal> {
-    let settings = &management.settings;
-    let read = body::to_bytes(body, settings.body_bytes_max);
-    let bytes = tokio::time::timeout(settings.timeout, read)
-        .await
-        .map_err(|_| Refusal::too_slow())?
-        .map_err(|_| Refusal::bad_request("Exceeded HTTP request body size limit"))?;
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|_| Refusal::bad_request("not_json"))?;
-    T::deserialize(value).map_err(|error| Refusal::bad_request(error.to_string()))
 }

@@ -1,15 +1,14 @@
 //! `/api/health/checks`: what load balancers and orchestrators ask (spec 10.2).
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
-use super::{Management, Refusal};
+use super::request::Segments;
+use super::routes::{Gate, Methods, Routes};
+use super::{Management, Refusal, Shared};
 
 /// What a check found: 200 or 503, and the facts.
 struct Health {
@@ -62,20 +61,50 @@ impl IntoResponse for Health {
     }
 }
 
-type Shared = State<Arc<Management>>;
-
-pub(super) fn routes() -> Router<Arc<Management>> {
-    Router::new()
-        .route("/alarms", get(alarms))
-        .route("/local-alarms", get(alarms))
-        .route("/virtual-hosts", get(virtual_hosts))
-        .route("/ready-to-serve-clients", get(ready))
-        .route("/is-in-service", get(in_service))
-        .route("/node-is-quorum-critical", get(quorum_critical))
-        .route("/below-node-connection-limit", get(connection_limit))
-        .route("/metadata-store/initialized", get(async || Health::good()))
-        .route("/port-listener/{port}", get(port_listener))
-        .route("/protocol-listener/{protocols}", get(protocol_listener))
+pub(super) fn routes(routes: Routes) -> Routes {
+    let look = || Methods::new();
+    let gate = Gate::Management;
+    routes
+        .at("/api/health/checks/alarms", look().get(gate, alarms))
+        .at("/api/health/checks/local-alarms", look().get(gate, alarms))
+        .at(
+            "/api/health/checks/virtual-hosts",
+            look().get(gate, virtual_hosts),
+        )
+        .at(
+            "/api/health/checks/ready-to-serve-clients",
+            look().get(gate, ready),
+        )
+        .at(
+            "/api/health/checks/is-in-service",
+            look().get(gate, in_service),
+        )
+        .at(
+            "/api/health/checks/node-is-quorum-critical",
+            look().get(gate, quorum_critical),
+        )
+        .at(
+            "/api/health/checks/below-node-connection-limit",
+            look().get(gate, connection_limit),
+        )
+        .at(
+            "/api/health/checks/metadata-store/initialized",
+            look().get(gate, async || Health::good()),
+        )
+        .at(
+            "/api/health/checks/port-listener/{port}",
+            look().get(gate, port_listener),
+        )
+        .at(
+            "/api/health/checks/protocol-listener/{protocols}",
+            look().get(gate, protocol_listener),
+        )
+        .at(
+            "/api/health/checks/certificate-expiration/{within}/{unit}",
+            look().get(gate, certificate_expiration),
+        )
+        .at("/api/healthchecks/node", look().get(gate, alarms))
+        .at("/api/healthchecks/node/{node}", look().get(gate, alarms_of))
 }
 
 async fn alarms(State(management): Shared) -> Result<Health, Refusal> {
@@ -85,6 +114,31 @@ async fn alarms(State(management): Shared) -> Result<Health, Refusal> {
 /// Every virtual host is in this process, which runs.
 async fn virtual_hosts() -> Health {
     Health::good()
+}
+
+async fn alarms_of(
+    State(management): Shared,
+    Segments(node): Segments<String>,
+) -> Result<Health, Refusal> {
+    if node != management.engine.settings().node_name {
+        return Err(Refusal::not_found());
+    }
+    management.blocking(Management::alarms).await
+}
+
+/// There are no certificates that could expire; the question must make sense all the same.
+async fn certificate_expiration(
+    Segments((within, unit)): Segments<(String, String)>,
+) -> Result<Health, Refusal> {
+    if !matches!(unit.as_str(), "days" | "weeks" | "months" | "years") {
+        return Err(Refusal::bad_request(
+            "Time unit not recognised. Supported units: days, weeks, months, years.",
+        ));
+    }
+    within
+        .parse::<u32>()
+        .map(|_| Health::good())
+        .map_err(|_| Refusal::bad_request("Invalid expiration value."))
 }
 
 async fn ready(State(management): Shared) -> Result<Health, Refusal> {
@@ -113,7 +167,7 @@ async fn connection_limit(State(management): Shared) -> Health {
 
 async fn port_listener(
     State(management): Shared,
-    Path(port): Path<String>,
+    Segments(port): Segments<String>,
 ) -> Result<Health, Refusal> {
     let port: i64 = port
         .parse()
@@ -130,7 +184,10 @@ async fn port_listener(
         .with("ports", ports))
 }
 
-async fn protocol_listener(State(management): Shared, Path(wanted): Path<String>) -> Health {
+async fn protocol_listener(
+    State(management): Shared,
+    Segments(wanted): Segments<String>,
+) -> Health {
     let spoken: Vec<&str> = management.listeners().map(|(name, _)| name).collect();
     let missing: Vec<&str> = wanted
         .split(',')

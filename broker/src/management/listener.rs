@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Uri;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -115,6 +116,7 @@ async fn serve(
     limit_writes(&stream, timeout);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        drop_last_slash(request.uri_mut());
         TowerToHyperService::new(router.clone()).call(request)
     });
     // The time limit counts while a connection is idle, too.
@@ -133,6 +135,21 @@ async fn serve(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "HTTP connection broke off");
+    }
+}
+
+/// RabbitMQ takes a path with and without a slash at its end for the same.
+fn drop_last_slash(uri: &mut Uri) {
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else {
+        return;
+    };
+    let shorter = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    // What is left of an address without its last slash is one.
+    if let Ok(shorter) = shorter.parse() {
+        *uri = shorter;
     }
 }
 

@@ -1,7 +1,7 @@
-//! RabbitMQ's HTTP API: health checks and the overview so far.
+//! RabbitMQ's HTTP API (spec 10).
 //!
 //! ```text
-//! listener ──► route ──► who are you? ──► handler ──► JSON
+//! listener ──► path and method ──► who are you? ──► gate ──► handler ──► JSON
 //! ```
 //!
 //! Live state is copied into JSON here; nothing of the engine is shaped for it. Whatever takes a
@@ -9,26 +9,34 @@
 
 mod access;
 mod backup;
+mod caller;
 mod health;
+mod list;
 mod listener;
 mod overview;
+mod queues;
 mod rates;
 mod refusal;
+mod request;
+mod routes;
 mod settings;
+mod table;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderValue, Response, header};
 use axum::middleware;
-use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Ticket};
 use crate::model::Credentials;
 
 use self::rates::Rates;
 use self::refusal::Refusal;
+use self::routes::Routes;
 
 pub(crate) use self::listener::{Listener, bind};
 pub(crate) use self::settings::ManagementSettings;
@@ -61,17 +69,25 @@ impl Management {
     }
 
     fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .nest("/api/health/checks", health::routes())
-            .route("/api/overview", get(overview::show))
-            .route("/api/leveret/backup", post(backup::start))
-            .route_layer(middleware::from_fn_with_state(
-                Arc::clone(self),
-                access::require,
-            ))
+        let nouns = [
+            overview::routes,
+            health::routes,
+            users::routes,
+            queues::routes,
+            backup::routes,
+        ];
+        nouns
+            .into_iter()
+            .fold(Routes::new(self), |all, noun| noun(all))
+            .finish()
             .fallback(async || Refusal::not_found())
             .layer(middleware::map_response(harden))
             .with_state(Arc::clone(self))
+    }
+
+    /// Waits until a change is durable, which is before anybody is told of it.
+    async fn durable(&self, ticket: Ticket) -> Result<(), Refusal> {
+        Ok(self.engine.durable(ticket).await?)
     }
 
     /// Runs `look`, which may take locks and wait for the disk, where that holds nobody up.
@@ -87,6 +103,9 @@ impl Management {
             })
     }
 }
+
+/// How handlers get at the API's state.
+type Shared = State<Arc<Management>>;
 
 /// Answers are about this moment, and nothing but data.
 async fn harden<B>(mut response: Response<B>) -> Response<B> {

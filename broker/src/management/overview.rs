@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::list::View;
 use super::rates::Counts;
-use super::{Management, Refusal};
+use super::routes::{Gate, Methods, Routes};
+use super::{Management, Refusal, Shared};
 
 /// Clients parse it; there is no Erlang here.
 const ERLANG_VERSION: &str = "27.0";
@@ -34,10 +35,14 @@ const EXCHANGE_TYPES: [(&str, &str); 4] = [
     ),
 ];
 
-pub(super) async fn show(
-    State(management): State<Arc<Management>>,
-) -> Result<Json<Value>, Refusal> {
-    management.blocking(Management::overview).await.map(Json)
+pub(super) fn routes(routes: Routes) -> Routes {
+    let methods = Methods::new().get(Gate::Management, show);
+    routes.at("/api/overview", methods)
+}
+
+async fn show(State(management): Shared, view: View) -> Result<Response, Refusal> {
+    let overview = management.blocking(Management::overview).await?;
+    Ok(view.object(overview))
 }
 
 /// What all queues together hold.

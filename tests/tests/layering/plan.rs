@@ -125,6 +125,8 @@ pub(crate) const ROOMS: &[Room] = &[
             "hyper",
             "hyper_util",
             "parking_lot",
+            // Patterns that come from callers: matching takes time in proportion to the text.
+            "regex",
             "serde",
             "serde_json",
             "socket2",
