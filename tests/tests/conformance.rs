@@ -48,3 +48,5 @@ mod states;
 mod tables;
 #[path = "conformance/tx.rs"]
 mod tx;
+#[path = "conformance/vanish.rs"]
+mod vanish;

@@ -8,6 +8,8 @@
 mod churn;
 #[path = "durability/crash.rs"]
 mod crash;
+#[path = "durability/damage.rs"]
+mod damage;
 #[path = "durability/load.rs"]
 mod load;
 #[path = "durability/observe.rs"]
