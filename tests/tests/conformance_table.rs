@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use leveret_tests::differences::DIFFERENCES;
+use leveret_tests::differences::{ACCEPTED, DIFFERENCES};
 
 /// A test function whose doc comment names lines of the specification.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,6 +168,26 @@ fn differences_table() -> String {
     table
 }
 
+fn accepted_table() -> String {
+    let mut table = String::from(
+        "| line | at a step like | RabbitMQ 4.3 says | Leveret says | why |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for accepted in ACCEPTED {
+        let (line, step, reason) = (accepted.line, accepted.step, accepted.reason);
+        let said = |text: &str| match text {
+            "" => "whatever".to_owned(),
+            text => format!("`{text}`"),
+        };
+        let (rabbitmq, leveret) = (said(accepted.rabbitmq), said(accepted.leveret));
+        writeln!(
+            table,
+            "| {line} | `{step}` | {rabbitmq} | {leveret} | {reason} |"
+        )
+        .expect("a string");
+    }
+    table
+}
+
 /// `page` with what lies between the markers of `name` replaced.
 fn with_section(page: &str, name: &str, content: &str) -> Option<String> {
     let (begin, end) = (
@@ -207,6 +227,11 @@ fn tests_name_only_lines_that_exist() {
         DIFFERENCES
             .iter()
             .all(|difference| known.contains(difference.line))
+    );
+    assert!(
+        ACCEPTED
+            .iter()
+            .all(|accepted| known.contains(accepted.line))
     );
 }
 
@@ -261,7 +286,8 @@ fn the_compatibility_page_is_up_to_date() {
     let page = page.replace("\r\n", "\n");
     let wanted = with_section(&page, "table", &coverage_table(&lines(), &proofs()))
         .and_then(|page| with_section(&page, "differences", &differences_table()))
-        .expect("both sections have their markers");
+        .and_then(|page| with_section(&page, "accepted", &accepted_table()))
+        .expect("all sections have their markers");
     if env::var("UPDATE_TABLE").is_ok_and(|value| value == "1") {
         fs::write(&path, &wanted).expect("the page can be written");
     } else {

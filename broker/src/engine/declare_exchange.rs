@@ -191,11 +191,12 @@ impl VirtualHost {
         definitions: &mut Definitions,
         request: &BindingRequest,
     ) -> Result<Option<Attached>, AmqpError> {
-        // RabbitMQ looks for the destination first, and its error names it.
-        let destination = self.destination(request)?;
+        // RabbitMQ looks for the source first: if both are missing, its error names that one.
         let source = self.existing_exchange(&request.source)?;
+        let destination = self.destination(request)?;
         let arguments = BindingArguments::parse(source.definition.kind, &request.arguments)
             .map_err(|error| error.for_exchange(&request.source, self.name()))?;
+        self.check_lock(request)?;
         let is_new = source
             .table
             .write()
@@ -229,6 +230,7 @@ impl VirtualHost {
             }
             Err(error) => return Err(error),
         };
+        self.check_lock(request)?;
         let Some(source) = self.exchange(request.source.as_str()) else {
             return Ok(Ticket::default());
         };
@@ -279,12 +281,22 @@ impl VirtualHost {
         })
     }
 
+    /// Spec 3.4.4. RabbitMQ looks at this last, after what is missing and what is no argument.
+    fn check_lock(&self, request: &BindingRequest) -> Result<(), AmqpError> {
+        match request.destination_kind {
+            DestinationKind::Exchange => Ok(()),
+            DestinationKind::Queue => {
+                let name = QueueName::from(request.destination.as_str());
+                self.usable_queue(&name, request.connection).map(drop)
+            }
+        }
+    }
+
     fn destination(&self, request: &BindingRequest) -> Result<Destination, AmqpError> {
         match request.destination_kind {
             DestinationKind::Queue => {
                 let name = QueueName::from(request.destination.as_str());
-                self.usable_queue(&name, request.connection)
-                    .map(Destination::Queue)
+                self.existing_queue(&name).map(Destination::Queue)
             }
             DestinationKind::Exchange => {
                 let name = ExchangeName::from(request.destination.as_str());

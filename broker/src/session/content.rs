@@ -3,6 +3,7 @@
 use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags};
 use super::channel::Mode;
 use super::core::Session;
+use super::transaction::PendingPublish;
 use crate::engine::{Origin, REPLY_QUEUE, Route};
 use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
 use crate::wire::encoder::{self, Content, Returned};
@@ -117,7 +118,8 @@ impl Session {
             return Ok(());
         };
         let route = &channel.cache.route;
-        let returned = (flags.mandatory && route.is_empty()).then(|| message.clone());
+        let is_returned = flags.mandatory && route.is_empty();
+        let returned = is_returned.then(|| message.clone());
         match &mut channel.mode {
             Mode::Plain => {
                 let origin = Origin {
@@ -135,11 +137,16 @@ impl Session {
                 self.confirming.insert(number);
             }
             Mode::Transactional(transaction) => {
-                let route = route.clone();
-                if !transaction.publish(route, message, TRANSACTION_BYTES_MAX) {
+                let publish = PendingPublish {
+                    route: route.clone(),
+                    message,
+                    is_returned,
+                };
+                if !transaction.publish(publish, TRANSACTION_BYTES_MAX) {
                     let text = "the transaction is too large";
                     return Err(AmqpError::new(ReplyCode::ResourceError, text));
                 }
+                return Ok(());
             }
         }
         if let Some(message) = returned {
@@ -194,7 +201,7 @@ impl Session {
         }
     }
 
-    fn return_message(&mut self, number: u16, message: &Message) {
+    pub(super) fn return_message(&mut self, number: u16, message: &Message) {
         self.engine.counters.returned.add(1);
         let returned = Returned {
             reply_code: ReplyCode::NoRoute.number(),

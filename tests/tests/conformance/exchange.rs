@@ -94,12 +94,14 @@ async fn the_standard_exchanges_are_there(context: &Context) -> Result<()> {
 /// Spec 3.1.2.
 async fn an_unknown_type_is_refused(context: &Context) -> Result<()> {
     let mut client = context.client().await?;
-    for (kind, word) in [
-        ("unheard-of", "unknown"),
-        ("Direct", "unknown"),
-        ("", "invalid"),
+    // RabbitMQ says "unknown" or "invalid", depending on whether its virtual machine has met the name before.
+    for (kind, words) in [
+        ("unheard-of", ["unknown", "invalid"]),
+        ("Direct", ["unknown", "invalid"]),
+        ("", ["invalid"; 2]),
     ] {
-        let expected = format!("406c {word} exchange type '{kind}'");
+        let expected = words.map(|word| format!("406c {word} exchange type '{kind}'"));
+        let expected = expected.join(" || ");
         client
             .refused(1, declare(&context.unique("x"), kind, DURABLE), &expected)
             .await?;

@@ -147,7 +147,12 @@ async fn a_passive_declare_of_a_missing_queue_is_not_found(context: &Context) ->
     let mut client = context.client().await?;
     let queue = context.unique("nowhere");
     client
-        .expect(1, declare(&queue, PASSIVE), &not_found(&queue))
+        .refused(1, declare(&queue, PASSIVE), &not_found(&queue))
+        .await?;
+    // An empty name does not stand for the last declared queue here.
+    client.ok(1, declare(&context.queue("q"), 0)).await?;
+    client
+        .refused(1, declare("", PASSIVE), &not_found(""))
         .await
 }
 

@@ -128,6 +128,14 @@ async fn binding_what_is_missing_is_not_found(context: &Context) -> Result<()> {
             &no_exchange,
         ),
         (
+            method::queue_bind(&context.unique("neither"), &missing, "", &none),
+            &no_exchange,
+        ),
+        (
+            method::exchange_bind(&context.unique("neither"), &missing, "", &none),
+            &no_exchange,
+        ),
+        (
             method::exchange_bind(&missing, &exchange, "", &none),
             &no_exchange,
         ),

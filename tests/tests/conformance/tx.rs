@@ -16,6 +16,7 @@ leveret_tests::on_both_targets![
     publishes_vanish_at_rollback,
     a_refused_publish_is_refused_at_once,
     unroutable_messages_come_back_before_commit_ok,
+    unroutable_messages_do_not_come_back_before_the_commit,
     acks_take_effect_at_commit,
     rollback_makes_settled_tags_outstanding_again,
     an_unknown_tag_is_refused_at_the_ack,
@@ -147,6 +148,24 @@ async fn unroutable_messages_come_back_before_commit_ok(context: &Context) -> Re
             "{received:?} instead of {expected:?}"
         );
     }
+    Ok(())
+}
+
+/// Spec 6.2.2. Spec 6.2.4.
+async fn unroutable_messages_do_not_come_back_before_the_commit(context: &Context) -> Result<()> {
+    let (mut client, queue) = transactional(context).await?;
+    let nowhere = context.unique("nowhere");
+    for end in [method::tx_rollback(), method::tx_commit()] {
+        let publish = method::basic_publish("", &nowhere, 1);
+        let properties = Properties::default();
+        client.publish(1, publish, &properties, "body").await?;
+        client.flush(1, &queue).await?;
+        let kept = client.kept();
+        ensure!(kept.is_empty(), "{kept:?}");
+        client.ok(1, end).await?;
+    }
+    let returned: Vec<_> = client.kept().iter().map(|kept| kept.method.id).collect();
+    ensure!(returned == [method::BASIC_RETURN], "{returned:?}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::imports::{self, Reference};
-use super::plan::{self, BINARY, KNOWN_CIRCLES};
+use super::plan::{BINARY, BROKER, KNOWN_CIRCLES, ONE_FILE_CRATES, Package};
 use super::source::{ModulePath, Source, Violation};
 
 /// What a reference leads to.
@@ -16,9 +16,10 @@ enum Target {
     Nothing,
 }
 
-/// The broker's modules and what they refer to.
-#[derive(Debug, Default)]
+/// A package's modules and what they refer to.
+#[derive(Debug)]
 pub(crate) struct Modules {
+    package: &'static Package,
     /// In which file a module is, and whether it is for tests alone.
     modules: BTreeMap<ModulePath, bool>,
     files: BTreeMap<ModulePath, String>,
@@ -32,15 +33,21 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// Reads the files of the broker, whose `path` starts with `folder`.
+    /// Reads the files of the package among these.
     pub(crate) fn read(
         files: &[(&Source, &syn::File)],
-        folder: &str,
+        package: &'static Package,
         dependencies: BTreeSet<String>,
     ) -> Self {
+        let folder = package.source;
         let mut modules = Self {
+            package,
+            modules: BTreeMap::new(),
+            files: BTreeMap::new(),
+            references: Vec::new(),
+            exports: BTreeMap::new(),
             dependencies,
-            ..Self::default()
+            binary: BTreeSet::new(),
         };
         let named = named_files(files, folder);
         for (source, file) in files {
@@ -154,7 +161,9 @@ impl Modules {
             };
             let rule = match self.resolve(reference) {
                 Target::Module(target) => self.import_rule(room, &target),
-                Target::Crate(names) if !self.is_in_test(reference) => crate_rule(room, &names),
+                Target::Crate(names) if !self.is_in_test(reference) => self
+                    .crate_rule(room, &names)
+                    .or_else(|| self.one_file_rule(path, &names)),
                 Target::Crate(_) | Target::Nothing => None,
             };
             violations.extend(rule.map(|rule| Violation {
@@ -177,7 +186,7 @@ impl Modules {
     fn check_rooms(&self, violations: &mut Vec<Violation>) {
         for (module, path) in &self.files {
             if let Some(room) = self.room_of(module)
-                && plan::room(room).is_none()
+                && self.package.room(room).is_none()
             {
                 violations.push(Violation {
                     path: path.clone(),
@@ -190,9 +199,29 @@ impl Modules {
 
     fn import_rule(&self, room: &str, target: &ModulePath) -> Option<String> {
         let target = self.room_of(target)?;
-        let allowed = plan::room(room).map_or(&[][..], |room| room.rooms);
+        let allowed = self.package.room(room).map_or(&[][..], |room| room.rooms);
         let is_allowed = room == target || allowed.contains(&target);
         (!is_allowed).then(|| format!("`{room}` may not import from `{target}`"))
+    }
+
+    fn crate_rule(&self, room: &str, names: &[String]) -> Option<String> {
+        let allowed = self.package.room(room).map_or(&[][..], |room| room.crates);
+        let is_allowed = allowed.iter().any(|allowed| {
+            let mut names = names.iter();
+            allowed
+                .split("::")
+                .all(|part| names.next().is_some_and(|name| name == part))
+        });
+        (!is_allowed).then(|| format!("`{room}` may not use `{}`", names.join("::")))
+    }
+
+    /// Some crates are the business of one file.
+    fn one_file_rule(&self, path: &str, names: &[String]) -> Option<String> {
+        let name = names.first()?;
+        let (_, _, file) = ONE_FILE_CRATES.iter().find(|(folder, listed, file)| {
+            *folder == self.package.source && listed == name && *file != path
+        })?;
+        Some(format!("only {file} may use `{name}`"))
     }
 
     /// Who imports whom among the modules of one parent, each with the place of one such import.
@@ -244,7 +273,11 @@ impl Modules {
         }
         for (number, (names, _)) in KNOWN_CIRCLES.iter().enumerate() {
             let exists = |name: &&str| self.modules.keys().any(|module| module.is_named(name));
-            if !needed.contains(&number) && names.iter().all(exists) {
+            // The list is the broker's; the other packages have no circles.
+            if self.package.source == BROKER.source
+                && !needed.contains(&number)
+                && names.iter().all(exists)
+            {
                 violations.push(Violation {
                     path: "tests/tests/layering/plan.rs".to_owned(),
                     line: 1,
@@ -301,15 +334,4 @@ fn named_files(files: &[(&Source, &syn::File)], folder: &str) -> BTreeMap<String
         }
     }
     named
-}
-
-fn crate_rule(room: &str, names: &[String]) -> Option<String> {
-    let allowed = plan::room(room).map_or(&[][..], |room| room.crates);
-    let is_allowed = allowed.iter().any(|allowed| {
-        let mut names = names.iter();
-        allowed
-            .split("::")
-            .all(|part| names.next().is_some_and(|name| name == part))
-    });
-    (!is_allowed).then(|| format!("`{room}` may not use `{}`", names.join("::")))
 }

@@ -16,13 +16,14 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use layers::Modules;
+use plan::Package;
 use source::{Source, Violation};
 
-/// Where the broker's code lies.
-const BROKER: &str = "broker/src/";
-
-/// Everything that is wrong with `sources`.
-fn check(sources: &[Source], dependencies: BTreeSet<String>) -> Vec<Violation> {
+/// Everything that is wrong with `sources`; each package comes with the crates that it depends on.
+fn check(
+    sources: &[Source],
+    packages: Vec<(&'static Package, BTreeSet<String>)>,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut parsed = Vec::new();
     for source in sources {
@@ -39,7 +40,9 @@ fn check(sources: &[Source], dependencies: BTreeSet<String>) -> Vec<Violation> {
         .iter()
         .map(|(source, file)| (*source, file))
         .collect();
-    Modules::read(&files, BROKER, dependencies).check(&mut violations);
+    for (package, dependencies) in packages {
+        Modules::read(&files, package, dependencies).check(&mut violations);
+    }
     for (source, file) in files {
         size::check(source, file, &mut violations);
     }
@@ -65,11 +68,14 @@ fn the_code_keeps_to_the_plan() -> anyhow::Result<()> {
     // One member lies inside another.
     sources.sort_by(|one, other| one.path.cmp(&other.path));
     sources.dedup_by(|one, other| one.path == other.path);
-    assert!(sources.iter().any(|source| source.path.starts_with(BROKER)));
-
-    let dependencies =
-        source::dependencies(&std::fs::read_to_string(root.join("broker/Cargo.toml"))?);
-    let violations = check(&sources, dependencies);
+    let mut packages = Vec::new();
+    for package in plan::PACKAGES {
+        let is_part = |source: &Source| source.path.starts_with(package.source);
+        assert!(sources.iter().any(is_part), "{}", package.source);
+        let manifest = std::fs::read_to_string(root.join(package.manifest))?;
+        packages.push((package, source::dependencies(&manifest)));
+    }
+    let violations = check(&sources, packages);
     let report: Vec<_> = violations.iter().map(Violation::to_string).collect();
     assert!(
         report.is_empty(),

@@ -3,7 +3,53 @@
 //! A change here is a change of the architecture; `docs/architecture.md` says why the plan is as it
 //! is.
 
-/// A top-level module of the broker.
+#[path = "plan_chat.rs"]
+mod chat;
+
+/// A package whose modules are rooms.
+#[derive(Debug)]
+pub(crate) struct Package {
+    /// Where its code lies.
+    pub(crate) source: &'static str,
+    pub(crate) manifest: &'static str,
+    /// From the bottom up.
+    pub(crate) rooms: &'static [Room],
+}
+
+impl Package {
+    pub(crate) fn room(&self, name: &str) -> Option<&'static Room> {
+        self.rooms.iter().find(|room| room.name == name)
+    }
+}
+
+pub(crate) const BROKER: Package = Package {
+    source: "broker/src/",
+    manifest: "broker/Cargo.toml",
+    rooms: ROOMS,
+};
+
+pub(crate) const PACKAGES: &[Package] = &[
+    BROKER,
+    Package {
+        source: "client/src/",
+        manifest: "client/Cargo.toml",
+        rooms: chat::CLIENT,
+    },
+    Package {
+        source: "chat/src/",
+        manifest: "chat/Cargo.toml",
+        rooms: chat::SERVICE,
+    },
+];
+
+/// Crates that one file alone may use, by the folder of the package.
+pub(crate) const ONE_FILE_CRATES: &[(&str, &str, &str)] = &[
+    ("client/src/", "lapin", "client/src/transport/amqp.rs"),
+    ("chat/src/", "lapin", "chat/src/amqp.rs"),
+    ("chat/src/", "ureq", "chat/src/management.rs"),
+];
+
+/// A top-level module of a package.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: &'static str,
@@ -16,8 +62,8 @@ pub(crate) struct Room {
 /// The room of the binary's own modules, beside `main.rs` itself.
 pub(crate) const BINARY: &str = "main";
 
-/// From the bottom up.
-pub(crate) const ROOMS: &[Room] = &[
+/// The broker's, from the bottom up.
+const ROOMS: &[Room] = &[
     Room {
         name: "config",
         rooms: &[],
@@ -238,7 +284,3 @@ pub(crate) const FILE_LINES_MAX: usize = 600;
 
 /// No function is longer, blank lines and comments not counted.
 pub(crate) const FUNCTION_LINES_MAX: usize = 70;
-
-pub(crate) fn room(name: &str) -> Option<&'static Room> {
-    ROOMS.iter().find(|room| room.name == name)
-}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::check;
+use super::plan;
 use super::source::Source;
 
 /// The crates that the planted code depends on.
@@ -53,7 +54,7 @@ fn broken(files: &[(&str, &str)]) -> Vec<String> {
         })
         .collect();
     let dependencies: BTreeSet<_> = DEPENDENCIES.map(str::to_owned).into();
-    let violations = check(&sources, dependencies);
+    let violations = check(&sources, vec![(&plan::BROKER, dependencies)]);
     violations
         .iter()
         .map(|violation| violation.to_string())
@@ -406,7 +407,7 @@ fn the_lengths_are_checked_in_every_package() {
         path: path.to_owned(),
         text: text.clone(),
     });
-    assert_eq!(check(&sources, BTreeSet::new()).len(), 3);
+    assert_eq!(check(&sources, Vec::new()).len(), 3);
 }
 
 #[test]
@@ -426,4 +427,33 @@ fn dependencies_are_read_from_the_manifest() {
                     [lints]\nworkspace = true\n";
     let expected = ["ahash", "amq_protocol", "proptest"].map(str::to_owned);
     assert_eq!(super::source::dependencies(manifest), expected.into());
+}
+
+#[test]
+fn a_crate_that_is_one_files_business_is_found_in_another() {
+    let sources = [
+        ("lib.rs", "mod amqp; mod topology; mod store;"),
+        ("amqp.rs", "use lapin::Channel;"),
+        ("amqp/further.rs", "use lapin::Channel;"),
+        ("topology.rs", "use lapin::Channel;"),
+        ("store.rs", "use crate::amqp::Link;"),
+    ];
+    let sources = sources.map(|(path, text)| Source {
+        path: format!("chat/src/{path}"),
+        text: text.to_owned(),
+    });
+    let package = plan::PACKAGES
+        .iter()
+        .find(|package| package.source == "chat/src/")
+        .expect("the chat has a plan");
+    let violations = check(&sources, vec![(package, ["lapin".to_owned()].into())]);
+    let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        violations,
+        [
+            "chat/src/amqp/further.rs:1: only chat/src/amqp.rs may use `lapin`",
+            "chat/src/store.rs:1: `store` may not import from `amqp`",
+            "chat/src/topology.rs:1: `topology` may not use `lapin::Channel`",
+        ]
+    );
 }

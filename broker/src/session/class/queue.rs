@@ -62,10 +62,7 @@ impl Session {
         let declared = if let Some(declared) = self.host.declared_reply_queue(&name) {
             declared?
         } else if declare.passive {
-            let name = match self.channels.get(&number) {
-                Some(channel) => channel.queue_name(name.as_str())?,
-                None => name,
-            };
+            // Not the last declared queue: an empty name is one that nothing has.
             self.host.inspect_queue(&name, connection)?
         } else {
             let definition = QueueDefinition {

@@ -57,8 +57,15 @@ impl Session {
     async fn commit(&mut self, number: u16) -> Result<(), AmqpError> {
         let pending = self.take_transaction(number)?;
         let mut transaction = Transaction::default();
-        for (route, message) in &pending.publishes {
-            transaction.publish(route, message);
+        for publish in &pending.publishes {
+            transaction.publish(&publish.route, &publish.message);
+        }
+        for publish in pending
+            .publishes
+            .iter()
+            .filter(|publish| publish.is_returned)
+        {
+            self.return_message(number, &publish.message);
         }
         let acknowledged = pending
             .settlements

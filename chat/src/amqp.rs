@@ -1,0 +1,500 @@
+//! AMQP for services, against the embedded broker and RabbitMQ alike. The one file of the service that
+//! knows the AMQP library; everything else speaks of [`Link`]s.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::message::Delivery as LapinDelivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
+use lapin::uri::AMQPUri;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
+    PublisherConfirm,
+};
+use leveret_client::message::properties::{
+    Address, BrokerUser, CONTENT_TYPE, CONVERSATION_HEADER, Properties, SENDER_HEADER, SEQ_HEADER,
+};
+use tokio::time::timeout;
+
+use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
+
+/// For everything that a broker should answer at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the broker is, with the service's login. Not to be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerUrl(AMQPUri);
+
+impl BrokerUrl {
+    /// Reads `amqp://user:password@host:port/virtual-host`.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        url.parse().map(Self)
+    }
+
+    /// The service's user.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.0.authority.userinfo.username
+    }
+
+    /// The virtual host.
+    #[must_use]
+    pub fn virtual_host(&self) -> &str {
+        &self.0.vhost
+    }
+
+    /// The same without user and password, for a client.
+    #[must_use]
+    pub fn public(&self) -> String {
+        let authority = &self.0.authority;
+        let virtual_host = self.0.vhost.replace('%', "%25").replace('/', "%2f");
+        format!(
+            "amqp://{}:{}/{virtual_host}",
+            authority.host, authority.port
+        )
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.public())
+    }
+}
+
+/// Why something did not work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// There is no connection, or no more.
+    #[error("no connection to the broker: {0}")]
+    Closed(String),
+    /// The broker does not let the service do it.
+    #[error("the broker refuses: {0}")]
+    Denied(String),
+    /// What is to be used is not there.
+    #[error("the broker does not have it: {0}")]
+    NotFound(String),
+    /// It is there, and is not as the chat needs it.
+    #[error("set up otherwise than the chat needs it: {0}")]
+    Drift(String),
+    /// No answer came in time.
+    #[error("the broker does not answer in time")]
+    TimedOut,
+}
+
+impl From<lapin::Error> for LinkError {
+    fn from(error: lapin::Error) -> Self {
+        let text = error.to_string();
+        let ErrorKind::ProtocolError(amqp) = error.kind() else {
+            return Self::Closed(text);
+        };
+        match amqp.kind() {
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Self::Denied(text),
+            AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Self::NotFound(text),
+            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Self::Drift(text),
+            AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => Self::Closed(text),
+        }
+    }
+}
+
+async fn patiently<T>(
+    answer: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, LinkError> {
+    match timeout(PATIENCE, answer).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(LinkError::TimedOut),
+    }
+}
+
+/// What became of a published message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Every queue it was for has it.
+    Confirmed,
+    /// A queue it was for did not take it.
+    Refused,
+    /// There was no queue for it.
+    Unroutable,
+}
+
+/// A message to be published.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// Where.
+    pub address: Address,
+    /// Also to these queues, by the default exchange.
+    pub also: &'a [String],
+    /// Its properties.
+    pub properties: Properties,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+/// A confirm that is to come.
+#[derive(Debug)]
+pub struct Pending(PublisherConfirm);
+
+impl Pending {
+    /// Waits for it.
+    pub async fn wait(self) -> Result<Published, LinkError> {
+        Ok(match patiently(self.0).await? {
+            Confirmation::Ack(None) | Confirmation::NotRequested => Published::Confirmed,
+            Confirmation::Ack(Some(_)) => Published::Unroutable,
+            Confirmation::Nack(_) => Published::Refused,
+        })
+    }
+}
+
+/// How to consume.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConsumeOptions {
+    /// Deliveries that are not settled, at most.
+    pub prefetch: u16,
+    /// Above others, if higher.
+    pub priority: i32,
+}
+
+/// A connection of a service: one channel that publishes with confirms, and one for each subscription.
+#[derive(Debug)]
+pub struct Link {
+    connection: Connection,
+    publishing: Channel,
+}
+
+impl Link {
+    /// Connects. The name is shown among the broker's connections.
+    pub async fn open(url: &BrokerUrl, name: &str) -> Result<Self, LinkError> {
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connection = patiently(Connection::connect_uri(url.0.clone(), properties)).await?;
+        let publishing = patiently(connection.create_channel()).await?;
+        patiently(publishing.confirm_select(ConfirmSelectOptions::default())).await?;
+        Ok(Self {
+            connection,
+            publishing,
+        })
+    }
+
+    /// Whether it can still be used.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.status().connected() && self.publishing.status().connected()
+    }
+
+    /// Ends it in order.
+    pub async fn close(&self) {
+        // It may be closed already, which is as good.
+        let _ = timeout(PATIENCE, self.connection.close(200, "bye".into())).await;
+    }
+
+    /// Declares everything but policies. What is there already must be the same; all that is not is
+    /// named in one [`LinkError::Drift`].
+    pub async fn declare(&self, topology: &Topology) -> Result<(), LinkError> {
+        let mut drift = Vec::new();
+        for exchange in &topology.exchanges {
+            let kind = match exchange.kind {
+                ExchangeKind::Direct => lapin::ExchangeKind::Direct,
+                ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
+                ExchangeKind::Topic => lapin::ExchangeKind::Topic,
+            };
+            let options = ExchangeDeclareOptions {
+                durable: true,
+                ..ExchangeDeclareOptions::default()
+            };
+            let channel = patiently(self.connection.create_channel()).await?;
+            let arguments = table(&exchange.arguments);
+            let declared = channel.exchange_declare(exchange.name.into(), kind, options, arguments);
+            note_drift(patiently(declared).await, &mut drift)?;
+            drop(channel);
+        }
+        for queue in &topology.queues {
+            note_drift(self.declare_queue(queue).await, &mut drift)?;
+        }
+        if !drift.is_empty() {
+            return Err(LinkError::Drift(drift.join("; ")));
+        }
+        let channel = patiently(self.connection.create_channel()).await?;
+        for binding in &topology.bindings {
+            let options = QueueBindOptions::default();
+            let (queue, key) = (binding.queue.as_str(), binding.key.as_str());
+            let table = FieldTable::default();
+            let bound = channel.queue_bind(
+                queue.into(),
+                binding.exchange.into(),
+                key.into(),
+                options,
+                table,
+            );
+            patiently(bound).await?;
+        }
+        patiently(channel.close(200, "done".into())).await
+    }
+
+    /// Declares one durable queue.
+    pub async fn declare_queue(&self, queue: &Queue) -> Result<(), LinkError> {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        // A refusal closes the channel: each has its own.
+        let channel = patiently(self.connection.create_channel()).await?;
+        let arguments = table(&queue.arguments);
+        patiently(channel.queue_declare(queue.name.as_str().into(), options, arguments)).await?;
+        patiently(channel.close(200, "done".into())).await
+    }
+
+    /// Declares a queue of this connection's own, which goes with it, bound to an exchange if one is
+    /// given.
+    pub async fn declare_own(&self, name: &str, exchange: Option<&str>) -> Result<(), LinkError> {
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(200_000));
+        let channel = patiently(self.connection.create_channel()).await?;
+        patiently(channel.queue_declare(name.into(), options, arguments)).await?;
+        if let Some(exchange) = exchange {
+            let (options, table) = (QueueBindOptions::default(), FieldTable::default());
+            let bound = channel.queue_bind(name.into(), exchange.into(), "".into(), options, table);
+            patiently(bound).await?;
+        }
+        patiently(channel.close(200, "done".into())).await
+    }
+
+    /// Deletes a queue; nothing happens if there is none.
+    pub async fn delete_queue(&self, name: &str) -> Result<(), LinkError> {
+        let channel = patiently(self.connection.create_channel()).await?;
+        patiently(channel.queue_delete(name.into(), QueueDeleteOptions::default())).await?;
+        patiently(channel.close(200, "done".into())).await
+    }
+
+    /// Publishes, `mandatory`. Messages go out in the order of the calls.
+    pub async fn publish(&self, message: Outgoing<'_>) -> Result<Pending, LinkError> {
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let properties = basic_properties(&message.properties, message.also);
+        let published = self.publishing.basic_publish(
+            message.address.exchange.as_str().into(),
+            message.address.routing_key.as_str().into(),
+            options,
+            message.body,
+            properties,
+        );
+        patiently(published).await.map(Pending)
+    }
+
+    /// Consumes a queue, on a channel of its own.
+    pub async fn consume(
+        &self,
+        queue: &str,
+        options: ConsumeOptions,
+    ) -> Result<Subscription, LinkError> {
+        let channel = patiently(self.connection.create_channel()).await?;
+        patiently(channel.basic_qos(options.prefetch, BasicQosOptions::default())).await?;
+        let mut arguments = FieldTable::default();
+        if options.priority != 0 {
+            arguments.insert("x-priority".into(), AMQPValue::LongInt(options.priority));
+        }
+        let tag = ShortString::from("");
+        let consume = BasicConsumeOptions::default();
+        let consumer =
+            patiently(channel.basic_consume(queue.into(), tag, consume, arguments)).await?;
+        Ok(Subscription { channel, consumer })
+    }
+}
+
+fn note_drift(result: Result<(), LinkError>, drift: &mut Vec<String>) -> Result<(), LinkError> {
+    match result {
+        Err(LinkError::Drift(text)) => drift.push(text),
+        other => other?,
+    }
+    Ok(())
+}
+
+/// Deliveries from one queue.
+#[derive(Debug)]
+pub struct Subscription {
+    channel: Channel,
+    consumer: lapin::Consumer,
+}
+
+impl Subscription {
+    /// The next one. Cancelling the call loses nothing. An error is the end.
+    pub async fn next(&mut self) -> Result<Incoming, LinkError> {
+        match self.consumer.next().await {
+            Some(Ok(delivery)) => Ok(incoming(delivery)),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(LinkError::Closed(
+                "the broker ended the consumer".to_owned(),
+            )),
+        }
+    }
+
+    /// It was dealt with, and all before it if `Multiple`.
+    pub async fn ack(&self, tag: DeliveryTag, reach: Reach) -> Result<(), LinkError> {
+        let multiple = reach == Reach::UpTo;
+        patiently(self.channel.basic_ack(tag.0, BasicAckOptions { multiple })).await
+    }
+
+    /// It could not be dealt with: it comes again, and that counts.
+    pub async fn reject(&self, tag: DeliveryTag) -> Result<(), LinkError> {
+        let options = BasicRejectOptions { requeue: true };
+        patiently(self.channel.basic_reject(tag.0, options)).await
+    }
+
+    /// Changes how many unsettled deliveries there may be.
+    pub async fn set_prefetch(&self, prefetch: u16) -> Result<(), LinkError> {
+        patiently(self.channel.basic_qos(prefetch, BasicQosOptions::default())).await
+    }
+
+    /// Ends it: what is not settled goes back, to others or later.
+    pub async fn cancel(self) -> Result<(), LinkError> {
+        let tag = self.consumer.tag();
+        patiently(
+            self.channel
+                .basic_cancel(tag, BasicCancelOptions::default()),
+        )
+        .await?;
+        patiently(self.channel.close(200, "done".into())).await
+    }
+}
+
+/// Names a delivery to its subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeliveryTag(u64);
+
+/// Whether one delivery is meant, or all up to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This one.
+    One,
+    /// This one and all before it.
+    UpTo,
+}
+
+/// A delivery.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// For settling it.
+    pub tag: DeliveryTag,
+    /// Whether it may have come before.
+    pub redelivered: bool,
+    /// How often it came before and was not settled, as far as the broker counts.
+    pub delivery_count: u32,
+    /// The user of the broker that published it, as the broker attests.
+    pub user_id: Option<String>,
+    /// For whom a service published it. To be believed from services only.
+    pub sender: Option<BrokerUser>,
+    /// Whether it came by dead-lettering.
+    pub was_dead_lettered: bool,
+    /// Where its answer goes.
+    pub reply_to: Option<String>,
+    /// What its answer is to be called.
+    pub correlation_id: Option<String>,
+    /// The routing key it was delivered with.
+    pub routing_key: String,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+fn incoming(delivery: LapinDelivery) -> Incoming {
+    let properties = &delivery.properties;
+    let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    let headers = properties.headers().as_ref();
+    let header = |name: &str| headers.and_then(|headers| headers.inner().get(name));
+    let sender = header(SENDER_HEADER).and_then(|value| match value {
+        AMQPValue::LongString(name) => BrokerUser::parse(&name.to_string()),
+        _ => None,
+    });
+    Incoming {
+        tag: DeliveryTag(delivery.delivery_tag),
+        redelivered: delivery.redelivered,
+        delivery_count: header("x-delivery-count").map_or(0, count),
+        user_id: text(properties.user_id()),
+        sender,
+        was_dead_lettered: header("x-death").is_some(),
+        reply_to: text(properties.reply_to()),
+        correlation_id: text(properties.correlation_id()),
+        routing_key: delivery.routing_key.as_str().to_owned(),
+        body: delivery.data,
+    }
+}
+
+/// A number as brokers write it, in whichever width.
+fn count(value: &AMQPValue) -> u32 {
+    let number = match value {
+        AMQPValue::LongLongInt(number) => *number,
+        AMQPValue::LongInt(number) => i64::from(*number),
+        AMQPValue::ShortInt(number) => i64::from(*number),
+        AMQPValue::ShortShortInt(number) => i64::from(*number),
+        AMQPValue::ShortShortUInt(number) => i64::from(*number),
+        _ => 0,
+    };
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn table(arguments: &Arguments) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        let value = match value {
+            Value::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Value::Number(number) => AMQPValue::LongLongInt(*number),
+            Value::Flag(flag) => AMQPValue::Boolean(*flag),
+        };
+        table.insert((*name).into(), value);
+    }
+    table
+}
+
+fn basic_properties(properties: &Properties, also: &[String]) -> BasicProperties {
+    let mut basic = BasicProperties::default()
+        .with_type(properties.kind.as_str().into())
+        .with_content_type(CONTENT_TYPE.into())
+        .with_delivery_mode(properties.delivery_mode.number())
+        .with_timestamp(properties.timestamp)
+        .with_app_id(properties.app_id.as_str().into());
+    if let Some(id) = &properties.message_id {
+        basic = basic.with_message_id(id.as_str().into());
+    }
+    if let Some(id) = &properties.correlation_id {
+        basic = basic.with_correlation_id(id.as_str().into());
+    }
+    if let Some(queue) = &properties.reply_to {
+        basic = basic.with_reply_to(queue.as_str().into());
+    }
+    if let Some(user) = &properties.user_id {
+        basic = basic.with_user_id(user.as_str().into());
+    }
+    if let Some(time) = properties.expiration {
+        basic = basic.with_expiration(time.as_millis().to_string().into());
+    }
+    let mut headers = FieldTable::default();
+    if let Some(conversation) = &properties.conversation {
+        let value = AMQPValue::LongString(conversation.as_str().into());
+        headers.insert(CONVERSATION_HEADER.into(), value);
+    }
+    if let Some(seq) = properties.seq {
+        let seq = i64::try_from(seq.0).unwrap_or(i64::MAX);
+        headers.insert(SEQ_HEADER.into(), AMQPValue::LongLongInt(seq));
+    }
+    if let Some(sender) = &properties.sender {
+        let value = AMQPValue::LongString(sender.name().into());
+        headers.insert(SENDER_HEADER.into(), value);
+    }
+    if !also.is_empty() {
+        let queues = also
+            .iter()
+            .map(|queue| AMQPValue::LongString(queue.as_str().into()));
+        let queues = FieldArray::from(queues.collect::<Vec<_>>());
+        headers.insert("BCC".into(), AMQPValue::FieldArray(queues));
+    }
+    basic.with_headers(headers)
+}

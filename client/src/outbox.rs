@@ -1,0 +1,351 @@
+//! What was written and is not yet in the history. Pure: time comes in, posts to publish come out.
+//!
+//! ```text
+//!             due                accepted              settled
+//!   Waiting ───────► Flying ───────────────► Kept ───────────────► gone
+//!      ▲               │                       │
+//!      └───────────────┘ failed, disconnected  └──► published again after a while
+//! ```
+//!
+//! A conversation has at most one post in flight, so that the order in which the broker confirms is
+//! the order in which they were written, whatever is refused, lost or sent again in between. *Kept*
+//! means that the broker has it safe; it stays here until the service says what became of it, and is
+//! published again if that takes long, which is harmless since the service knows its id.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use crate::message::{ConversationId, MessageId, Post};
+
+/// Between the first tries; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// After which a post that is kept, and of which the service said nothing, is published again.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Where a post is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is to be published, at that time or when its turn comes.
+    Waiting {
+        /// Not before.
+        not_before: Instant,
+    },
+    /// It was published, and the broker has not confirmed it.
+    Flying,
+    /// The broker has it.
+    Kept {
+        /// Since.
+        since: Instant,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    post: Post,
+    stage: Stage,
+    /// Failed tries in a row.
+    failures: u32,
+}
+
+/// What was written and is not yet in the history, in the order of writing.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    entries: BTreeMap<u64, Entry>,
+    numbers: HashMap<MessageId, u64>,
+    next_number: u64,
+}
+
+impl Outbox {
+    /// Takes a post; `false` if one of this id is there already.
+    pub fn push(&mut self, post: Post, now: Instant) -> bool {
+        if self.numbers.contains_key(&post.id) {
+            return false;
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert(post.id, number);
+        let entry = Entry {
+            post,
+            stage: Stage::Waiting { not_before: now },
+            failures: 0,
+        };
+        self.entries.insert(number, entry);
+        true
+    }
+
+    /// What is to be published now, oldest first; it is in flight from here on. To be asked only
+    /// while there is a connection.
+    pub fn due(&mut self, now: Instant) -> Vec<Post> {
+        let mut busy = self.conversations_in_flight();
+        let mut due = Vec::new();
+        for entry in self.entries.values_mut() {
+            let is_due = match entry.stage {
+                Stage::Flying => false,
+                Stage::Waiting { not_before } => {
+                    // Later ones of its conversation wait for it, whether its time has come or not.
+                    let is_first = !busy.contains(&entry.post.conv);
+                    busy.insert(entry.post.conv.clone());
+                    is_first && not_before <= now
+                }
+                Stage::Kept { since } => {
+                    let is_silent = now.saturating_duration_since(since) >= SILENCE_MAX;
+                    is_silent && busy.insert(entry.post.conv.clone())
+                }
+            };
+            if is_due {
+                entry.stage = Stage::Flying;
+                due.push(entry.post.clone());
+            }
+        }
+        due
+    }
+
+    /// When to ask [`Outbox::due`] again, if nothing else happens.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        let mut busy = self.conversations_in_flight();
+        let mut next: Option<Instant> = None;
+        for entry in self.entries.values() {
+            let time = match entry.stage {
+                Stage::Flying => None,
+                Stage::Waiting { not_before } => {
+                    busy.insert(entry.post.conv.clone()).then_some(not_before)
+                }
+                Stage::Kept { since } => {
+                    (!busy.contains(&entry.post.conv)).then_some(since + SILENCE_MAX)
+                }
+            };
+            next = match (next, time) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        next
+    }
+
+    fn conversations_in_flight(&self) -> HashSet<ConversationId> {
+        let flying = |entry: &&Entry| entry.stage == Stage::Flying;
+        let flying = self.entries.values().filter(flying);
+        flying.map(|entry| entry.post.conv.clone()).collect()
+    }
+
+    fn entry(&mut self, id: MessageId) -> Option<&mut Entry> {
+        self.entries.get_mut(self.numbers.get(&id)?)
+    }
+
+    /// The broker confirmed it.
+    pub fn accepted(&mut self, id: MessageId, now: Instant) {
+        if let Some(entry) = self.entry(id) {
+            entry.stage = Stage::Kept { since: now };
+            entry.failures = 0;
+        }
+    }
+
+    /// The broker refused it, or said nothing in time: it is tried again, later each time.
+    pub fn failed(&mut self, id: MessageId, now: Instant) {
+        if let Some(entry) = self.entry(id) {
+            let not_before = now + retry_delay(id, entry.failures);
+            entry.failures = entry.failures.saturating_add(1);
+            entry.stage = Stage::Waiting { not_before };
+        }
+    }
+
+    /// The connection is gone, and with it the answer for everything in flight: it is to be
+    /// published again as soon as there is another.
+    pub fn disconnected(&mut self, now: Instant) {
+        for entry in self.entries.values_mut() {
+            if entry.stage == Stage::Flying {
+                entry.stage = Stage::Waiting { not_before: now };
+            }
+        }
+    }
+
+    /// The service said what became of it. Gives it back, once.
+    pub fn settled(&mut self, id: MessageId) -> Option<Post> {
+        let number = self.numbers.remove(&id)?;
+        self.entries.remove(&number).map(|entry| entry.post)
+    }
+
+    /// Everything in it, oldest first.
+    pub fn posts(&self) -> impl Iterator<Item = (&Post, Stage)> {
+        self.entries
+            .values()
+            .map(|entry| (&entry.post, entry.stage))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// 1, 2, 4 … 30 seconds, three quarters to five quarters of it, by the random bits of the id: clients
+/// that lost the same broker do not come back at the same moment.
+fn retry_delay(id: MessageId, failures: u32) -> Duration {
+    let doubled = RETRY_MIN.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX));
+    let random = u32::from(id.as_bytes()[15]);
+    doubled.min(RETRY_MAX) * (192 + random / 2) / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Body, Timestamp};
+    use proptest::prelude::*;
+
+    fn post(conversation: &str, number: u8) -> Post {
+        let mut post = Post::to_group(
+            &conversation.parse().unwrap(),
+            &"uana".parse().unwrap(),
+            &"dterm".parse().unwrap(),
+            Body::text("oi"),
+            Timestamp::from_milliseconds(1_764_000_000_000),
+        );
+        post.id = MessageId::from_parts(post.sent_at, [number; 10]);
+        post
+    }
+
+    fn ids(posts: &[Post]) -> Vec<MessageId> {
+        posts.iter().map(|post| post.id).collect()
+    }
+
+    #[test]
+    fn one_post_of_a_conversation_is_in_flight_and_others_are_not_held_up() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let (a1, a2, b1) = (post("g_a", 1), post("g_a", 2), post("g_b", 3));
+        for post in [&a1, &a2, &b1] {
+            assert!(outbox.push(post.clone(), now));
+        }
+        assert!(!outbox.push(a1.clone(), now));
+        assert_eq!(ids(&outbox.due(now)), [a1.id, b1.id]);
+        assert_eq!(ids(&outbox.due(now)), []);
+        outbox.accepted(a1.id, now);
+        assert_eq!(ids(&outbox.due(now)), [a2.id]);
+    }
+
+    #[test]
+    fn what_was_refused_is_tried_again_before_what_came_later() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let (first, second) = (post("g_a", 1), post("g_a", 2));
+        outbox.push(first.clone(), now);
+        outbox.push(second, now);
+        outbox.due(now);
+        outbox.failed(first.id, now);
+        assert_eq!(ids(&outbox.due(now)), []);
+        let next = outbox.next_due().unwrap();
+        assert!(next > now && next < now + RETRY_MAX);
+        assert_eq!(ids(&outbox.due(next)), [first.id]);
+    }
+
+    #[test]
+    fn what_the_service_is_silent_about_is_published_again_and_ends_once() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let only = post("g_a", 1);
+        outbox.push(only.clone(), now);
+        outbox.due(now);
+        outbox.accepted(only.id, now);
+        assert_eq!(outbox.next_due(), Some(now + SILENCE_MAX));
+        assert_eq!(ids(&outbox.due(now + SILENCE_MAX)), [only.id]);
+        assert!(outbox.settled(only.id).is_some());
+        assert!(outbox.settled(only.id).is_none());
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn the_wait_between_tries_grows_to_half_a_minute_and_no_further() {
+        let id = post("g_a", 255).id;
+        let delays: Vec<_> = (0..40).map(|failures| retry_delay(id, failures)).collect();
+        assert!(delays.is_sorted());
+        assert!(delays[0] >= RETRY_MIN * 3 / 4 && delays[39] <= RETRY_MAX * 5 / 4);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(u8),
+        Due,
+        Accepted(usize),
+        Failed(usize),
+        Disconnected,
+        Settled(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_u8).prop_map(Step::Push),
+            Just(Step::Due),
+            (0..4_usize).prop_map(Step::Accepted),
+            (0..4_usize).prop_map(Step::Failed),
+            Just(Step::Disconnected),
+            (0..8_usize).prop_map(Step::Settled),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: never two in flight of a conversation, and the order in which posts are
+        /// first accepted is the order in which they were written.
+        #[test]
+        fn posts_of_a_conversation_are_accepted_in_the_order_of_writing(
+            steps in prop::collection::vec(step(), 1..120)
+        ) {
+            let mut now = Instant::now();
+            let mut outbox = Outbox::default();
+            let mut written: HashMap<String, Vec<MessageId>> = HashMap::new();
+            let mut accepted: HashMap<String, Vec<MessageId>> = HashMap::new();
+            let mut flying: Vec<Post> = Vec::new();
+            let mut kept: Vec<Post> = Vec::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                now += Duration::from_secs(40);
+                match step {
+                    Step::Push(conversation) => {
+                        let post = post(&format!("g_{}", ["a", "b", "c"][usize::from(conversation)]),
+                            u8::try_from(number).unwrap());
+                        written.entry(post.conv.to_string()).or_default().push(post.id);
+                        outbox.push(post, now);
+                    }
+                    Step::Due => flying.extend(outbox.due(now)),
+                    Step::Accepted(index) if index < flying.len() => {
+                        let post = flying.remove(index);
+                        outbox.accepted(post.id, now);
+                        let order = accepted.entry(post.conv.to_string()).or_default();
+                        if !order.contains(&post.id) {
+                            order.push(post.id);
+                        }
+                        kept.push(post);
+                    }
+                    Step::Failed(index) if index < flying.len() => {
+                        outbox.failed(flying.remove(index).id, now);
+                    }
+                    Step::Disconnected => {
+                        flying.clear();
+                        outbox.disconnected(now);
+                    }
+                    Step::Settled(index) if index < kept.len() => {
+                        outbox.settled(kept.remove(index).id);
+                    }
+                    Step::Accepted(_) | Step::Failed(_) | Step::Settled(_) => {}
+                }
+                let mut conversations = HashSet::new();
+                for (post, stage) in outbox.posts() {
+                    if stage == Stage::Flying {
+                        prop_assert!(conversations.insert(post.conv.clone()));
+                    }
+                }
+            }
+            for (conversation, order) in accepted {
+                let of_conversation = &written[&conversation];
+                prop_assert_eq!(&of_conversation[..order.len()], &order[..]);
+            }
+        }
+    }
+}

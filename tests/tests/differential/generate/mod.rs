@@ -1,0 +1,587 @@
+//! Generates scripts from seeds: the same seed gives the same script.
+//!
+//! The generator remembers roughly what it has declared, so that most steps make sense and some do not. Each
+//! script draws its own weights, so that one is all about consumers and the next about dead letters.
+
+mod arguments;
+mod messages;
+
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::script::{
+    Action, Binding, Consume, DeclareExchange, DeclareQueue, Fields, Script, Settle, Slot, Step,
+    Verdict, Which,
+};
+
+const QUEUES: [&str; 4] = ["q0", "q1", "q2", "q3"];
+const EXCHANGES: [&str; 4] = ["x0", "x1", "x2", "x3"];
+const KEYS: [&str; 7] = ["a", "b", "a.b", "a.b.c", "", "q0", "q1"];
+const PATTERNS: [&str; 9] = ["a", "#", "*", "a.*", "a.#", "*.b", "#.c", "a.*.c", ""];
+const KINDS: [&str; 4] = ["direct", "fanout", "topic", "headers"];
+
+/// What generated scripts may be about. A feature that is still to come is left out of [`LANDED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    TimeToLive,
+    DeadLetters,
+    LengthLimits,
+    Priorities,
+    SingleActiveConsumer,
+    Quorum,
+}
+
+/// What the broker has.
+const LANDED: &[Feature] = &[Feature::Priorities, Feature::SingleActiveConsumer];
+
+/// The kinds of steps, to be weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    DeclareQueue,
+    DeclareExchange,
+    Bind,
+    Unbind,
+    Publish,
+    Get,
+    Consume,
+    Cancel,
+    Settle,
+    Recover,
+    Qos,
+    Confirms,
+    Transaction,
+    Purge,
+    DeleteQueue,
+    DeleteExchange,
+    Close,
+    Mistake,
+}
+
+/// How often each kind comes, before a script's own taste.
+const WEIGHTS: [(Kind, u32); 18] = [
+    (Kind::DeclareQueue, 8),
+    (Kind::DeclareExchange, 5),
+    (Kind::Bind, 10),
+    (Kind::Unbind, 2),
+    (Kind::Publish, 26),
+    (Kind::Get, 6),
+    (Kind::Consume, 8),
+    (Kind::Cancel, 3),
+    (Kind::Settle, 16),
+    (Kind::Recover, 2),
+    (Kind::Qos, 3),
+    (Kind::Confirms, 2),
+    (Kind::Transaction, 3),
+    (Kind::Purge, 2),
+    (Kind::DeleteQueue, 2),
+    (Kind::DeleteExchange, 2),
+    (Kind::Close, 2),
+    (Kind::Mistake, 3),
+];
+
+/// What a channel does with publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    #[default]
+    Plain,
+    Confirms,
+    Transaction,
+}
+
+/// The script that belongs to a seed.
+pub(crate) fn script(seed: u64) -> Script {
+    let mut generator = Generator::new(seed);
+    let steps = generator.random.random_range(12..40);
+    generator.begin();
+    for _ in 0..steps {
+        let kind = generator.kind();
+        generator.step(kind);
+    }
+    Script(generator.steps)
+}
+
+struct Generator {
+    random: StdRng,
+    weights: Vec<(Kind, u32)>,
+    features: Vec<Feature>,
+    slots: Vec<Slot>,
+    steps: Vec<Step>,
+    /// What was declared, as it was declared first.
+    queues: BTreeMap<&'static str, DeclareQueue>,
+    exchanges: BTreeMap<&'static str, DeclareExchange>,
+    bindings: Vec<(bool, Binding)>,
+    tags: Vec<(Slot, String)>,
+    modes: BTreeMap<Slot, Mode>,
+}
+
+impl Generator {
+    fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let weights = WEIGHTS
+            .iter()
+            .map(|(kind, weight)| {
+                let taste = *[0, 1, 1, 3].choose(&mut random).unwrap_or(&1);
+                let needed = matches!(kind, Kind::Publish | Kind::DeclareQueue | Kind::Bind);
+                (*kind, weight * if needed { taste.max(1) } else { taste })
+            })
+            .collect();
+        let features = LANDED.iter().copied();
+        let features = features.filter(|_| random.random_bool(0.5)).collect();
+        let mut slots = Vec::new();
+        for connection in 0..random.random_range(1..=2) {
+            for channel in 1..=random.random_range(1..=2) {
+                slots.push(Slot {
+                    connection,
+                    channel,
+                });
+            }
+        }
+        Self {
+            random,
+            weights,
+            features,
+            slots,
+            steps: Vec::new(),
+            queues: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            bindings: Vec::new(),
+            tags: Vec::new(),
+            modes: BTreeMap::new(),
+        }
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+
+    fn one_in(&mut self, count: u32) -> bool {
+        self.random.random_ratio(1, count)
+    }
+
+    fn pick<T: Clone>(&mut self, all: &[T]) -> Option<T> {
+        all.choose(&mut self.random).cloned()
+    }
+
+    fn text(&mut self, all: &[&str]) -> String {
+        self.pick(all).unwrap_or_default().to_owned()
+    }
+
+    fn slot(&mut self) -> Slot {
+        let first = Slot {
+            connection: 0,
+            channel: 1,
+        };
+        self.pick(&self.slots.clone()).unwrap_or(first)
+    }
+
+    fn kind(&mut self) -> Kind {
+        let weights = self.weights.clone();
+        let chosen = weights.choose_weighted(&mut self.random, |(_, weight)| *weight);
+        chosen.map_or(Kind::Publish, |(kind, _)| *kind)
+    }
+
+    fn push(&mut self, on: Slot, action: Action) {
+        self.steps.push(Step { on, action });
+    }
+
+    /// Something to begin with, so that the first steps are not all in vain.
+    fn begin(&mut self) {
+        for _ in 0..self.random.random_range(1..=3) {
+            self.declare_queue();
+        }
+        for _ in 0..self.random.random_range(0..=2) {
+            self.declare_exchange();
+            self.bind();
+        }
+    }
+
+    fn step(&mut self, kind: Kind) {
+        match kind {
+            Kind::DeclareQueue => self.declare_queue(),
+            Kind::DeclareExchange => self.declare_exchange(),
+            Kind::Bind => self.bind(),
+            Kind::Unbind => self.unbind(),
+            Kind::Publish => {
+                let on = self.slot();
+                let publish = self.publish();
+                self.push(on, Action::Publish(publish));
+            }
+            Kind::Get => {
+                let (on, queue, no_ack) = (self.slot(), self.queue(), self.one_in(3));
+                self.push(on, Action::Get { queue, no_ack });
+            }
+            Kind::Consume => self.consume(),
+            Kind::Cancel => self.cancel(),
+            Kind::Settle => self.settle(),
+            Kind::Recover => {
+                let (on, without_reply) = (self.slot(), self.one_in(4));
+                let requeue = true;
+                self.push(
+                    on,
+                    Action::Recover {
+                        requeue,
+                        without_reply,
+                    },
+                );
+            }
+            Kind::Qos => {
+                let (on, global) = (self.slot(), self.one_in(4));
+                let count = self.random.random_range(0..4);
+                self.push(
+                    on,
+                    Action::Qos {
+                        size: 0,
+                        count,
+                        global,
+                    },
+                );
+            }
+            Kind::Confirms => {
+                let on = self.slot();
+                self.modes.entry(on).or_insert(Mode::Confirms);
+                self.push(on, Action::SelectConfirms);
+            }
+            Kind::Transaction => self.transaction(),
+            Kind::Purge => {
+                let (on, queue) = (self.slot(), self.queue());
+                self.push(on, Action::PurgeQueue { queue });
+            }
+            Kind::DeleteQueue => self.delete_queue(),
+            Kind::DeleteExchange => self.delete_exchange(),
+            Kind::Close => self.close(),
+            Kind::Mistake => self.mistake(),
+        }
+    }
+
+    /// A queue's name; most likely one that was declared.
+    fn queue(&mut self) -> String {
+        let declared: Vec<_> = self.queues.keys().copied().collect();
+        match self.random.random_range(0..20) {
+            0 => String::new(),
+            1 => self.text(&QUEUES),
+            _ => {
+                let declared = self.pick(&declared);
+                declared.unwrap_or("q0").to_owned()
+            }
+        }
+    }
+
+    fn exchange(&mut self) -> String {
+        let declared: Vec<_> = self.exchanges.keys().copied().collect();
+        match self.random.random_range(0..20) {
+            0 => self.text(&EXCHANGES),
+            1 => self.text(&["amq.direct", "amq.fanout", "amq.topic", "amq.headers"]),
+            _ => {
+                let declared = self.pick(&declared);
+                declared.unwrap_or("x0").to_owned()
+            }
+        }
+    }
+
+    fn declare_queue(&mut self) {
+        let (on, name) = (self.slot(), self.pick(&QUEUES).unwrap_or("q0"));
+        if let Some(declare) = self.queues.get(name).cloned()
+            && !self.one_in(8)
+        {
+            // Again, equal or nearly so.
+            let mut declare = declare;
+            match self.random.random_range(0..8) {
+                0 => declare.durable = !declare.durable,
+                1 => declare.auto_delete = !declare.auto_delete,
+                2 => declare.passive = true,
+                3 => declare.arguments = self.queue_arguments(),
+                _ => {}
+            }
+            self.push(on, Action::DeclareQueue(declare));
+            return;
+        }
+        let quorum = self.has(Feature::Quorum) && self.one_in(3);
+        let mut declare = DeclareQueue {
+            queue: name.to_owned(),
+            durable: quorum || self.one_in(2),
+            exclusive: !quorum && self.one_in(8),
+            auto_delete: !quorum && self.one_in(8),
+            no_wait: self.one_in(10),
+            arguments: self.queue_arguments(),
+            ..DeclareQueue::default()
+        };
+        if quorum {
+            declare.arguments = self.quorum_arguments();
+        }
+        if self.one_in(15) {
+            declare.queue = String::new();
+            declare.no_wait = false;
+        } else {
+            self.queues.insert(name, declare.clone());
+        }
+        self.push(on, Action::DeclareQueue(declare));
+    }
+
+    fn declare_exchange(&mut self) {
+        let (on, name) = (self.slot(), self.pick(&EXCHANGES).unwrap_or("x0"));
+        if let Some(mut declare) = self.exchanges.get(name).cloned() {
+            match self.random.random_range(0..8) {
+                0 => declare.durable = !declare.durable,
+                1 => declare.kind = self.text(&KINDS),
+                2 => declare.passive = true,
+                3 => declare.arguments = self.exchange_arguments(),
+                _ => {}
+            }
+            self.push(on, Action::DeclareExchange(declare));
+            return;
+        }
+        let declare = DeclareExchange {
+            exchange: name.to_owned(),
+            kind: self.text(&KINDS),
+            durable: self.one_in(2),
+            auto_delete: self.one_in(8),
+            internal: self.one_in(10),
+            no_wait: self.one_in(10),
+            arguments: self.exchange_arguments(),
+            ..DeclareExchange::default()
+        };
+        self.exchanges.insert(name, declare.clone());
+        self.push(on, Action::DeclareExchange(declare));
+    }
+
+    fn key_for(&mut self, exchange: &str) -> String {
+        let kind = self
+            .exchanges
+            .get(exchange)
+            .map(|declare| declare.kind.clone());
+        match kind.as_deref() {
+            Some("topic") => self.text(&PATTERNS),
+            _ => self.text(&KEYS),
+        }
+    }
+
+    fn bind(&mut self) {
+        let (on, source) = (self.slot(), self.exchange());
+        let to_exchange = self.one_in(4);
+        let destination = if to_exchange {
+            self.exchange()
+        } else {
+            self.queue()
+        };
+        let kind = self
+            .exchanges
+            .get(source.as_str())
+            .map(|declare| declare.kind.clone());
+        let arguments: Fields = match kind.as_deref() {
+            Some("headers") => self.match_arguments(),
+            _ if self.one_in(10) => self.headers(),
+            _ => Fields::new(),
+        };
+        let binding = Binding {
+            key: self.key_for(&source),
+            source,
+            destination,
+            arguments,
+        };
+        self.bindings.push((to_exchange, binding.clone()));
+        let action = if to_exchange {
+            Action::BindExchange(binding)
+        } else {
+            Action::Bind(binding)
+        };
+        self.push(on, action);
+    }
+
+    fn unbind(&mut self) {
+        let on = self.slot();
+        let Some((to_exchange, binding)) = self.pick(&self.bindings.clone()) else {
+            return;
+        };
+        let action = if to_exchange {
+            Action::UnbindExchange(binding)
+        } else {
+            Action::Unbind(binding)
+        };
+        self.push(on, action);
+    }
+
+    fn consume(&mut self) {
+        let on = self.slot();
+        let tag = if self.one_in(12) {
+            String::new()
+        } else {
+            format!("c{}", self.tags.len())
+        };
+        let consume = Consume {
+            queue: self.queue(),
+            no_ack: self.one_in(3),
+            exclusive: self.one_in(12),
+            no_wait: !tag.is_empty() && self.one_in(10),
+            arguments: self.consumer_arguments(),
+            tag: tag.clone(),
+        };
+        self.tags.push((on, tag));
+        self.push(on, Action::Consume(consume));
+    }
+
+    fn cancel(&mut self) {
+        if let Some((on, tag)) = self.pick(&self.tags.clone())
+            && !tag.is_empty()
+        {
+            self.push(on, Action::Cancel { tag });
+        }
+    }
+
+    fn settle(&mut self) {
+        let on = self.slot();
+        let how = self.pick(&[
+            Verdict::Ack,
+            Verdict::Ack,
+            Verdict::Ack,
+            Verdict::Nack,
+            Verdict::Nack,
+            Verdict::Reject,
+        ]);
+        let which = match self.random.random_range(0..40) {
+            0 => Which::Unknown,
+            1 => Which::Zero,
+            _ => Which::Outstanding(self.random.random_range(0..4)),
+        };
+        let settle = Settle {
+            how: how.unwrap_or(Verdict::Ack),
+            multiple: how != Some(Verdict::Reject) && self.one_in(4),
+            requeue: how != Some(Verdict::Ack) && self.one_in(2),
+            which,
+        };
+        self.push(on, Action::Settle(settle));
+    }
+
+    fn transaction(&mut self) {
+        let on = self.slot();
+        let in_one = self.modes.get(&on) == Some(&Mode::Transaction);
+        let action = match self.random.random_range(0..6) {
+            _ if !in_one => {
+                self.modes.entry(on).or_insert(Mode::Transaction);
+                Action::SelectTransaction
+            }
+            0 => Action::SelectTransaction,
+            1 | 2 => Action::Rollback,
+            _ => Action::Commit,
+        };
+        self.push(on, action);
+    }
+
+    fn delete_queue(&mut self) {
+        let (on, queue) = (self.slot(), self.queue());
+        let (if_unused, if_empty) = (self.one_in(3), self.one_in(3));
+        if !if_unused && !if_empty {
+            self.queues.remove(queue.as_str());
+        }
+        let no_wait = self.one_in(8);
+        self.push(
+            on,
+            Action::DeleteQueue {
+                queue,
+                if_unused,
+                if_empty,
+                no_wait,
+            },
+        );
+    }
+
+    fn delete_exchange(&mut self) {
+        let (on, exchange) = (self.slot(), self.exchange());
+        let if_unused = self.one_in(2);
+        if !if_unused {
+            self.exchanges.remove(exchange.as_str());
+        }
+        let no_wait = self.one_in(8);
+        self.push(
+            on,
+            Action::DeleteExchange {
+                exchange,
+                if_unused,
+                no_wait,
+            },
+        );
+    }
+
+    fn close(&mut self) {
+        let on = self.slot();
+        let action = match self.random.random_range(0..4) {
+            0 => Action::CloseConnection,
+            1 => Action::DropConnection,
+            _ => Action::CloseChannel,
+        };
+        let gone = |slot: &Slot| match action {
+            Action::CloseChannel => *slot == on,
+            _ => slot.connection == on.connection,
+        };
+        self.tags.retain(|(slot, _)| !gone(slot));
+        self.modes.retain(|slot, _| !gone(slot));
+        self.push(on, action);
+    }
+
+    /// Something that is refused, or at least odd.
+    fn mistake(&mut self) {
+        let on = self.slot();
+        let queue = self.queue();
+        let action = match self.random.random_range(0..13) {
+            0 => Action::Qos {
+                size: 1,
+                count: 1,
+                global: false,
+            },
+            1 => Action::Recover {
+                requeue: false,
+                without_reply: false,
+            },
+            2 => Action::Flow { active: false },
+            3 => Action::DeclareExchange(DeclareExchange {
+                exchange: "x0".to_owned(),
+                kind: self.text(&["", "unknown", "Direct", "x-unknown"]),
+                ..DeclareExchange::default()
+            }),
+            4 => Action::DeclareQueue(DeclareQueue {
+                queue: self.text(&["amq.q", "q0", "q1"]),
+                arguments: self.wrong_arguments(),
+                durable: true,
+                ..DeclareQueue::default()
+            }),
+            5 => Action::DeclareExchange(DeclareExchange {
+                exchange: self.text(&["", "amq.x", "amq.direct"]),
+                kind: "direct".to_owned(),
+                durable: true,
+                ..DeclareExchange::default()
+            }),
+            6 => Action::DeleteExchange {
+                exchange: self.text(&["", "amq.direct", "x9"]),
+                if_unused: false,
+                no_wait: false,
+            },
+            7 => Action::Bind(Binding {
+                source: self.text(&["", "x9", "amq.direct"]),
+                destination: self.text(&["q9", "", "q0"]),
+                ..Binding::default()
+            }),
+            8 => Action::Publish(self.wrong_publish()),
+            9 => Action::Commit,
+            10 => Action::DeclareQueue(DeclareQueue {
+                queue: self.text(&["q9", "q0", ""]),
+                passive: true,
+                ..DeclareQueue::default()
+            }),
+            11 => Action::Consume(Consume {
+                queue,
+                tag: self
+                    .tags
+                    .first()
+                    .map_or_else(|| "c0".to_owned(), |(_, tag)| tag.clone()),
+                arguments: self.wrong_consumer_arguments(),
+                ..Consume::default()
+            }),
+            _ => Action::Cancel {
+                tag: "nobody".to_owned(),
+            },
+        };
+        self.push(on, action);
+    }
+}
