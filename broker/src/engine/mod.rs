@@ -8,6 +8,7 @@
 mod backup;
 mod budget;
 mod clients;
+mod consuming;
 mod counters;
 mod declare_exchange;
 mod declare_queue;
