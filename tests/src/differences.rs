@@ -95,6 +95,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "they are consumers, and the HTTP API counts them",
     },
     Difference {
+        line: "4.3.2",
+        rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues",
+        leveret: "takes both, without defaults",
+        reason: "neither needs replication, and both are what programs with classic queues ask for",
+    },
+    Difference {
         line: "4.4.4",
         rabbitmq: "has streams",
         leveret: "refuses `x-queue-type=stream` with 406",

@@ -46,6 +46,8 @@ mod single_active;
 mod states;
 #[path = "conformance/tables.rs"]
 mod tables;
+#[path = "conformance/timeouts.rs"]
+mod timeouts;
 #[path = "conformance/tx.rs"]
 mod tx;
 #[path = "conformance/vanish.rs"]

@@ -43,6 +43,8 @@ pub(crate) struct ConsumerLink {
     pub(crate) arguments: Arguments,
     /// Whether a delivery is settled by being delivered.
     pub(crate) no_ack: bool,
+    /// How long it may hold a delivery, in milliseconds (spec 5.5.8).
+    pub(crate) timeout_ms: Option<u64>,
     /// The limit that all consumers of the channel share.
     pub(crate) limit: Arc<ChannelLimit>,
 }

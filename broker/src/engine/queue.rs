@@ -282,6 +282,11 @@ impl Queue {
         }
     }
 
+    /// How long consumers that say nothing else may hold a delivery, in milliseconds.
+    pub(crate) fn consumer_timeout_ms(&self) -> Option<u64> {
+        self.guarded.lock().state.terms().consumer_timeout_ms
+    }
+
     /// The consumers, in no particular order.
     #[allow(dead_code, reason = "for the HTTP API, which lists them")]
     pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {

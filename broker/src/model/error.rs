@@ -369,6 +369,20 @@ impl AmqpError {
         )
     }
 
+    /// 406: a consumer holds a delivery for too long, and its client cannot be told otherwise (spec
+    /// 5.5.8).
+    #[must_use]
+    pub fn consumer_timeout(channel: u16, timeout_ms: u64) -> Self {
+        Self::new(
+            ReplyCode::PreconditionFailed,
+            format!(
+                "delivery acknowledgement on channel {channel} timed out. Timeout value used: \
+                 {timeout_ms} ms. This timeout value can be configured, see consumers doc guide to \
+                 learn more"
+            ),
+        )
+    }
+
     /// 406: the tag is unknown, settled already, or needs no acknowledgement (spec 5.5.1).
     #[must_use]
     pub fn unknown_delivery_tag(tag: u64) -> Self {

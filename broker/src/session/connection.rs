@@ -43,6 +43,9 @@ const DESYNCHRONISED_TIMEOUT: Duration = Duration::from_secs(3);
 /// A write buffer that grew beyond this is given back once it is empty.
 const OUT_BYTES_KEPT: usize = 256 << 10;
 
+/// No timer is set for longer than this.
+const OVERDUE_WAIT_MAX: Duration = Duration::from_secs(3600);
+
 /// Serves one connection to its end. `admitted` is dropped once the peer has logged in.
 pub(super) async fn serve<R, W, G>(
     sessions: Arc<Sessions>,
@@ -103,6 +106,7 @@ enum Event {
     Wrote(usize),
     Woken,
     Tick,
+    Overdue,
     Shutdown(Arc<str>),
 }
 
@@ -144,6 +148,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Event::Wrote(count) => self.wrote(count),
                 Event::Woken => {}
                 Event::Tick => self.tick()?,
+                Event::Overdue => self.session.take_back_overdue(),
                 Event::Shutdown(reason) => {
                     let text = format!("broker forced connection closure with reason '{reason}'");
                     let error = AmqpError::new(ReplyCode::ConnectionForced, text);
@@ -173,6 +178,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let has_output = self.session.out.len() > self.written;
         let has_room =
             self.session.out.len() - self.written < self.session.settings.write_buffer_bytes;
+        let overdue = self.overdue_at();
         let Stream {
             reader,
             writer,
@@ -189,8 +195,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Err(_) => Err(io::Error::other("the store is gone")),
             },
             _ = self.ticks.tick() => Ok(Event::Tick),
+            () = tokio::time::sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
+                Ok(Event::Overdue)
+            }
             reason = shutdown_reason(&mut self.shutdown) => Ok(Event::Shutdown(reason)),
         }
+    }
+
+    /// When a consumer may hold a delivery for too long.
+    fn overdue_at(&self) -> Option<Instant> {
+        let now_ms = self.session.engine.now().monotonic_ms;
+        let due_ms = self.session.overdue_ms?;
+        // Far off is soon enough to look again.
+        let wait = Duration::from_millis(due_ms.saturating_sub(now_ms)).min(OVERDUE_WAIT_MAX);
+        Some(Instant::now() + wait)
     }
 
     fn wrote(&mut self, count: usize) {

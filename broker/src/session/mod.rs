@@ -11,6 +11,7 @@ mod deliver;
 mod greeting;
 mod handshake;
 mod listener;
+mod overdue;
 mod sasl;
 mod settings;
 mod settlements;

@@ -86,6 +86,7 @@ impl Session {
             Unacked {
                 receiver: Receiver::Get(Arc::clone(&queue)),
                 seq: delivery.seq,
+                sent_ms: 0,
             }
         });
         let got = Got {

@@ -36,6 +36,9 @@ impl Session {
         }
         let arguments = ConsumerArguments::parse(consume.arguments, queue_type)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
+        let timeout_ms = (!consume.no_ack)
+            .then(|| arguments.timeout_ms.or_else(|| queue.consumer_timeout_ms()))
+            .flatten();
         let link = Arc::new(ConsumerLink {
             key: self.engine.next_consumer_key(),
             queue: Arc::clone(&queue),
@@ -45,6 +48,7 @@ impl Session {
             tag: ConsumerTag::from(tag.as_str()),
             arguments: Arguments::from_wire(consume.arguments.as_bytes()),
             no_ack: consume.no_ack,
+            timeout_ms,
             limit: Arc::clone(&channel.limit),
         });
         let consumer = Consumer {
@@ -67,6 +71,10 @@ impl Session {
                 AmqpError::new(ReplyCode::ResourceError, refusal.to_string())
             }
         })?;
+        if let Some(timeout_ms) = timeout_ms {
+            let least_ms = channel.least_timeout_ms.get_or_insert(timeout_ms);
+            *least_ms = timeout_ms.min(*least_ms);
+        }
         channel
             .consumers
             .insert(link.tag.clone(), Arc::clone(&link));
