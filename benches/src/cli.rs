@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::churn::ChurnCommand;
 use crate::compare::CompareCommand;
-use crate::crash::{BacklogCommand, StartCommand};
+use crate::crash::{BacklogCommand, CrashCommand, StartCommand};
 use crate::load::LoadCommand;
 
 /// Load, comparison and crash benchmarks for any AMQP 0-9-1 broker.
@@ -26,6 +26,13 @@ pub(crate) enum Command {
     Churn(ChurnCommand),
     /// Run the same workloads on two brokers in turn; report medians and ratios.
     Compare(CompareCommand),
+    /// Kill brokers with SIGKILL, start them again, check what comes back, and how soon.
+    ///
+    /// Each round starts every broker with nothing in it, publishes persistent messages with
+    /// confirms, lets a consumer acknowledge a tenth and hold some, kills the broker, starts it
+    /// again and consumes everything. A confirmed message that is lost, doubled or changed fails
+    /// the run (exit status 3) and is told by its number.
+    Crash(CrashCommand),
     /// Fill a queue, kill the broker, start it again; report memory, times and faults.
     Backlog(BacklogCommand),
     /// Start an empty broker again and again; report time to ready and idle memory.

@@ -1,7 +1,9 @@
-//! Ctrl-C ends a run early but in good order: its queues are deleted.
+//! Ctrl-C and SIGTERM end a run early but in good order: its queues are deleted, its brokers ended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
@@ -19,7 +21,15 @@ pub(crate) fn listen() {
             .build();
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+                return;
+            };
+            loop {
+                tokio::select! {
+                    Ok(()) = tokio::signal::ctrl_c() => {}
+                    Some(()) = terminate.recv() => {}
+                    else => return,
+                }
                 if REQUESTED.swap(true, Ordering::Relaxed) {
                     std::process::exit(130);
                 }

@@ -8,6 +8,7 @@ mod crash;
 mod fake;
 mod interrupt;
 mod load;
+mod plot;
 mod process;
 mod progress;
 mod report;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Load(command) => load(&command),
         Command::Churn(command) => churn(&command),
         Command::Compare(command) => compare::run(&command),
+        Command::Crash(command) => crash::crash(&command),
         Command::Backlog(command) => crash::backlog(&command),
         Command::Start(command) => crash::start(&command),
     };

@@ -1,6 +1,7 @@
 //! The broker: assembled from its layers, started, connected to, shut down.
 
 mod http;
+mod port;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -15,8 +16,10 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, ConfigError, DefaultQueueType, Durability, Password};
 use crate::engine::{Engine, EngineSettings};
 use crate::model::{Credentials, LoginRequest, QueueType, Secret, VirtualHostName};
-use crate::session::{self, Listener, SessionSettings, Sessions};
+use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
+
+use self::port::Port;
 
 /// How long open connections may take to say goodbye at a shutdown.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -177,8 +180,7 @@ impl Broker {
 
     async fn start(config: Config, progress: Option<RecoveryProgress>) -> Result<Self, StartError> {
         config.check()?;
-        // Ports first: a port that is taken must not cost a recovery. Nobody is let in before it.
-        let amqp = config.amqp.map(bind).transpose()?;
+        let amqp = config.amqp.map(Port::bind).transpose()?;
         let management = config.management.map(http::bind).transpose()?;
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
@@ -191,8 +193,8 @@ impl Broker {
         );
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
-            amqp: amqp.as_ref().map(Listener::address),
-            management: management.as_ref().map(http::Listener::address),
+            amqp: amqp.as_ref().map(Port::address),
+            management: management.as_ref().map(Port::address),
             config,
             engine,
             sessions,
@@ -201,15 +203,16 @@ impl Broker {
         };
         let timers = Engine::run_timers(Arc::downgrade(&broker.engine), stopped.clone());
         broker.tasks.push(tokio::spawn(timers));
-        if let Some(listener) = amqp {
+        if let Some(port) = amqp {
+            let listener = Listener::new(port.listen()?);
             let sessions = Arc::clone(&broker.sessions);
             broker
                 .tasks
                 .push(tokio::spawn(listener.run(sessions, stopped.clone())));
         }
-        if let Some(listener) = management {
+        if let Some(port) = management {
             let (engine, config) = (&broker.engine, &broker.config);
-            let served = http::serve(listener, engine, credentials, config, broker.amqp, stopped);
+            let served = http::serve(port, engine, credentials, config, broker.amqp, stopped)?;
             broker.tasks.push(tokio::spawn(served));
         }
         Ok(broker)
@@ -263,7 +266,7 @@ impl Broker {
         self.stop.send_replace(true);
         self.engine.clients.close_all("shutdown");
         let deadline = tokio::time::Instant::now() + GOODBYE;
-        while self.engine.clients.count() > 0 && tokio::time::Instant::now() < deadline {
+        while !self.engine.clients.are_gone() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for task in self.tasks.drain(..) {
@@ -302,10 +305,6 @@ impl Drop for Broker {
         self.stop.send_replace(true);
         self.engine.clients.close_all("shutdown");
     }
-}
-
-fn bind(address: SocketAddr) -> Result<Listener, StartError> {
-    session::bind(address).map_err(|source| StartError::Bind { address, source })
 }
 
 async fn open_store(

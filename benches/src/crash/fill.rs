@@ -28,6 +28,7 @@ pub(crate) fn fill(uri: &Uri, backlog: &Backlog<'_>, progress: &Progress) -> Res
         keys: vec![backlog.queue],
         body_bytes: backlog.size,
         persistent: true,
+        priorities: 0,
         frame_bytes_max: connection.frame_bytes_max(),
     })?;
     let shared = Arc::new(Shared::new(1, 0));

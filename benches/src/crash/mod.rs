@@ -6,13 +6,16 @@
 //! redeliver consumes what came back and checks it
 //! backlog   fill -> kill -> start -> redeliver
 //! start     start -> ready -> stop, again and again
+//! redelivery  the crash benchmark: several brokers in turn, checked message by message
 //! ```
 
 mod backlog;
 mod fill;
 mod redeliver;
+mod redelivery;
 mod start;
 mod victim;
 
 pub(crate) use backlog::{BacklogCommand, run as backlog};
+pub(crate) use redelivery::{CrashCommand, run as crash};
 pub(crate) use start::{StartCommand, run as start};

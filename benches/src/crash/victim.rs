@@ -31,6 +31,12 @@ pub(crate) struct VictimOptions {
     /// Shell command that kills it, for brokers that leave the process group of their starter.
     #[arg(long, value_name = "CMD")]
     pub(crate) kill: Option<String>,
+    /// Shell command that removes at the end what the broker keeps elsewhere than in `{dir}`.
+    #[arg(long, value_name = "CMD")]
+    pub(crate) remove: Option<String>,
+    /// Leave the broker's data where it is, and tell where.
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// File with the broker's process id, read after each start, for its resident memory
     /// [default: the process group of the start command].
     #[arg(long, value_name = "FILE")]
@@ -39,7 +45,7 @@ pub(crate) struct VictimOptions {
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Seconds the broker may take to get ready.
-    #[arg(long, default_value_t = 120.0, value_name = "S")]
+    #[arg(long, default_value_t = 300.0, value_name = "S")]
     pub(crate) patience: f64,
 }
 
@@ -62,6 +68,8 @@ pub(crate) struct Victim {
     uri: Uri,
     directory: TempDir,
     child: Option<Child>,
+    /// When the last start counts as failed.
+    deadline: Instant,
     output: File,
 }
 
@@ -84,44 +92,64 @@ impl Victim {
             uri,
             directory,
             child: None,
+            deadline: Instant::now(),
             output,
         })
     }
 
-    /// Starts the broker and waits until it takes connections.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Starts the broker and waits until a client is served.
     pub(crate) fn start(&mut self) -> Result<Started> {
+        let at = self.launch()?;
+        let accepting = self.wait_until_accepting()? - at;
+        let connection = self.open()?;
+        let ready = at.elapsed();
+        // It has answered; how it takes the goodbye does not matter here.
+        drop(connection.close());
+        Ok(Started {
+            at,
+            accepting,
+            ready,
+        })
+    }
+
+    /// Gives the command that starts the broker; the moment when it was given.
+    pub(crate) fn launch(&mut self) -> Result<Instant> {
         ensure!(
             !self.accepts(),
             "something listens on {} already",
             self.uri.address()
         );
-        let at = Instant::now();
+        if let Some(path) = &self.options.pid_file {
+            // What an earlier broker left there names nobody, or somebody else.
+            drop(fs::remove_file(path));
+        }
         let mut command = self.shell(&self.start)?;
-        self.child = Some(
-            command
-                .process_group(0)
-                .spawn()
-                .context("starting the broker")?,
-        );
-        let deadline = at + Duration::try_from_secs_f64(self.options.patience)?;
+        let at = Instant::now();
+        let child = command.process_group(0).spawn();
+        self.child = Some(child.context("starting the broker")?);
+        self.deadline = at + Duration::try_from_secs_f64(self.options.patience)?;
+        Ok(at)
+    }
+
+    /// Waits until the port takes connections; the moment when it did.
+    pub(crate) fn wait_until_accepting(&mut self) -> Result<Instant> {
         while !self.accepts() {
-            self.check(deadline)?;
+            self.check()?;
             thread::sleep(LOOK);
         }
-        let accepting = at.elapsed();
+        Ok(Instant::now())
+    }
+
+    /// The first connection that is served.
+    pub(crate) fn open(&mut self) -> Result<Connection> {
         loop {
             match Connection::open(&self.uri) {
-                Ok(connection) => {
-                    let ready = at.elapsed();
-                    // It has answered; how it takes the goodbye does not matter here.
-                    drop(connection.close());
-                    return Ok(Started {
-                        at,
-                        accepting,
-                        ready,
-                    });
-                }
-                Err(error) => self.check(deadline).context(error)?,
+                Ok(connection) => return Ok(connection),
+                Err(error) => self.check().context(error)?,
             }
             thread::sleep(LOOK);
         }
@@ -140,12 +168,33 @@ impl Victim {
 
     /// Kills the broker as a crash would, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        let pid = self.pid();
-        match &self.options.kill {
-            Some(command) => self.run(command)?,
-            None => self.signal(Signal::KILL),
+        let pid = self.wait_for_pid()?;
+        // A starter that still waits for the broker would wait for ever.
+        self.signal(Signal::KILL);
+        if let Some(command) = &self.options.kill {
+            self.run(command)?;
         }
         self.wait_until_gone(pid)
+    }
+
+    /// If the broker has ended by itself: how, and its last words.
+    pub(crate) fn obituary(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        let expected = status.success() && self.options.kill.is_some();
+        (!expected).then(|| format!("the broker ended: {status}{}", self.last_output()))
+    }
+
+    /// The process id, once a broker that was only just started has written it down.
+    fn wait_for_pid(&self) -> Result<Option<u32>> {
+        let deadline = Instant::now() + GONE;
+        while self.options.pid_file.is_some() {
+            match self.pid() {
+                Some(pid) if !process::is_gone(pid) => return Ok(Some(pid)),
+                Some(_) | None => ensure!(Instant::now() < deadline, "no process id appears"),
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(None)
     }
 
     /// Ends the broker in good order, if it knows how, and waits until it is gone.
@@ -195,7 +244,7 @@ impl Victim {
     }
 
     /// Fails if the broker ended, or took too long.
-    fn check(&mut self, deadline: Instant) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         if interrupt::requested() {
             bail!("interrupted");
         }
@@ -210,7 +259,7 @@ impl Victim {
                 self.last_output()
             );
         }
-        if Instant::now() > deadline {
+        if Instant::now() > self.deadline {
             bail!(
                 "the broker is not ready after {} s{}",
                 self.options.patience,
@@ -271,9 +320,19 @@ impl Victim {
 impl Drop for Victim {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        // Nothing is left to do about what cannot be ended or removed.
+        if let (true, Some(kill)) = (self.child.is_some(), &self.options.kill) {
+            drop(self.run(kill));
+        }
         if let Some(child) = &mut self.child {
-            // Nothing is left to do about a child that cannot be waited for.
             drop(child.wait());
+        }
+        if self.options.keep {
+            self.directory.disable_cleanup(true);
+            let folder = self.directory.path().display();
+            eprintln!("leveret-bench: the broker's data is left in {folder}");
+        } else if let Some(remove) = &self.options.remove {
+            drop(self.run(remove));
         }
     }
 }
@@ -285,6 +344,8 @@ mod tests {
     fn victim(start: &str, port: u16) -> Victim {
         let options = VictimOptions {
             kill: None,
+            remove: None,
+            keep: false,
             pid_file: None,
             data_dir: None,
             patience: 0.2,

@@ -26,11 +26,12 @@ mod window;
 mod workers;
 
 pub(crate) use latency::{Latency, Percentiles};
-pub(crate) use options::{LoadCommand, LoadOptions};
+pub(crate) use options::{LoadCommand, LoadOptions, argument};
 pub(crate) use outcome::LoadResults;
 pub(crate) use producer::{Producer, ProducerPlan};
-pub(crate) use ring::{MessageShape, PublishRing};
+pub(crate) use ring::{MessageShape, PublishRing, filling};
 pub(crate) use run::{run, run_name};
 pub(crate) use shared::Shared;
 pub(crate) use stamp::Stamp;
+pub(crate) use window::ConfirmWindow;
 pub(crate) use workers::{join, spawn};

@@ -225,7 +225,8 @@ impl LoadOptions {
     }
 }
 
-fn argument(text: &str) -> Result<(String, Value), String> {
+/// Reads a queue argument.
+pub(crate) fn argument(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     match value.parse() {
         Ok(value) => Ok((name.to_owned(), value)),

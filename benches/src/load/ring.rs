@@ -16,6 +16,8 @@ pub(crate) struct MessageShape<'a> {
     pub(crate) keys: Vec<&'a str>,
     pub(crate) body_bytes: usize,
     pub(crate) persistent: bool,
+    /// Messages go through so many priorities from 0 on, each once through all keys; 0 gives none.
+    pub(crate) priorities: u8,
     pub(crate) frame_bytes_max: usize,
 }
 
@@ -49,10 +51,17 @@ impl PublishRing {
     pub(crate) fn build(shape: &MessageShape<'_>) -> Result<Self, RingError> {
         let (body_bytes, keys) = (shape.body_bytes, shape.keys.len());
         let message_bytes = body_bytes + 128;
-        if message_bytes.saturating_mul(keys) > RING_BYTES_MAX {
+        let priorities = usize::from(shape.priorities.max(1));
+        if message_bytes
+            .saturating_mul(keys)
+            .saturating_mul(priorities)
+            > RING_BYTES_MAX
+        {
             return Err(RingError::TooLarge { body_bytes, keys });
         }
-        let rounds = WRITE_BYTES.div_ceil(message_bytes * keys.max(1));
+        let rounds = WRITE_BYTES
+            .div_ceil(message_bytes * keys.max(1))
+            .next_multiple_of(priorities);
         let mut ring = Self {
             bytes: Vec::new(),
             slots: Vec::new(),
@@ -60,9 +69,10 @@ impl PublishRing {
             body_bytes,
         };
         let body = filling(body_bytes);
-        for _ in 0..rounds {
+        for round in 0..rounds {
+            let header = header(shape, round % priorities);
             for key in &shape.keys {
-                ring.append(shape, key, &body)?;
+                ring.append(shape, key, &header, &body)?;
             }
         }
         Ok(ring)
@@ -72,6 +82,7 @@ impl PublishRing {
         &mut self,
         shape: &MessageShape<'_>,
         key: &str,
+        header: &[u8],
         body: &[u8],
     ) -> Result<(), FrameError> {
         let publish = MethodFrame::new(CHANNEL, method::BASIC_PUBLISH)
@@ -81,7 +92,7 @@ impl PublishRing {
             .u8(0)
             .finish()?;
         self.bytes.extend_from_slice(&publish);
-        append_frame(&mut self.bytes, FrameKind::Header, CHANNEL, &header(shape));
+        append_frame(&mut self.bytes, FrameKind::Header, CHANNEL, header);
         let body_start = self.bytes.len() + FRAME_OVERHEAD_BYTES - 1;
         let payload_bytes = shape.frame_bytes_max - FRAME_OVERHEAD_BYTES;
         for part in body.chunks(payload_bytes) {
@@ -121,19 +132,23 @@ impl PublishRing {
     }
 }
 
-fn header(shape: &MessageShape<'_>) -> Vec<u8> {
-    let mut header = Vec::with_capacity(15);
+fn header(shape: &MessageShape<'_>, priority: usize) -> Vec<u8> {
+    let mut header = Vec::with_capacity(16);
     header.extend_from_slice(&method::BASIC_CLASS.to_be_bytes());
     header.extend_from_slice(&[0, 0]);
     header.extend_from_slice(&(shape.body_bytes as u64).to_be_bytes());
-    // The only property is the delivery mode.
-    header.extend_from_slice(&[0x10, 0]);
+    // The only properties are the delivery mode and, if asked for, the priority.
+    let prioritized = shape.priorities > 0;
+    header.extend_from_slice(&[if prioritized { 0x18 } else { 0x10 }, 0]);
     header.push(if shape.persistent { 2 } else { 1 });
+    if prioritized {
+        header.push(u8::try_from(priority).unwrap_or(u8::MAX));
+    }
     header
 }
 
 /// Octets that a compressing disk or filesystem can do little about, the same in every run.
-fn filling(count: usize) -> Vec<u8> {
+pub(crate) fn filling(count: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -155,6 +170,7 @@ mod tests {
             keys,
             body_bytes,
             persistent: true,
+            priorities: 0,
             frame_bytes_max,
         }
     }

@@ -180,6 +180,7 @@ impl Run<'_> {
                 keys: keys.iter().map(|key| self.topology.key(*key)).collect(),
                 body_bytes: options.size,
                 persistent: options.persistent,
+                priorities: 0,
                 frame_bytes_max: connection.frame_bytes_max(),
             })?;
             let plan = ProducerPlan {

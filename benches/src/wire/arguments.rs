@@ -40,6 +40,28 @@ impl<'a> Arguments<'a> {
         self.bytes(size, "a long string")
     }
 
+    /// The text called `name` in the octets of a field table, if it is there.
+    pub(crate) fn text_in_table(
+        table: &'a [u8],
+        name: &str,
+    ) -> Result<Option<&'a [u8]>, FrameError> {
+        let mut fields = Self::new(table);
+        while !fields.rest.is_empty() {
+            let found = fields.short_string()? == name.as_bytes();
+            match fields.u8()? {
+                b'S' => {
+                    let text = fields.long_string()?;
+                    if found {
+                        return Ok(Some(text));
+                    }
+                }
+                b'x' | b'F' | b'A' => drop(fields.long_string()?),
+                kind => drop(fields.bytes(scalar_bytes(kind), "a field's value")?),
+            }
+        }
+        Ok(None)
+    }
+
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
         let (head, rest) = self
             .rest
@@ -59,9 +81,30 @@ impl<'a> Arguments<'a> {
     }
 }
 
+/// The size of a field's value whose kind has a fixed one; unknown kinds are given none.
+fn scalar_bytes(kind: u8) -> usize {
+    match kind {
+        b't' | b'b' | b'B' => 1,
+        b's' | b'u' => 2,
+        b'I' | b'i' | b'f' => 4,
+        b'D' => 5,
+        b'l' | b'L' | b'd' | b'T' => 8,
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_found_in_a_table_behind_other_kinds() {
+        let table = b"\x01tt\x01\x01lI\0\0\0\x07\x01nF\0\0\0\x02ab\x07versionS\0\0\0\x034.3";
+        let version = Arguments::text_in_table(table, "version");
+        assert_eq!(version, Ok(Some(&b"4.3"[..])));
+        assert_eq!(Arguments::text_in_table(table, "product"), Ok(None));
+        assert!(Arguments::text_in_table(&table[..9], "product").is_err());
+    }
 
     #[test]
     fn fields_are_read_in_order() {

@@ -110,6 +110,35 @@ impl Connection {
         self.write(&consume)
     }
 
+    /// Starts a consumer on each queue with one write. Its tag is the queue's place in the list.
+    pub(crate) fn consume_all(
+        &mut self,
+        channel: u16,
+        queues: &[String],
+        prefetch: &[u16],
+    ) -> Result<(), ClientError> {
+        let mut bytes = Vec::new();
+        let mut latest = None;
+        for (place, (queue, prefetch)) in queues.iter().zip(prefetch).enumerate() {
+            // A prefetch holds for the consumers that come after it.
+            if latest.replace(prefetch) != Some(prefetch) {
+                let qos = MethodFrame::new(channel, method::BASIC_QOS)
+                    .u32(0)
+                    .u16(*prefetch)
+                    .u8(0);
+                bytes.extend(qos.finish()?);
+            }
+            let consume = MethodFrame::new(channel, method::BASIC_CONSUME)
+                .u16(0)
+                .short_string(queue)
+                .short_string(&place.to_string())
+                .u8(0)
+                .table(&[]);
+            bytes.extend(consume.finish()?);
+        }
+        self.write(&bytes)
+    }
+
     /// Declares an exchange that outlives its bindings.
     pub(crate) fn declare_exchange(
         &mut self,

@@ -23,6 +23,7 @@ pub(crate) struct Connection {
     buffer: FrameBuffer,
     frame_bytes_max: usize,
     blocked_count: u64,
+    server: String,
 }
 
 impl Connection {
@@ -43,6 +44,7 @@ impl Connection {
             buffer,
             frame_bytes_max,
             blocked_count: 0,
+            server: String::new(),
         };
         connection.shake_hands(uri)?;
         Ok(connection)
@@ -58,6 +60,11 @@ impl Connection {
         self.blocked_count
     }
 
+    /// What the broker calls itself: product and version.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
     fn shake_hands(&mut self, uri: &Uri) -> Result<(), ClientError> {
         self.write(b"AMQP\x00\x00\x09\x01")?;
         let start = self
@@ -65,7 +72,7 @@ impl Connection {
             .1;
         let mut arguments = Arguments::new(&start);
         arguments.u16()?;
-        arguments.long_string()?;
+        self.server = server(arguments.long_string()?)?;
         let offered = String::from_utf8_lossy(arguments.long_string()?).into_owned();
         if !offered.split(' ').any(|mechanism| mechanism == "PLAIN") {
             return Err(ClientError::NoPlainLogin { offered });
@@ -297,6 +304,16 @@ pub(crate) fn header_body_bytes(payload: &[u8]) -> Result<u64, ClientError> {
     arguments.u16()?;
     arguments.u16()?;
     Ok(arguments.u64()?)
+}
+
+fn server(properties: &[u8]) -> Result<String, ClientError> {
+    let text = |name| -> Result<String, ClientError> {
+        let text = Arguments::text_in_table(properties, name)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
+    };
+    Ok(format!("{} {}", text("product")?, text("version")?)
+        .trim()
+        .to_owned())
 }
 
 fn next_frame(buffer: &mut FrameBuffer) -> Result<Option<Frame<'_>>, ClientError> {

@@ -10,6 +10,8 @@ pub(crate) const HEAD_BYTES: usize = 16;
 pub(crate) struct Delivery {
     pub(crate) tag: u64,
     pub(crate) redelivered: bool,
+    /// Whether the body behind its head is what was expected, where something is.
+    pub(crate) intact: bool,
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
 }
@@ -40,6 +42,8 @@ pub(crate) struct DeliveryAssembler {
     content: Content,
     delivery: Delivery,
     body_bytes: u64,
+    /// What every body holds behind its head.
+    expected: Option<Box<[u8]>>,
 }
 
 impl DeliveryAssembler {
@@ -48,6 +52,7 @@ impl DeliveryAssembler {
         let delivery = Delivery {
             tag: 0,
             redelivered: false,
+            intact: true,
             head: [0; HEAD_BYTES],
             head_bytes: 0,
         };
@@ -55,6 +60,15 @@ impl DeliveryAssembler {
             content: Content::Method,
             delivery,
             body_bytes: body_bytes as u64,
+            expected: None,
+        }
+    }
+
+    /// Every body has to be `body` behind its head.
+    pub(crate) fn comparing(body: &[u8]) -> Self {
+        Self {
+            expected: Some(body.into()),
+            ..Self::new(body.len())
         }
     }
 
@@ -79,6 +93,7 @@ impl DeliveryAssembler {
                     let wrong = "more body than its header announced".to_owned();
                     return Err(ClientError::WrongMessage(wrong));
                 };
+                self.compare(frame.payload, missing);
                 self.keep_head(frame.payload);
                 self.content = Content::Body { missing };
             }
@@ -107,10 +122,11 @@ impl DeliveryAssembler {
                 self.delivery.tag = arguments.u64()?;
                 self.delivery.redelivered = arguments.u8()? & 1 != 0;
                 self.delivery.head_bytes = 0;
+                self.delivery.intact = true;
                 self.content = Content::Header;
                 Ok(())
             }
-            method::BASIC_CONSUME_OK => Ok(()),
+            method::BASIC_CONSUME_OK | method::BASIC_QOS_OK => Ok(()),
             method::BASIC_CANCEL => {
                 let got = "basic.cancel: the queue is gone".to_owned();
                 Err(ClientError::Unexpected {
@@ -136,6 +152,19 @@ impl DeliveryAssembler {
             Content::Body { .. } => "a body",
         };
         ClientError::Unexpected { got, waiting_for }
+    }
+
+    /// Compares a part of the body, after which `missing` octets are still to come.
+    #[inline]
+    fn compare(&mut self, part: &[u8], missing: u64) {
+        let Some(expected) = &self.expected else {
+            return;
+        };
+        let missing = usize::try_from(missing).unwrap_or(0);
+        let end = expected.len().saturating_sub(missing);
+        let start = end.saturating_sub(part.len());
+        let skipped = HEAD_BYTES.saturating_sub(start).min(part.len());
+        self.delivery.intact &= part[skipped..] == expected[start + skipped..end];
     }
 
     #[inline]

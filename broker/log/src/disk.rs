@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, statvfs},
+    fs::{FallocateFlags, SeekFrom, fallocate, seek, statvfs},
     io::Errno,
 };
 
@@ -48,6 +48,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Reads into `buffer` from an offset until it is full or the file ends; says how many.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    /// The next offset from this one on at which there may be anything but zeroes; `None` if
+    /// there is none. A segment is allocated long before it is written: what it has not come to
+    /// need not be read.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
     /// Makes what was written durable, with the length that is needed to read it.
     fn sync_data(&self) -> io::Result<()>;
     /// The file's length.
@@ -182,6 +188,15 @@ impl DiskFile for RealFile {
         Ok(done)
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(next) => Ok(Some(next)),
+            Err(Errno::NXIO) => Ok(None),
+            // A file system that cannot tell may hold data anywhere.
+            Err(_) => Ok(Some(offset)),
+        }
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -206,5 +221,22 @@ impl RealFile {
             offset += count;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_allocated_and_not_written_need_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&folder.path().join("f")).unwrap();
+        file.allocate(8 << 20).unwrap();
+        file.write_at(4 << 20, b"here").unwrap();
+        let next = file.next_data(0).unwrap().unwrap();
+        assert!(next <= 4 << 20, "{next}");
+        assert_eq!(file.next_data(4 << 20).unwrap(), Some(4 << 20));
+        assert_eq!(file.next_data(9 << 20).unwrap(), None, "behind the end");
     }
 }

@@ -152,7 +152,11 @@ pub(crate) fn read_tolerant(file: &dyn DiskFile, offset: u64, length: usize) -> 
     };
     for (index, block) in loaded.bytes.chunks_mut(READ_BYTES).enumerate() {
         let start = offset + (index * READ_BYTES) as u64;
-        if file.read_at(start, block).is_ok() {
+        let is_hole = match file.next_data(start) {
+            Ok(next) => next.is_none_or(|next| next >= start + block.len() as u64),
+            Err(_) => false,
+        };
+        if is_hole || file.read_at(start, block).is_ok() {
             continue;
         }
         for (index, page) in block.chunks_mut(PAGE).enumerate() {

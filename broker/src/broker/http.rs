@@ -1,10 +1,10 @@
 //! The HTTP API as the broker starts it; without feature `management` there is none.
 
 #[cfg(feature = "management")]
-pub(super) use present::{Listener, bind, serve};
+pub(super) use present::{bind, serve};
 
 #[cfg(not(feature = "management"))]
-pub(super) use absent::{Listener, bind, serve};
+pub(super) use absent::{bind, serve};
 
 #[cfg(feature = "management")]
 mod present {
@@ -15,29 +15,29 @@ mod present {
     use tokio::sync::watch;
 
     use super::super::StartError;
+    use super::super::port::Port;
     use crate::config::Config;
     use crate::engine::Engine;
-    use crate::management::{self, Management, ManagementSettings};
+    use crate::management::{Listener, Management, ManagementSettings};
     use crate::model::Credentials;
 
-    pub(in super::super) use crate::management::Listener;
-
-    pub(in super::super) fn bind(address: SocketAddr) -> Result<Listener, StartError> {
-        management::bind(address).map_err(|source| StartError::Bind { address, source })
+    pub(in super::super) fn bind(address: SocketAddr) -> Result<Port, StartError> {
+        Port::bind(address)
     }
 
     /// Answers until told to stop.
     pub(in super::super) fn serve(
-        listener: Listener,
+        port: Port,
         engine: &Arc<Engine>,
         credentials: Credentials,
         config: &Config,
         amqp: Option<SocketAddr>,
         stop: watch::Receiver<bool>,
-    ) -> impl Future<Output = ()> + use<> {
-        let settings = settings(config, amqp, listener.address());
+    ) -> Result<impl Future<Output = ()> + use<>, StartError> {
+        let settings = settings(config, amqp, port.address());
         let management = Management::new(Arc::clone(engine), credentials, settings);
-        listener.run(management, stop)
+        let listener = Listener::new(port.listen()?);
+        Ok(listener.run(management, stop))
     }
 
     fn settings(
@@ -70,32 +70,23 @@ mod absent {
     use tokio::sync::watch;
 
     use super::super::StartError;
+    use super::super::port::Port;
     use crate::config::Config;
     use crate::engine::Engine;
     use crate::model::Credentials;
 
-    /// There is none.
-    #[derive(Debug)]
-    pub(in super::super) enum Listener {}
-
-    impl Listener {
-        pub(in super::super) const fn address(&self) -> SocketAddr {
-            match *self {}
-        }
-    }
-
-    pub(in super::super) const fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    pub(in super::super) const fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Err(StartError::NoManagement(address))
     }
 
     pub(in super::super) fn serve(
-        listener: Listener,
+        port: Port,
         _: &Arc<Engine>,
         _: Credentials,
         _: &Config,
         _: Option<SocketAddr>,
         _: watch::Receiver<bool>,
-    ) -> std::future::Ready<()> {
-        match listener {}
+    ) -> Result<std::future::Ready<()>, StartError> {
+        Err(StartError::NoManagement(port.address()))
     }
 }

@@ -1,7 +1,7 @@
 //! Who is connected: facts to show, and a handle to close each.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
@@ -51,6 +51,17 @@ pub(crate) struct Clients {
     open: Mutex<AHashMap<u64, Arc<Client>>>,
     next_number: AtomicU64,
     shutdown: watch::Sender<Option<Arc<str>>>,
+    farewells: Arc<AtomicUsize>,
+}
+
+/// A connection that is no longer open, while it tells its client why.
+#[derive(Debug)]
+pub(crate) struct FarewellGuard(Arc<AtomicUsize>);
+
+impl Drop for FarewellGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Default for Clients {
@@ -59,6 +70,7 @@ impl Default for Clients {
             open: Mutex::default(),
             next_number: AtomicU64::new(1),
             shutdown: watch::Sender::new(None),
+            farewells: Arc::default(),
         }
     }
 }
@@ -89,6 +101,18 @@ impl Clients {
     /// How many connections are open.
     pub(crate) fn count(&self) -> usize {
         self.open.lock().len()
+    }
+
+    /// Counts a connection that says goodbye, until the guard is dropped. To be called before the
+    /// connection is [`closed`](Self::closed), so that it is counted in one way or the other.
+    pub(crate) fn farewell(&self) -> FarewellGuard {
+        self.farewells.fetch_add(1, Ordering::AcqRel);
+        FarewellGuard(Arc::clone(&self.farewells))
+    }
+
+    /// Whether nobody is connected, and everybody who was has been told why.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.count() == 0 && self.farewells.load(Ordering::Acquire) == 0
     }
 
     /// All open connections, in no order.

@@ -1,6 +1,5 @@
 //! Accepting HTTP connections: few of them, and none for ever.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +11,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::Management;
 use super::access::Peer;
-
-/// Connections that the system holds until they are accepted.
-const BACKLOG: i32 = 128;
 
 /// How long to wait when the system has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -32,40 +27,13 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// What a request's line and headers may take, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// A bound port.
+/// An open port.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-/// Binds a port. Nothing is accepted before [`Listener::run`].
-///
-/// # Errors
-///
-/// Whatever the system says, most often that the address is in use.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<Listener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into())?;
-    let address = listener.local_addr()?;
-    Ok(Listener { listener, address })
-}
+pub(crate) struct Listener(TcpListener);
 
 impl Listener {
-    /// The address, with the port that the system chose if 0 was asked for.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) const fn new(listener: TcpListener) -> Self {
+        Self(listener)
     }
 
     /// Answers until told to stop, and then what is under way.
@@ -76,7 +44,7 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = self.0.accept() => accepted,
                 Some(_) = connections.join_next() => continue,
                 () = told_to(&mut stop) => break,
             };
@@ -99,7 +67,7 @@ impl Listener {
                 }
             }
         }
-        drop(self.listener);
+        drop(self.0);
         let goodbye = async { while connections.join_next().await.is_some() {} };
         // What is not done by then is aborted with the set.
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;

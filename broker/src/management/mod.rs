@@ -38,7 +38,7 @@ use self::rates::Rates;
 use self::refusal::Refusal;
 use self::routes::Routes;
 
-pub(crate) use self::listener::{Listener, bind};
+pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::ManagementSettings;
 
 /// What every request sees.

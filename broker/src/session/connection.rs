@@ -260,6 +260,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Closes the connection for the given reason, and waits for the peer to take notice.
     async fn end(&mut self, end: End) -> io::Result<()> {
+        // A broker that shuts down waits until the client was told.
+        let _farewell = self.session.engine.clients.farewell();
         let heartbeat = Duration::from_secs(u64::from(self.session.tuning.heartbeat_seconds));
         let patience = if heartbeat.is_zero() {
             CLOSE_TIMEOUT

@@ -7,16 +7,12 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Sessions;
 use super::connection::serve;
-
-/// Connections that the system holds until they are accepted.
-const BACKLOG: i32 = 1024;
 
 /// What a stream inside the process buffers in each direction, in bytes.
 const DUPLEX_BYTES: usize = 256 << 10;
@@ -97,48 +93,20 @@ impl Drop for Inhabitant {
     }
 }
 
-/// A bound port.
+/// An open port.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-/// Binds a port. Nothing is accepted before [`Listener::run`].
-///
-/// # Errors
-///
-/// Whatever the system says, most often that the address is in use.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<Listener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // A broker that was killed must be able to start again at once.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into())?;
-    let address = listener.local_addr()?;
-    Ok(Listener { listener, address })
-}
+pub(crate) struct Listener(TcpListener);
 
 impl Listener {
-    /// The address, with the port that the system chose if 0 was asked for.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) const fn new(listener: TcpListener) -> Self {
+        Self(listener)
     }
 
     /// Accepts until told to stop.
     pub(crate) async fn run(self, sessions: Arc<Sessions>, mut stop: watch::Receiver<bool>) {
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = self.0.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use crate::engine::Engine;
 use crate::model::Credentials;
 
-pub(crate) use self::listener::{Listener, bind};
+pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::SessionSettings;
 
 /// What every connection of a broker shares.
