@@ -83,6 +83,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "RabbitMQ scales only one side to milliseconds before it compares",
     },
     Difference {
+        line: "3.7.1",
+        rabbitmq: "has `x-consistent-hash` as a plugin that has to be enabled",
+        leveret: "has it built in; a destination stays while one of several bindings is left",
+        reason: "in RabbitMQ it gets nothing any more once any of its bindings goes",
+    },
+    Difference {
         line: "4.1.1",
         rabbitmq: "4.3.6 ignores `x-name-prefix` of a server-named queue",
         leveret: "lets it replace `amq.gen`; more than 64 bytes are refused with 406",

@@ -18,6 +18,8 @@ mod exchange;
 mod exclusive;
 #[path = "conformance/frames.rs"]
 mod frames;
+#[path = "conformance/hashes.rs"]
+mod hashes;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/lifecycle.rs"]

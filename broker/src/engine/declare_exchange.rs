@@ -194,8 +194,13 @@ impl VirtualHost {
         // RabbitMQ looks for the source first: if both are missing, its error names that one.
         let source = self.existing_exchange(&request.source)?;
         let destination = self.destination(request)?;
-        let arguments = BindingArguments::parse(source.definition.kind, &request.arguments)
-            .map_err(|error| error.for_exchange(&request.source, self.name()))?;
+        let arguments = BindingArguments::parse(
+            source.definition.kind,
+            &request.routing_key,
+            &request.destination,
+            &request.arguments,
+        )
+        .map_err(|error| error.for_exchange(&request.source, self.name()))?;
         self.check_lock(request)?;
         let is_new = source
             .table

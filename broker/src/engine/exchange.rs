@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::queue::Queue;
-use crate::model::{DestinationKind, ExchangeDefinition};
+use crate::model::{
+    DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind, HashInput,
+};
 use crate::topology::BindingTable;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -39,6 +41,8 @@ pub(crate) struct Exchange {
     number: u64,
     /// As declared.
     pub(crate) definition: ExchangeDefinition,
+    /// What of a message it hashes, if it chooses by a hash.
+    pub(super) hash_input: HashInput,
     /// Its bindings. Read-locked for one routing decision, never across another lock.
     pub(crate) table: RwLock<BindingTable<Destination>>,
 }
@@ -46,10 +50,40 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange without bindings.
     pub(crate) fn new(definition: ExchangeDefinition) -> Self {
+        let arguments = ExchangeArguments::parse(definition.kind, definition.arguments.fields())
+            // What is on disk was acceptable once.
+            .unwrap_or_default();
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            hash_input: arguments.hash_input,
             table: RwLock::new(BindingTable::new(definition.kind)),
             definition,
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether it gives each message to one of its destinations.
+    pub(super) const fn chooses_one(&self) -> bool {
+        match self.definition.kind {
+            ExchangeKind::ConsistentHash | ExchangeKind::ModulusHash => true,
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::Headers
+            | ExchangeKind::Delayed => false,
+        }
+    }
+
+    /// Whether two messages with the same routing key may go different ways.
+    pub(super) fn depends_on_more_than_keys(&self) -> bool {
+        match self.definition.kind {
+            ExchangeKind::Headers | ExchangeKind::Delayed => true,
+            ExchangeKind::ConsistentHash => self.hash_input != HashInput::RoutingKey,
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::ModulusHash => false,
         }
     }
 }

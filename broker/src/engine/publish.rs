@@ -1,5 +1,6 @@
 //! From a message to its queues: routing, and the bursts that lock each queue once.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use super::outbox::Outbox;
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::virtual_host::VirtualHost;
-use crate::model::{ExchangeKind, Message};
+use crate::model::{HashInput, HashProperty, Message, value_term};
 use crate::store::Ticket;
 use crate::topology::{Graph, Router, Targets};
-use crate::wire::TableReader;
+use crate::wire::{Properties, TableReader, Value};
 
 /// The queues and the reply consumers that a message goes to, each once.
 #[derive(Clone, Debug, Default)]
@@ -46,17 +47,19 @@ impl Route {
         &self.replies
     }
 
-    /// Finds the queues for a message with these routing keys and headers (spec 3.3.3, 3.4, 5.1.8).
+    /// Finds the queues for a message with these routing keys and properties (spec 3.3.3, 3.4, 5.1.8).
     pub(crate) fn find<'k>(
         host: &'k VirtualHost,
         exchange: &Arc<Exchange>,
         keys: impl Iterator<Item = &'k [u8]>,
-        headers: TableReader<'k>,
+        properties: Properties<'k>,
     ) -> Self {
+        let headers = properties.headers().unwrap_or(TableReader::EMPTY);
         let keys: SmallVec<[&[u8]; 4]> = keys.collect();
         let map = Map {
             host,
             keys,
+            properties,
             headers,
             depends_on_headers: Cell::new(false),
             replies: RefCell::default(),
@@ -75,6 +78,7 @@ impl Route {
 struct Map<'a> {
     host: &'a VirtualHost,
     keys: SmallVec<[&'a [u8]; 4]>,
+    properties: Properties<'a>,
     headers: TableReader<'a>,
     depends_on_headers: Cell<bool>,
     /// The router knows queues and exchanges only, so these are kept beside it.
@@ -82,6 +86,29 @@ struct Map<'a> {
 }
 
 impl Map<'_> {
+    /// What of the message a hashing exchange looks at (spec 3.7.1). What is not there is all the
+    /// same.
+    fn hash_input(&self, exchange: &Exchange) -> Cow<'_, [u8]> {
+        match &exchange.hash_input {
+            HashInput::RoutingKey => self.keys.first().copied().unwrap_or_default().into(),
+            HashInput::Header(name) => match self.headers.get(name.as_bytes()) {
+                Some(Value::LongString(text)) => text.into(),
+                Some(other) => value_term(other).into_bytes().into(),
+                None => Cow::default(),
+            },
+            HashInput::Property(HashProperty::MessageId) => {
+                self.properties.message_id().unwrap_or_default().into()
+            }
+            HashInput::Property(HashProperty::CorrelationId) => {
+                self.properties.correlation_id().unwrap_or_default().into()
+            }
+            HashInput::Property(HashProperty::Timestamp) => {
+                let timestamp = self.properties.timestamp().map(u64::to_be_bytes);
+                timestamp.map_or_else(Cow::default, |bytes| bytes.to_vec().into())
+            }
+        }
+    }
+
     /// What has that name by itself: a queue, or else a reply consumer.
     fn named(&self, key: &[u8]) -> Option<Arc<Queue>> {
         let key = str::from_utf8(key).ok()?;
@@ -108,7 +135,7 @@ impl Graph for Map<'_> {
         exchange: &Arc<Exchange>,
         targets: &mut Targets<'_, Arc<Queue>, Arc<Exchange>>,
     ) {
-        if exchange.definition.kind == ExchangeKind::Headers {
+        if exchange.depends_on_more_than_keys() {
             self.depends_on_headers.set(true);
         }
         if exchange.definition.name.is_default() {
@@ -118,6 +145,13 @@ impl Graph for Map<'_> {
             return;
         }
         let table = exchange.table.read();
+        if exchange.chooses_one() {
+            let input = self.hash_input(exchange);
+            if let Some(destination) = table.choose(&input) {
+                targets.add(destination);
+            }
+            return;
+        }
         for key in &self.keys {
             table.route(key, self.headers, &mut |destination| {
                 targets.add(destination)

@@ -91,6 +91,15 @@ pub enum ExchangeKind {
     Topic,
     /// Values of the message's headers.
     Headers,
+    /// One binding, by a hash, in proportion to weights that are the binding keys (spec 3.7.1).
+    #[serde(rename = "x-consistent-hash")]
+    ConsistentHash,
+    /// One binding, by a hash (spec 3.7.2).
+    #[serde(rename = "x-modulus-hash")]
+    ModulusHash,
+    /// As the kind in `x-delayed-type` does, but later (spec 3.7.3).
+    #[serde(rename = "x-delayed-message")]
+    Delayed,
 }
 
 impl ExchangeKind {
@@ -102,6 +111,8 @@ impl ExchangeKind {
             "fanout" => Some(Self::Fanout),
             "topic" => Some(Self::Topic),
             "headers" => Some(Self::Headers),
+            "x-consistent-hash" => Some(Self::ConsistentHash),
+            "x-modulus-hash" => Some(Self::ModulusHash),
             _ => None,
         }
     }
@@ -114,6 +125,9 @@ impl ExchangeKind {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
+            Self::ModulusHash => "x-modulus-hash",
+            Self::Delayed => "x-delayed-message",
         }
     }
 }

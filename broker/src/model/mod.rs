@@ -18,8 +18,8 @@ mod terms;
 pub use access::{Credentials, LoginRequest, Secret};
 pub use arguments::{
     ArgumentDifference, ArgumentError, ConsumerArguments, DeadLetterStrategy, DeadLetterTarget,
-    DelayedRetry, DeliveryLimit, ExchangeArguments, Overflow, QueueArguments, QueueProperties,
-    QueueType, QueueVariant, QuorumArguments, RetryKind,
+    DelayedRetry, DeliveryLimit, ExchangeArguments, HashInput, HashProperty, Overflow,
+    QueueArguments, QueueProperties, QueueType, QueueVariant, QuorumArguments, RetryKind,
 };
 pub use clock::Now;
 pub use comparable::Comparable;

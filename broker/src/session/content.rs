@@ -8,7 +8,7 @@ use crate::engine::{Origin, REPLY_QUEUE, Route};
 use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
-use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property, TableReader, Value};
+use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property, Value};
 
 const PUBLISH: (u16, u16) = (60, 40);
 
@@ -187,9 +187,8 @@ impl Session {
         let carbon_copies = CarbonCopies::read(properties)?;
         check_expiration(properties)?;
         check_user_id(properties, user)?;
-        let headers = properties.headers().unwrap_or(TableReader::EMPTY);
         let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
-        cache.route = Route::find(&self.host, &exchange, keys, headers);
+        cache.route = Route::find(&self.host, &exchange, keys, properties);
         let routes_by_key_alone = is_plain && cache.route.depends_on_key_alone();
         cache.generation = if routes_by_key_alone { generation } else { 0 };
         cache.address.clear();
