@@ -203,6 +203,8 @@ impl Broker {
         };
         let timers = Engine::run_timers(Arc::downgrade(&broker.engine), stopped.clone());
         broker.tasks.push(tokio::spawn(timers));
+        let delays = Engine::run_delays(Arc::downgrade(&broker.engine), stopped.clone());
+        broker.tasks.push(tokio::spawn(delays));
         if let Some(port) = amqp {
             let listener = Listener::new(port.listen()?);
             let sessions = Arc::clone(&broker.sessions);

@@ -340,6 +340,12 @@ impl Client {
         Ok(())
     }
 
+    /// Waits until everything sent on the channel so far has been worked on.
+    pub async fn flush_channel(&mut self, channel: u16) -> Result<()> {
+        self.ok(channel, method::basic_qos(0, 0, false)).await?;
+        Ok(())
+    }
+
     /// Ready messages and consumers, by passive declare.
     pub async fn counts(&mut self, channel: u16, queue: &str) -> Result<(u32, u32)> {
         let declare = method::queue_declare(queue, method::queue_bits::PASSIVE, &Table::new());

@@ -125,6 +125,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "a client may send ahead anywhere else; here it would be a matter of luck",
     },
     Difference {
+        line: "7.2.8",
+        rabbitmq: "sets the redelivered bit of a dead letter that a consumer rejected, at its first delivery",
+        leveret: "delivers every dead letter for the first time with the bit clear",
+        reason: "the letter is new in its queue, and whoever gets it is the first",
+    },
+    Difference {
         line: "7.6.3",
         rabbitmq: "takes a reply to a requester that has gone for routed, and drops it",
         leveret: "returns it if it is mandatory",

@@ -12,18 +12,28 @@ mod confirm;
 mod connection;
 #[path = "conformance/consume.rs"]
 mod consume;
+#[path = "conformance/dead_letter.rs"]
+mod dead_letter;
+#[path = "conformance/dying.rs"]
+mod dying;
 #[path = "conformance/exchange.rs"]
 mod exchange;
 #[path = "conformance/exclusive.rs"]
 mod exclusive;
+#[path = "conformance/expiry.rs"]
+mod expiry;
 #[path = "conformance/frames.rs"]
 mod frames;
 #[path = "conformance/hashes.rs"]
 mod hashes;
 #[path = "conformance/hostile.rs"]
 mod hostile;
+#[path = "conformance/length.rs"]
+mod length;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
+#[path = "conformance/priority.rs"]
+mod priority;
 #[path = "conformance/properties.rs"]
 mod properties;
 #[path = "conformance/publish.rs"]
@@ -50,6 +60,8 @@ mod states;
 mod tables;
 #[path = "conformance/timeouts.rs"]
 mod timeouts;
+#[path = "conformance/ttl.rs"]
+mod ttl;
 #[path = "conformance/tx.rs"]
 mod tx;
 #[path = "conformance/vanish.rs"]

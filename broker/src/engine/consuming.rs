@@ -15,7 +15,8 @@ impl Queue {
 
     /// Removes a consumer. Returns whether the queue is now without any, having had one.
     pub(crate) fn cancel(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) -> bool {
-        self.turn(engine, |state, _| {
+        self.turn(engine, |state, turn| {
+            state.used(turn.now);
             state
                 .cancel(link.key)
                 .is_some_and(|cancelled| cancelled.remaining == 0)
@@ -35,6 +36,7 @@ impl Queue {
         let mut starved = Vec::new();
         let withdrawn = self.turn(engine, |state, turn| {
             let mut remaining = None;
+            state.used(turn.now);
             for link in consumers {
                 let cancelled = state.cancel(link.key);
                 remaining = cancelled.map(|cancelled| cancelled.remaining).or(remaining);

@@ -8,8 +8,9 @@ use super::exchange::{Destination, Exchange, is_durable};
 use super::virtual_host::VirtualHost;
 use crate::model::{
     AmqpError, Arguments, DestinationKind, Entity, ExchangeArguments, ExchangeDefinition,
-    ExchangeName, QueueName, ReplyCode,
+    ExchangeKind, ExchangeName, QueueName, ReplyCode,
 };
+use crate::queue::DelayedMessages;
 use crate::store::Ticket;
 use crate::topology::BindingArguments;
 
@@ -70,9 +71,32 @@ impl VirtualHost {
                 definition: definition.clone(),
             });
         }
+        let exchange = Arc::new(Exchange::new(definition));
+        if exchange.definition.kind == ExchangeKind::Delayed {
+            self.delay(engine, &exchange, &mut changes);
+        }
         let ticket = changes.submit(engine);
-        self.insert_exchange(Arc::new(Exchange::new(definition)));
+        self.insert_exchange(exchange);
         Ok(ticket)
+    }
+
+    /// Gives a delayed exchange its hidden queue.
+    fn delay(&self, engine: &Engine, exchange: &Exchange, changes: &mut Changes) {
+        let id = if exchange.definition.durable {
+            let id = engine.store().next_queue_id();
+            changes.put(Entity::Delay {
+                virtual_host: self.name().clone(),
+                id: id.0,
+                exchange: exchange.definition.name.clone(),
+            });
+            id
+        } else {
+            engine.transient_queue_id()
+        };
+        let messages = DelayedMessages::default();
+        let delay = engine.new_delay(self, exchange, id, messages);
+        // The exchange is new and has none.
+        let _ = exchange.delay.set(delay);
     }
 
     fn check_equivalent_exchange(
@@ -195,7 +219,7 @@ impl VirtualHost {
         let source = self.existing_exchange(&request.source)?;
         let destination = self.destination(request)?;
         let arguments = BindingArguments::parse(
-            source.definition.kind,
+            source.routing,
             &request.routing_key,
             &request.destination,
             &request.arguments,

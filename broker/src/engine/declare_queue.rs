@@ -48,13 +48,12 @@ impl VirtualHost {
     /// Answers a passive declaration (spec 4.1.4).
     pub(crate) fn inspect_queue(
         &self,
+        engine: &Engine,
         name: &QueueName,
         connection: u64,
     ) -> Result<DeclaredQueue, AmqpError> {
-        Ok(declared(
-            &*self.usable_queue(name, connection)?,
-            Ticket::default(),
-        ))
+        let queue = self.usable_queue(name, connection)?;
+        Ok(declared(engine, &queue, Ticket::default()))
     }
 
     /// Makes the queue, or checks that it is as declared.
@@ -87,15 +86,15 @@ impl VirtualHost {
         if let Some(existing) = self.queue(definition.name.as_str()) {
             self.check_equivalent(&existing, &declaration)?;
             // The first declaration may still be on its way to the disk.
-            return Ok(declared(&existing, engine.last_ticket()));
+            return Ok(declared(engine, &existing, engine.last_ticket()));
         }
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
         let owner = definition.exclusive.then_some(declaration.connection);
-        let queue = engine.new_queue(declaration.definition, arguments, owner);
+        let queue = engine.new_queue(self.name(), declaration.definition, arguments, owner);
         let ticket = self.publish_queue(engine, &mut definitions, &queue);
-        Ok(declared(&queue, ticket))
+        Ok(declared(engine, &queue, ticket))
     }
 
     fn publish_queue(
@@ -118,6 +117,7 @@ impl VirtualHost {
             definitions.owned(connection, Arc::clone(queue));
         }
         self.insert_queue(Arc::clone(queue));
+        engine.schedule(queue, queue.deadline());
         engine.counters.queues_created.add(1);
         ticket
     }
@@ -195,11 +195,28 @@ impl VirtualHost {
     pub(crate) fn delete_unused_queue(&self, engine: &Arc<Engine>, queue: &Arc<Queue>) -> Ticket {
         let mut definitions = self.definitions.lock();
         let condition = CloseCondition {
-            if_empty: false,
             if_unused: true,
+            ..CloseCondition::default()
         };
         self.remove_queue(engine, &mut definitions, queue, condition)
             .map_or_else(|_| Ticket::default(), |deleted| deleted.ticket)
+    }
+
+    /// Deletes a queue that nobody has used for as long as its terms allow, unless somebody just did
+    /// (spec 4.2.4).
+    pub(super) fn delete_expired_queue(&self, engine: &Arc<Engine>, queue: &Arc<Queue>) {
+        let mut definitions = self.definitions.lock();
+        let condition = CloseCondition {
+            if_unused: true,
+            if_expired: Some(engine.now()),
+            ..CloseCondition::default()
+        };
+        if self
+            .remove_queue(engine, &mut definitions, queue, condition)
+            .is_ok()
+        {
+            tracing::debug!(queue = %queue.name(), "a queue that nobody used has expired");
+        }
     }
 
     /// Deletes what belongs to a connection that ends (spec 4.2.1).
@@ -267,8 +284,8 @@ fn name_type(definition: &mut QueueDefinition, default: QueueType) {
     }
 }
 
-fn declared(queue: &Queue, ticket: Ticket) -> DeclaredQueue {
-    let counts = queue.counts();
+fn declared(engine: &Engine, queue: &Queue, ticket: Ticket) -> DeclaredQueue {
+    let counts = queue.inspect(engine);
     DeclaredQueue {
         name: queue.name().clone(),
         ready: counts.ready,

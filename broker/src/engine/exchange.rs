@@ -1,11 +1,12 @@
 //! An exchange at run time: its definition and its bindings, which lead straight to queues.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+use super::delay::Delay;
 use super::queue::Queue;
 use crate::model::{
     DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind, HashInput,
@@ -43,6 +44,10 @@ pub(crate) struct Exchange {
     pub(crate) definition: ExchangeDefinition,
     /// What of a message it hashes, if it chooses by a hash.
     pub(super) hash_input: HashInput,
+    /// How it routes, sooner or later.
+    pub(super) routing: ExchangeKind,
+    /// What waits at it, if it is a delayed one.
+    pub(super) delay: OnceLock<Arc<Delay>>,
     /// Its bindings. Read-locked for one routing decision, never across another lock.
     pub(crate) table: RwLock<BindingTable<Destination>>,
 }
@@ -52,11 +57,13 @@ impl Exchange {
     pub(crate) fn new(definition: ExchangeDefinition) -> Self {
         let arguments = ExchangeArguments::parse(definition.kind, definition.arguments.fields())
             // What is on disk was acceptable once.
-            .unwrap_or_default();
+            .unwrap_or_else(|_| ExchangeArguments::none(definition.kind));
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             hash_input: arguments.hash_input,
-            table: RwLock::new(BindingTable::new(definition.kind)),
+            routing: arguments.routing,
+            delay: OnceLock::new(),
+            table: RwLock::new(BindingTable::new(arguments.routing)),
             definition,
         }
     }
@@ -65,7 +72,7 @@ impl Exchange {
 impl Exchange {
     /// Whether it gives each message to one of its destinations.
     pub(super) const fn chooses_one(&self) -> bool {
-        match self.definition.kind {
+        match self.routing {
             ExchangeKind::ConsistentHash | ExchangeKind::ModulusHash => true,
             ExchangeKind::Direct
             | ExchangeKind::Fanout

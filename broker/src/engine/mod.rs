@@ -5,14 +5,17 @@
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod afterwork;
 mod backup;
 mod budget;
+mod burial;
 mod clients;
 mod consuming;
 mod counters;
 mod declare_exchange;
 mod declare_queue;
 mod definitions;
+mod delay;
 mod exchange;
 mod outbox;
 mod publish;
@@ -34,6 +37,7 @@ use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
 use self::budget::BodyBudget;
+use self::delay::Delays;
 use self::timers::Timers;
 use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
@@ -70,6 +74,7 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     bodies: BodyBudget,
     timers: Timers,
+    delays: Delays,
     started: Instant,
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
@@ -160,6 +165,7 @@ impl Engine {
 
     fn new_queue(
         &self,
+        virtual_host: &VirtualHostName,
         definition: QueueDefinition,
         arguments: QueueArguments,
         owner: Option<u64>,
@@ -168,12 +174,20 @@ impl Engine {
         let id = if definition.durable {
             self.store.next_queue_id()
         } else {
-            // Never met on disk: transient queues have no records.
-            QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
+            self.transient_queue_id()
         };
-        let state = QueueState::new(queue_settings(&arguments, recorded))
+        let mut state = QueueState::new(queue_settings(&arguments, recorded))
             .on_terms(QueueTerms::of(&arguments));
-        Arc::new(Queue::new(id, definition, arguments, owner, state))
+        state.used(self.now());
+        let host = virtual_host.clone();
+        Arc::new(Queue::new(id, host, definition, arguments, owner, state))
+    }
+}
+
+impl Engine {
+    /// A number for a queue that is never met on disk: transient queues have no records.
+    fn transient_queue_id(&self) -> QueueId {
+        QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
     }
 }
 

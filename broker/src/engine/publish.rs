@@ -7,12 +7,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Engine;
+use super::delay::Delay;
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::virtual_host::VirtualHost;
-use crate::model::{HashInput, HashProperty, Message, value_term};
+use crate::model::{HashInput, HashProperty, Message, delay_ms, value_term};
 use crate::store::Ticket;
 use crate::topology::{Graph, Router, Targets};
 use crate::wire::{Properties, TableReader, Value};
@@ -22,13 +23,19 @@ use crate::wire::{Properties, TableReader, Value};
 pub(crate) struct Route {
     queues: SmallVec<[Arc<Queue>; 2]>,
     replies: Vec<Arc<ReplyConsumer>>,
+    delays: Vec<Arc<Delay>>,
     depends_on_headers: bool,
 }
 
 impl Route {
     /// Whether nobody takes the message.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.replies.is_empty()
+        self.queues.is_empty() && self.replies.is_empty() && self.delays.is_empty()
+    }
+
+    /// Where the message waits before it goes on.
+    pub(super) fn delays(&self) -> &[Arc<Delay>] {
+        &self.delays
     }
 
     /// Whether messages with the same exchange and key, and no other keys, take the same route
@@ -47,6 +54,12 @@ impl Route {
         &self.replies
     }
 
+    /// The same route without some of its queues.
+    pub(super) fn without(mut self, is_left_out: impl Fn(&Queue) -> bool) -> Self {
+        self.queues.retain(|queue| !is_left_out(queue));
+        self
+    }
+
     /// Finds the queues for a message with these routing keys and properties (spec 3.3.3, 3.4, 5.1.8).
     pub(crate) fn find<'k>(
         host: &'k VirtualHost,
@@ -63,6 +76,7 @@ impl Route {
             headers,
             depends_on_headers: Cell::new(false),
             replies: RefCell::default(),
+            delays: RefCell::default(),
         };
         let mut router = Router::default();
         let queues = SmallVec::from(router.route(&map, exchange));
@@ -70,6 +84,7 @@ impl Route {
             queues,
             depends_on_headers: map.depends_on_headers.get(),
             replies: map.replies.into_inner(),
+            delays: map.delays.into_inner(),
         }
     }
 }
@@ -83,6 +98,7 @@ struct Map<'a> {
     depends_on_headers: Cell<bool>,
     /// The router knows queues and exchanges only, so these are kept beside it.
     replies: RefCell<Vec<Arc<ReplyConsumer>>>,
+    delays: RefCell<Vec<Arc<Delay>>>,
 }
 
 impl Map<'_> {
@@ -144,6 +160,14 @@ impl Graph for Map<'_> {
             }
             return;
         }
+        if let Some(delay) = exchange.delay.get()
+            && delay_ms(self.headers).is_some()
+        {
+            // Each exchange is visited once, so this one is not among them yet.
+            self.delays.borrow_mut().push(Arc::clone(delay));
+            targets.taken();
+            return;
+        }
         let table = exchange.table.read();
         if exchange.chooses_one() {
             let input = self.hash_input(exchange);
@@ -179,6 +203,7 @@ pub(crate) struct Origin {
 pub(crate) struct Burst {
     queues: Vec<QueueBurst>,
     replies: Vec<(Arc<ReplyConsumer>, Message)>,
+    delayed: Vec<(Arc<Delay>, Message)>,
 }
 
 #[derive(Debug)]
@@ -199,13 +224,16 @@ pub(crate) struct Flushed {
 impl Burst {
     /// Whether nothing was collected.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.replies.is_empty()
+        self.queues.is_empty() && self.replies.is_empty() && self.delayed.is_empty()
     }
 
     /// Adds a message for everybody on its route.
     pub(crate) fn add(&mut self, route: &Route, message: Message, origin: Origin) {
         for consumer in route.replies() {
             self.replies.push((Arc::clone(consumer), message.clone()));
+        }
+        for delay in route.delays() {
+            self.delayed.push((Arc::clone(delay), message.clone()));
         }
         let Some((last, others)) = route.queues.split_last() else {
             return;
@@ -243,6 +271,9 @@ impl Burst {
         }
         for (consumer, message) in self.replies.drain(..) {
             Outbox::push_reply(consumer, message);
+        }
+        for (delay, message) in self.delayed.drain(..) {
+            flushed.ticket = flushed.ticket.max(delay.add(engine, &message));
         }
         flushed
     }

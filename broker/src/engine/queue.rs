@@ -12,12 +12,13 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Engine;
+use super::afterwork::Afterwork;
 use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
-    Message, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
-    SeqRange, Settlement, Stored,
+    Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
+    SeqRange, Settlement, Stored, VirtualHostName,
 };
 use crate::queue::{
     Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Recording,
@@ -35,6 +36,7 @@ static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Queue {
     number: u64,
     id: QueueId,
+    virtual_host: VirtualHostName,
     definition: QueueDefinition,
     arguments: QueueArguments,
     owner: Option<u64>,
@@ -43,6 +45,8 @@ pub(crate) struct Queue {
     loaded: Notify,
     /// What this queue last added to the broker-wide count of resident bytes.
     resident_bytes: AtomicUsize,
+    /// When the timer looks at the queue next; `u64::MAX` for never. Changed by the timers alone.
+    pub(super) scheduled_ms: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -66,6 +70,8 @@ pub(crate) struct CloseCondition {
     pub(crate) if_empty: bool,
     /// No consumer may be there.
     pub(crate) if_unused: bool,
+    /// It must have expired by then (spec 4.2.4).
+    pub(crate) if_expired: Option<Now>,
 }
 
 impl CloseCondition {
@@ -116,6 +122,7 @@ pub(crate) struct Closed {
 impl Queue {
     pub(super) fn new(
         id: QueueId,
+        virtual_host: VirtualHostName,
         definition: QueueDefinition,
         arguments: QueueArguments,
         owner: Option<u64>,
@@ -124,6 +131,7 @@ impl Queue {
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             id,
+            virtual_host,
             definition,
             arguments,
             owner,
@@ -133,6 +141,7 @@ impl Queue {
             }),
             loaded: Notify::new(),
             resident_bytes: AtomicUsize::new(0),
+            scheduled_ms: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -144,6 +153,11 @@ impl Queue {
     /// The queue's number on disk.
     pub(crate) const fn id(&self) -> QueueId {
         self.id
+    }
+
+    /// The virtual host that it lives in.
+    pub(crate) const fn virtual_host(&self) -> &VirtualHostName {
+        &self.virtual_host
     }
 
     /// The queue's name.
@@ -176,6 +190,13 @@ impl Queue {
         self.owner.is_some_and(|owner| owner != connection)
     }
 
+    /// Counts of what it holds, for a client that asks: that counts as use (spec 4.2.4).
+    pub(super) fn inspect(&self, engine: &Engine) -> Counts {
+        let mut guarded = self.guarded.lock();
+        guarded.state.used(engine.now());
+        guarded.state.counts()
+    }
+
     /// Counts of what it holds.
     pub(crate) fn counts(&self) -> Counts {
         self.guarded.lock().state.counts()
@@ -191,14 +212,11 @@ impl Queue {
         self.turn(engine, |state, turn| {
             let mut refused = Vec::new();
             for (message, origin) in messages {
-                if state.refuses(&message) {
+                if !turn.publish(state, message) {
                     refused.push(origin);
-                } else {
-                    turn.enqueue(state, message);
+                } else if state.terms().overflow != Overflow::DropHead {
                     // What a consumer can take at once does not count towards the length.
-                    if state.terms().overflow != Overflow::DropHead {
-                        turn.dispatch(state);
-                    }
+                    turn.dispatch(state);
                 }
             }
             refused
@@ -228,6 +246,10 @@ impl Queue {
         self.turn(engine, |state, turn| {
             state.settle(turn.now, seqs, settlement, &mut turn.effects);
             turn.absorb();
+            if settlement == Settlement::Requeue {
+                // What comes back counts before anybody can take it, as in RabbitMQ.
+                turn.enforce(state);
+            }
         })
         .map_or_else(Ticket::default, |((), ticket)| ticket)
     }
@@ -300,6 +322,26 @@ impl Queue {
         facts.collect()
     }
 
+    /// When time has something to do for the queue, in monotonic milliseconds.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.guarded.lock().state.deadline()
+    }
+
+    /// Lets time pass: does what has become due.
+    pub(super) fn tick(self: &Arc<Self>, engine: &Arc<Engine>) {
+        self.turn(engine, |state, turn| {
+            state.tick(turn.now, &mut turn.effects);
+            turn.absorb();
+        });
+        self.loaded.notify_waiters();
+    }
+
+    /// Goes on with what dies at the head: the last dead letters have arrived where they go.
+    pub(super) fn buried(self: &Arc<Self>, engine: &Arc<Engine>, work: &mut Afterwork) {
+        self.turn_leaving(engine, work, |state, _| state.buried());
+        self.loaded.notify_waiters();
+    }
+
     /// A lease is on disk: what it covers may be delivered.
     pub(super) fn lease_written(
         self: &Arc<Self>,
@@ -348,7 +390,9 @@ impl Queue {
         if condition.if_empty && counts.ready > 0 {
             return Err(CloseRefusal::NotEmpty);
         }
-        if condition.if_unused && counts.consumers > 0 {
+        let is_young = |now| !guarded.state.is_expired(now);
+        if condition.if_unused && counts.consumers > 0 || condition.if_expired.is_some_and(is_young)
+        {
             return Err(CloseRefusal::InUse);
         }
         let consumers = guarded
@@ -366,6 +410,7 @@ impl Queue {
         });
         drop(guarded);
         self.account(engine, 0);
+        engine.unschedule(self);
         self.loaded.notify_waiters();
         Ok(Some(Closed {
             ready: counts.ready,
@@ -383,10 +428,25 @@ impl Queue {
         Some(LockedQueue { guarded })
     }
 
-    /// Runs one turn. `None` if the queue is deleted or crashed.
+    /// Runs one turn, and everything that follows from it. `None` if the queue is deleted or
+    /// crashed.
     pub(super) fn turn<R>(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
+        act: impl FnOnce(&mut State, &mut Turn<'_>) -> R,
+    ) -> Option<(R, Ticket)> {
+        let mut work = Afterwork::default();
+        let outcome = self.turn_leaving(engine, &mut work, act);
+        engine.work_off(work);
+        outcome
+    }
+
+    /// Runs one turn, and adds what follows from it to `work`. `None` if the queue is deleted or
+    /// crashed.
+    pub(super) fn turn_leaving<R>(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        work: &mut Afterwork,
         act: impl FnOnce(&mut State, &mut Turn<'_>) -> R,
     ) -> Option<(R, Ticket)> {
         let mut turn = Turn::new(engine, self.id);
@@ -398,12 +458,15 @@ impl Queue {
         guarded.phase = Phase::Crashed;
         let result = act(&mut guarded.state, &mut turn);
         turn.dispatch(&mut guarded.state);
+        turn.enforce(&mut guarded.state);
         let aftermath = turn.hand_over();
         self.keep_within_budget(engine, &mut guarded.state);
+        let deadline = guarded.state.deadline();
         guarded.phase = Phase::Running;
         drop(guarded);
         let ticket = aftermath.ticket;
-        self.finish(engine, aftermath);
+        engine.schedule(self, deadline);
+        self.finish(engine, aftermath, work);
         Some((result, ticket))
     }
 
@@ -422,28 +485,33 @@ impl Queue {
         engine.bodies.replace(before, resident)
     }
 
-    /// Does what must not be done under the lock.
-    pub(super) fn finish(self: &Arc<Self>, engine: &Arc<Engine>, aftermath: Aftermath) {
+    /// Does what must not be done under the lock, and leaves further turns to `work`.
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        aftermath: Aftermath,
+        work: &mut Afterwork,
+    ) {
         let Aftermath {
             ticket,
             later,
+            letters,
             mut handover,
         } = aftermath;
         handover.wake();
         for effect in later {
             self.run(engine, effect, ticket);
         }
-        for link in handover.resume {
-            link.queue.resume(engine, &link);
-        }
+        work.resumes.extend(handover.resume);
         let undeliverable: Vec<Seq> = handover
             .undeliverable
             .into_iter()
             .filter_map(returnable)
             .collect();
         if !undeliverable.is_empty() {
-            self.settle(engine, &undeliverable, Settlement::Requeue);
+            work.returns.push((Arc::clone(self), undeliverable));
         }
+        work.bury(self, letters);
     }
 
     fn run(self: &Arc<Self>, engine: &Arc<Engine>, effect: Effect, ticket: Ticket) {
@@ -464,7 +532,11 @@ impl Queue {
                 messages,
                 "the index held fewer messages than it had counted"
             ),
-            Effect::Settled(_) | Effect::SettledBlocks(_) | Effect::Requeued { .. } => {}
+            Effect::Unused => engine.expire_queue(self),
+            Effect::Settled(_)
+            | Effect::SettledBlocks(_)
+            | Effect::Requeued { .. }
+            | Effect::DeadLetters(_) => {}
         }
     }
 
@@ -521,7 +593,7 @@ impl Queue {
 }
 
 /// Damage is for ever; anything else may pass.
-fn load_failure(error: &LoadError) -> LoadFailure {
+pub(super) fn load_failure(error: &LoadError) -> LoadFailure {
     match error {
         LoadError::Gone { .. } | LoadError::Damaged { .. } => LoadFailure::Damaged,
         LoadError::Io(_) | LoadError::Closed => LoadFailure::Unavailable,

@@ -161,8 +161,7 @@ mod tests {
             exchange_bytes: 0,
             routing_key_bytes: 0,
             header_bytes: bytes,
-            persistent: false,
-            priority: 0,
+            ..MessageParts::default()
         };
         Message::new(parts, &vec![0; bytes as usize + 2]).expect("lengths agree")
     }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use super::Engine;
+use super::afterwork::Afterwork;
+use super::delay::Delay;
 use super::outbox::Outbox;
 use super::publish::Route;
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::turn::Turn;
-use crate::model::{Message, Operation, Seq, Settlement};
+use crate::model::{Message, Operation, QueueId, Seq, SeqRange, Settlement};
 use crate::store::Ticket;
 
 /// What a transaction does to one queue.
@@ -24,22 +26,60 @@ struct Part {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartiallyRefused;
 
+/// What became of a transaction.
+struct Effect {
+    ticket: Ticket,
+    /// Some queue refused a message.
+    refused: bool,
+}
+
 /// A transaction that is about to be committed.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     parts: AHashMap<u64, (Option<Arc<Queue>>, Part)>,
+    /// Places whose messages have left already, in memory.
+    left: Vec<(QueueId, Seq)>,
     replies: Vec<(Arc<ReplyConsumer>, Message)>,
+    delayed: Vec<(Arc<Delay>, Message)>,
 }
 
 impl Transaction {
     /// Adds a publish.
     pub(crate) fn publish(&mut self, route: &Route, message: &Message) {
         for queue in route.queues() {
-            self.part(queue).messages.push(message.clone());
+            self.enter(queue, message);
         }
         for consumer in route.replies() {
-            self.replies.push((Arc::clone(consumer), message.clone()));
+            self.reply(consumer, message);
         }
+        self.delay(route, message);
+    }
+
+    /// Adds a message that waits before it goes on.
+    pub(super) fn delay(&mut self, route: &Route, message: &Message) {
+        let delays = route.delays().iter();
+        self.delayed
+            .extend(delays.map(|delay| (Arc::clone(delay), message.clone())));
+    }
+
+    /// Adds a message to one queue.
+    pub(super) fn enter(&mut self, queue: &Arc<Queue>, message: &Message) {
+        self.part(queue).messages.push(message.clone());
+    }
+
+    /// Adds a direct reply.
+    pub(super) fn reply(&mut self, consumer: &Arc<ReplyConsumer>, message: &Message) {
+        self.replies.push((Arc::clone(consumer), message.clone()));
+    }
+
+    /// Adds the record that a message has left; the queue itself knows it already.
+    pub(super) fn leave(&mut self, queue: QueueId, seq: Seq) {
+        self.left.push((queue, seq));
+    }
+
+    /// How many queues take part.
+    pub(super) fn queue_count(&self) -> usize {
+        self.parts.len()
     }
 
     /// Adds a settlement.
@@ -60,6 +100,25 @@ impl Transaction {
     ///
     /// If some queue refused a message; everything else has been committed (spec 6.2.3).
     pub(crate) fn commit(self, engine: &Arc<Engine>) -> Result<Ticket, PartiallyRefused> {
+        let mut work = Afterwork::default();
+        let effect = self.take_effect(engine, &mut work);
+        // What was rejected is safe where it is dead-lettered to once it is recorded there.
+        let buried = engine.work_off(work);
+        if effect.refused {
+            Err(PartiallyRefused)
+        } else {
+            Ok(effect.ticket.max(buried))
+        }
+    }
+
+    /// Applies everything in the same way for dead letters. What a queue has no room for is lost
+    /// (spec 7.3.2).
+    pub(super) fn inter(self, engine: &Arc<Engine>, work: &mut Afterwork) {
+        let ticket = self.take_effect(engine, work).ticket;
+        work.ticket = work.ticket.max(ticket);
+    }
+
+    fn take_effect(self, engine: &Arc<Engine>, work: &mut Afterwork) -> Effect {
         let mut parts: Vec<(Arc<Queue>, Part)> = self
             .parts
             .into_values()
@@ -76,11 +135,7 @@ impl Transaction {
             };
             let mut turn = Turn::new(engine, queue.id());
             for message in &part.messages {
-                if locked.state().refuses(message) {
-                    refused = true;
-                } else {
-                    turn.enqueue(locked.state(), message.clone());
-                }
+                refused |= !turn.publish(locked.state(), message.clone());
             }
             for (seq, settlement) in &part.settlements {
                 let state = locked.state();
@@ -90,6 +145,9 @@ impl Transaction {
             operations.append(&mut turn.take_operations());
             open.push((queue, locked, turn));
         }
+        operations.extend(settlements(self.left));
+        let delayed = self.delayed.iter();
+        operations.extend(delayed.filter_map(|(delay, message)| delay.add_with(engine, message)));
         let mut ticket = Ticket::default();
         if !operations.is_empty() {
             // A lease covers messages that may be on disk already, so it goes ahead by itself.
@@ -102,21 +160,32 @@ impl Transaction {
         let mut aftermaths = Vec::with_capacity(open.len());
         for (queue, mut locked, mut turn) in open {
             turn.dispatch(locked.state());
+            turn.enforce(locked.state());
             let aftermath = turn.hand_over().covering(ticket);
             queue.keep_within_budget(engine, locked.state());
+            let deadline = locked.state().deadline();
             locked.finish();
-            aftermaths.push((queue, aftermath));
+            aftermaths.push((queue, aftermath, deadline));
         }
-        for (queue, aftermath) in aftermaths {
-            queue.finish(engine, aftermath);
+        for (queue, aftermath, deadline) in aftermaths {
+            engine.schedule(queue, deadline);
+            queue.finish(engine, aftermath, work);
         }
         for (consumer, message) in self.replies {
             Outbox::push_reply(consumer, message);
         }
-        if refused {
-            Err(PartiallyRefused)
-        } else {
-            Ok(ticket)
-        }
+        Effect { ticket, refused }
     }
+}
+
+/// The records of places that were left.
+fn settlements(left: Vec<(QueueId, Seq)>) -> impl Iterator<Item = Operation> {
+    let mut by_queue: AHashMap<QueueId, Vec<Seq>> = AHashMap::new();
+    for (queue, seq) in left {
+        by_queue.entry(queue).or_default().push(seq);
+    }
+    by_queue.into_iter().map(|(queue, seqs)| Operation::Settle {
+        queue,
+        ranges: SeqRange::collect(seqs),
+    })
 }

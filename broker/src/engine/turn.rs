@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::outbox::{BurstSink, ConsumerLink, Handover};
 use crate::model::{Message, Now, Operation, QueueId};
-use crate::queue::{Admission, Effect, QueueState};
+use crate::queue::{Admission, DeadLetters, Effect, QueueState};
 use crate::store::Ticket;
 
 /// A queue's state, with the engine's handle for consumers.
@@ -18,6 +18,7 @@ pub(super) struct Turn<'a> {
     pub(super) effects: Vec<Effect>,
     operations: Vec<Operation>,
     later: Vec<Effect>,
+    letters: Vec<DeadLetters>,
     sink: BurstSink,
     queue: QueueId,
     /// Set when the disk did not answer: asking again at once would ask for ever.
@@ -32,18 +33,33 @@ impl<'a> Turn<'a> {
             effects: Vec::new(),
             operations: Vec::new(),
             later: Vec::new(),
+            letters: Vec::new(),
             sink: BurstSink::default(),
             queue,
             holds: false,
         }
     }
 
+    /// Adds a message to the queue, unless that has no room for it; whether it was taken.
+    pub(super) fn publish(&mut self, state: &mut State, message: Message) -> bool {
+        if state.refuses(&message) {
+            state.refuse(message, &mut self.effects);
+            self.absorb();
+            return false;
+        }
+        self.enqueue(state, message);
+        true
+    }
+
     /// Adds a message to the queue. A lease that the arrival asks for is handed over before the
     /// arrival's own record: that is what lets the message be delivered without waiting.
-    pub(super) fn enqueue(&mut self, state: &mut State, message: Message) {
+    fn enqueue(&mut self, state: &mut State, message: Message) {
         let recordable = state.records(&message).then(|| message.clone());
-        let Admission::Accepted { seq, record } =
-            state.enqueue(self.now, message, &mut self.effects);
+        let Admission::Accepted {
+            seq,
+            record,
+            deadline_ms,
+        } = state.enqueue(self.now, message, &mut self.effects);
         if !self.effects.is_empty() {
             self.absorb();
         }
@@ -53,7 +69,7 @@ impl<'a> Turn<'a> {
                 message,
                 queue,
                 seq,
-                deadline_ms: 0,
+                deadline_ms,
             });
         }
     }
@@ -64,6 +80,16 @@ impl<'a> Turn<'a> {
         }
         state.dispatch(self.now, &mut self.sink, &mut self.effects);
         self.absorb();
+    }
+
+    /// Lets die what has lived too long or is too much, now that consumers have what they can take.
+    pub(super) fn enforce(&mut self, state: &mut State) {
+        if self.holds {
+            state.enforce_later(self.now);
+        } else {
+            state.enforce(self.now, &mut self.effects);
+            self.absorb();
+        }
     }
 
     /// Turns effects into records, and keeps the rest for after the unlock.
@@ -98,7 +124,9 @@ impl<'a> Turn<'a> {
                         ranges,
                     });
                 }
-                Effect::LoadBlock { .. }
+                Effect::DeadLetters(letters) => add_letters(&mut self.letters, letters),
+                Effect::Unused
+                | Effect::LoadBlock { .. }
                 | Effect::LoadBodies(_)
                 | Effect::Damaged { .. }
                 | Effect::Missing { .. } => self.later.push(effect),
@@ -116,6 +144,7 @@ impl<'a> Turn<'a> {
         Aftermath {
             ticket,
             later: self.later,
+            letters: self.letters,
             handover: self.sink.finish(),
         }
     }
@@ -125,6 +154,7 @@ impl<'a> Turn<'a> {
 pub(super) struct Aftermath {
     pub(super) ticket: Ticket,
     pub(super) later: Vec<Effect>,
+    pub(super) letters: Vec<DeadLetters>,
     pub(super) handover: Handover,
 }
 
@@ -133,5 +163,15 @@ impl Aftermath {
     pub(super) fn covering(mut self, ticket: Ticket) -> Self {
         self.ticket = self.ticket.max(ticket);
         self
+    }
+}
+
+/// Joins letters that go to the same place by the same way.
+fn add_letters(all: &mut Vec<DeadLetters>, mut new: DeadLetters) {
+    match all.last_mut() {
+        Some(last) if !last.from_head && !new.from_head && last.target == new.target => {
+            last.letters.append(&mut new.letters);
+        }
+        Some(_) | None => all.push(new),
     }
 }

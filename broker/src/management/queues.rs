@@ -108,6 +108,7 @@ async fn delete(
     let condition = CloseCondition {
         if_empty: query.is_true("if-empty"),
         if_unused: query.is_true("if-unused"),
+        ..CloseCondition::default()
     };
     let ticket = Arc::clone(&management)
         .blocking(move |management| {

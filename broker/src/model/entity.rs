@@ -113,6 +113,7 @@ impl ExchangeKind {
             "headers" => Some(Self::Headers),
             "x-consistent-hash" => Some(Self::ConsistentHash),
             "x-modulus-hash" => Some(Self::ModulusHash),
+            "x-delayed-message" => Some(Self::Delayed),
             _ => None,
         }
     }
@@ -216,6 +217,15 @@ pub enum Entity {
         /// What it is.
         definition: QueueDefinition,
     },
+    /// The hidden queue of a durable delayed exchange (spec 3.7.3).
+    Delay {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// Its number in the log, which is one of a queue.
+        id: u32,
+        /// The exchange.
+        exchange: ExchangeName,
+    },
     /// A binding between durable ends.
     Binding {
         /// Where it lives.
@@ -256,6 +266,15 @@ pub enum EntityKey {
 }
 
 impl Entity {
+    /// The number in the log of the messages that belong to this entity, if there are any.
+    #[must_use]
+    pub const fn queue(&self) -> Option<QueueId> {
+        match self {
+            Self::Queue { id, .. } | Self::Delay { id, .. } => Some(QueueId(*id)),
+            Self::VirtualHost { .. } | Self::Exchange { .. } | Self::Binding { .. } => None,
+        }
+    }
+
     /// The key that names this entity.
     #[must_use]
     pub fn key(&self) -> EntityKey {
@@ -268,7 +287,7 @@ impl Entity {
                 virtual_host: virtual_host.clone(),
                 name: definition.name.clone(),
             },
-            Self::Queue { id, .. } => EntityKey::Queue { id: *id },
+            Self::Queue { id, .. } | Self::Delay { id, .. } => EntityKey::Queue { id: *id },
             Self::Binding {
                 virtual_host,
                 definition,
@@ -295,10 +314,9 @@ impl EntityChange {
     #[must_use]
     pub const fn queue(&self) -> Option<QueueId> {
         match self {
-            Self::Put(Entity::Queue { id, .. }) | Self::Remove(EntityKey::Queue { id }) => {
-                Some(QueueId(*id))
-            }
-            Self::Put(_) | Self::Remove(_) => None,
+            Self::Put(entity) => entity.queue(),
+            Self::Remove(EntityKey::Queue { id }) => Some(QueueId(*id)),
+            Self::Remove(_) => None,
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use leveret_log::{Location, Lsn};
 use triomphe::ThinArc;
 
-use crate::wire::Properties;
+use crate::wire::{Properties, Property};
 
 /// Where the log keeps a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Stored {
 }
 
 /// What a message is made from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct MessageParts {
     /// Length of the exchange's name in bytes.
     pub exchange_bytes: u8,
@@ -40,6 +40,11 @@ pub struct MessageParts {
     pub persistent: bool,
     /// The priority property; 0 when absent.
     pub priority: u8,
+    /// The `x-death` header is the broker's own, not a publisher's (spec 5.1.10).
+    pub dead_lettered: bool,
+    /// There is a `BCC` header, which no consumer may see (spec 5.1.8). It stays with the message
+    /// for the sake of dead-lettering.
+    pub blind_copies: bool,
 }
 
 struct Head {
@@ -124,6 +129,18 @@ impl Message {
         Properties::new(self.header().get(12..).unwrap_or_default())
     }
 
+    /// How long the message wants to live, in milliseconds (spec 7.1.1). What is no number counts
+    /// as absent: publishing one was refused.
+    #[must_use]
+    pub fn expiration_ms(&self) -> Option<u64> {
+        let properties = self.properties();
+        if !properties.contains(Property::Expiration) {
+            return None;
+        }
+        let text = str::from_utf8(properties.expiration()?).ok()?;
+        u64::try_from(text.parse::<i64>().ok()?).ok()
+    }
+
     /// Whether the publisher asked for persistence (delivery mode 2).
     #[must_use]
     pub fn is_persistent(&self) -> bool {
@@ -186,7 +203,7 @@ mod tests {
             routing_key_bytes: key,
             header_bytes: header,
             persistent: true,
-            priority: 0,
+            ..MessageParts::default()
         }
     }
 

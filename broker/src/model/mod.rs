@@ -6,11 +6,15 @@ mod access;
 mod arguments;
 mod clock;
 mod comparable;
+mod dead_letter;
+mod death;
+mod delay;
 mod entity;
 mod error;
 mod identity;
 mod message;
 mod name;
+mod presentation;
 mod queue_terms;
 mod record;
 mod terms;
@@ -23,6 +27,9 @@ pub use arguments::{
 };
 pub use clock::Now;
 pub use comparable::Comparable;
+pub use dead_letter::{Death, UnfitToBury};
+pub use death::DeathReason;
+pub use delay::{UnfitToDelay, delay_ms};
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
     ExchangeDefinition, ExchangeKind, QueueDefinition,

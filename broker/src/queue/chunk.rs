@@ -64,6 +64,9 @@ pub(super) struct Places {
     pub(super) slots: Vec<Slot>,
     /// The bodies' lengths, kept only once a slot no longer knows its own; then as long as `slots`.
     sizes: Vec<u32>,
+    /// When messages expire, in wall-clock milliseconds, 0 for never; kept only once one of them
+    /// does, and then as long as `slots`.
+    deadlines: Vec<u64>,
 }
 
 impl Places {
@@ -76,6 +79,7 @@ impl Places {
             requeued: Mask::default(),
             slots: Vec::new(),
             sizes: Vec::new(),
+            deadlines: Vec::new(),
         }
     }
 
@@ -85,11 +89,13 @@ impl Places {
         self.start = start;
         self.slots.clear();
         self.sizes = Vec::new();
+        self.deadlines.clear();
     }
 
-    /// Adds the next place.
-    pub(super) fn push(&mut self, message: Message, hold: Hold) {
+    /// Adds the next place; the message expires at `deadline_ms`, or never if that is 0.
+    pub(super) fn push(&mut self, message: Message, hold: Hold, deadline_ms: u64) {
         self.slots.push(Slot::resident(message, hold));
+        self.set_deadline(self.slots.len() - 1, deadline_ms);
         if !self.sizes.is_empty() {
             self.sizes.push(0);
         }
@@ -110,6 +116,7 @@ impl Places {
         }
         self.slots[index] = Slot::stored(entry.location, hold);
         self.set_size(index, entry.bytes);
+        self.set_deadline(index, entry.deadline_ms);
     }
 
     /// Makes `offset` the place that the next [`push`](Self::push) takes: what is missing before it
@@ -124,6 +131,9 @@ impl Places {
         self.slots.resize_with(length, || Slot::Gone);
         if !self.sizes.is_empty() {
             self.sizes.resize(length, 0);
+        }
+        if !self.deadlines.is_empty() {
+            self.deadlines.resize(length, 0);
         }
     }
 
@@ -162,6 +172,12 @@ impl Places {
         }
     }
 
+    /// When the message at `offset` expires, in wall-clock milliseconds; `None` for never.
+    pub(super) fn deadline(&self, offset: u16) -> Option<u64> {
+        let deadline = *self.deadlines.get(self.index(offset)?)?;
+        (deadline > 0).then_some(deadline)
+    }
+
     /// Of all bodies together.
     pub(super) fn all_bytes(&self) -> u64 {
         (0..self.slots.len()).map(|index| self.bytes(index)).sum()
@@ -181,15 +197,22 @@ impl Places {
 
     /// Lets go of the place. Counters of ready and unacked places are the caller's.
     pub(super) fn clear(&mut self, index: usize) {
-        let Some(slot) = self.slots.get_mut(index) else {
-            return;
+        self.take(index);
+    }
+
+    /// The same, and gives the message if it is in memory.
+    pub(super) fn take(&mut self, index: usize) -> Option<Message> {
+        let slot = self.slots.get_mut(index)?;
+        let message = match std::mem::replace(slot, Slot::Gone) {
+            Slot::Gone => return None,
+            Slot::Resident { message, .. } => Some(message),
+            Slot::Stored { .. } => {
+                self.stored -= 1;
+                None
+            }
         };
-        match std::mem::replace(slot, Slot::Gone) {
-            Slot::Gone => return,
-            Slot::Resident { .. } => {}
-            Slot::Stored { .. } => self.stored -= 1,
-        }
         self.live -= 1;
+        message
     }
 
     /// Lets go of a body that the log has; says how much memory that frees.
@@ -228,6 +251,18 @@ impl Places {
         *slot = Slot::resident(message, hold.asked(false));
         self.stored -= 1;
         true
+    }
+
+    fn set_deadline(&mut self, index: usize, deadline_ms: u64) {
+        if deadline_ms == 0 && self.deadlines.is_empty() {
+            return;
+        }
+        if self.deadlines.len() < self.slots.len() {
+            self.deadlines.resize(self.slots.len(), 0);
+        }
+        if let Some(deadline) = self.deadlines.get_mut(index) {
+            *deadline = deadline_ms;
+        }
     }
 
     fn set_size(&mut self, index: usize, bytes: u32) {

@@ -1,5 +1,6 @@
 //! Handing messages out.
 
+use super::deaths::Deaths;
 use super::effect::{Effect, Get, Sink};
 use super::lease;
 use super::level::{Head, Level, Place};
@@ -8,7 +9,7 @@ use super::recipients::{InTurn, Once};
 use super::run::Books;
 use super::slot::Slot;
 use super::state::QueueState;
-use crate::model::Now;
+use crate::model::{DeathReason, Now};
 
 /// What can be handed out now.
 enum Next {
@@ -19,12 +20,20 @@ enum Next {
     Place(usize, Place),
 }
 
+/// Whether a message with that deadline is not to be delivered any more. One that expires this very
+/// moment still is: a message that may not wait at all can go to whoever is ready for it (spec
+/// 7.1.3).
+pub(super) fn is_over(deadline_ms: Option<u64>, now: Now) -> bool {
+    deadline_ms.is_some_and(|deadline_ms| deadline_ms < now.wall_ms)
+}
+
 impl<C> QueueState<C> {
     /// Hands out messages for as long as there are any and somebody takes them.
     pub fn dispatch(&mut self, now: Now, sink: &mut impl Sink<C>, effects: &mut Vec<Effect>) {
-        let mut settled = Ranges::default();
+        self.ask_for_graves(effects);
+        let (mut settled, mut deaths) = (Ranges::default(), Deaths::default());
         while self.consumers.any_can_take() {
-            let Next::Place(level, place) = self.next_place(now, effects) else {
+            let Next::Place(level, place) = self.next_place(now, &mut deaths, effects) else {
                 break;
             };
             let mut recipients = InTurn {
@@ -37,16 +46,19 @@ impl<C> QueueState<C> {
                 settled: &mut settled,
                 effects,
             };
-            let now_ms = now.monotonic_ms;
-            self.levels[level].hand_out(now_ms, place, &mut recipients, &mut books);
+            self.levels[level].hand_out(now, place, &mut recipients, &mut books);
             self.note_delivery(now, level);
         }
         effects.extend(settled.finish().map(Effect::Settled));
+        self.note_deaths(deaths, effects);
     }
 
     /// Hands out the next message to somebody who is no consumer.
     pub fn get(&mut self, now: Now, no_ack: bool, effects: &mut Vec<Effect>) -> Get {
-        let next = self.next_place(now, effects);
+        self.used(now);
+        let mut deaths = Deaths::default();
+        let next = self.next_place(now, &mut deaths, effects);
+        self.note_deaths(deaths, effects);
         self.awaited = matches!(next, Next::Held);
         let (level, place) = match next {
             Next::Nothing => return Get::Empty,
@@ -64,7 +76,7 @@ impl<C> QueueState<C> {
             settled: &mut settled,
             effects,
         };
-        self.levels[level].hand_out(now.monotonic_ms, place, &mut once, &mut books);
+        self.levels[level].hand_out(now, place, &mut once, &mut books);
         self.note_delivery(now, level);
         effects.extend(settled.finish().map(Effect::Settled));
         match once.delivery {
@@ -77,7 +89,7 @@ impl<C> QueueState<C> {
     }
 
     /// What is next, if nothing holds it back. What does is asked for.
-    fn next_place(&mut self, now: Now, effects: &mut Vec<Effect>) -> Next {
+    fn next_place(&mut self, now: Now, deaths: &mut Deaths, effects: &mut Vec<Effect>) -> Next {
         while let Some(number) = self.occupied.last() {
             let index = usize::from(number);
             let Some(level) = self.levels.get_mut(index) else {
@@ -94,6 +106,12 @@ impl<C> QueueState<C> {
                 }
                 Head::Place(place) => place,
             };
+            if self.mortality.mortal && is_over(level.deadline(&place), now) {
+                if self.bury_head(index, &place, DeathReason::Expired, deaths, effects) {
+                    continue;
+                }
+                return Next::Held;
+            }
             let (hold, resident) = match level.slot(&place) {
                 Some(Slot::Resident { hold, .. }) => (*hold, true),
                 Some(Slot::Stored { hold, .. }) => (*hold, false),

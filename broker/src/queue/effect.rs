@@ -1,7 +1,7 @@
 //! What goes in and out of the queue besides calls: deliveries, and wishes as values.
 
 use super::lease::LeaseRecord;
-use crate::model::{ConsumerKey, Message, Seq, SeqRange, Stored};
+use crate::model::{ConsumerKey, DeadLetterTarget, DeathReason, Message, Seq, SeqRange, Stored};
 
 /// A message on its way out.
 #[derive(Clone, Debug)]
@@ -38,7 +38,44 @@ pub enum Admission {
         seq: Seq,
         /// Whether the enqueue is to be recorded.
         record: bool,
+        /// When it expires, in wall-clock milliseconds; 0 for never.
+        deadline_ms: u64,
     },
+}
+
+/// A message that has left its queue and is to be dead-lettered.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The place that it left, if that is recorded: it is to be settled together with the arrival
+    /// of the message elsewhere, or else it comes back after a crash.
+    pub place: Option<Seq>,
+    /// The message, as it was in the queue.
+    pub message: Message,
+    /// Why it left.
+    pub reason: DeathReason,
+}
+
+impl PartialEq for DeadLetter {
+    fn eq(&self, other: &Self) -> bool {
+        let same_message = self.message.encoded() == other.message.encoded();
+        same_message && self.place == other.place && self.reason == other.reason
+    }
+}
+
+impl Eq for DeadLetter {}
+
+/// Dead letters of one turn, in the order in which they left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The messages.
+    pub letters: Vec<DeadLetter>,
+    /// Where they go.
+    pub target: DeadLetterTarget,
+    /// No other is taken from the queue's head until [`buried`] is called, so that they arrive in
+    /// the queue's order.
+    ///
+    /// [`buried`]: super::QueueState::buried
+    pub from_head: bool,
 }
 
 /// The answer to `basic.get`.
@@ -102,6 +139,10 @@ pub enum Effect {
     /// Bodies are wanted, the most urgent first. Answered by
     /// [`bodies_loaded`](super::QueueState::bodies_loaded), in one piece or several.
     LoadBodies(Vec<(Seq, Stored)>),
+    /// Messages are to be routed anew. Their places count as settled once that is done.
+    DeadLetters(DeadLetters),
+    /// Nobody has used the queue for as long as its terms allow: it is to be deleted (spec 4.2.4).
+    Unused,
     /// Messages at these places were lost to damage on disk and are dropped. The queue does not
     /// ask to record that; without a record they are met, and reported, again after a restart.
     /// Where a whole index block was lost, its range may include places that held nothing, and

@@ -156,8 +156,23 @@ impl Level {
         }
     }
 
-    /// Adds a message at the end and gives its position.
-    pub(super) fn push(&mut self, message: Message, recorded: bool, tally: &mut Tally) -> u64 {
+    /// When the message there expires, in wall-clock milliseconds; `None` for never.
+    pub(super) fn deadline(&self, place: &Place) -> Option<u64> {
+        match &self.chunks.get(place.chunk)?.content {
+            Content::Places(places) => places.deadline(place.offset),
+            Content::Paged(_) | Content::Unread(_) => None,
+        }
+    }
+
+    /// Adds a message at the end, which expires at `deadline_ms`, or never if that is 0. Gives its
+    /// position.
+    pub(super) fn push(
+        &mut self,
+        message: Message,
+        recorded: bool,
+        deadline_ms: u64,
+        tally: &mut Tally,
+    ) -> u64 {
         let position = self.next;
         let (block, offset) = (self.block_of(position), self.offset_of(position));
         tally.became_ready(message.body().len() as u64);
@@ -174,12 +189,12 @@ impl Level {
                 places.restart(offset);
             }
             if *number == block {
-                places.push(message, hold);
+                places.push(message, hold, deadline_ms);
                 return position;
             }
         }
         let mut places = Box::new(Places::starting_at(offset));
-        places.push(message, hold);
+        places.push(message, hold, deadline_ms);
         self.chunks.push_back(Chunk {
             number: block,
             content: Content::Places(places),
@@ -235,34 +250,30 @@ impl Level {
         Head::Empty
     }
 
-    /// Drops a ready place that turned out to be damaged.
-    pub(super) fn drop_ready(&mut self, position: u64, tally: &mut Tally) -> bool {
-        let block = self.block_of(position);
-        let offset = self.offset_of(position);
-        let Ok(chunk) = self.find(block) else {
-            return false;
-        };
-        let Some(places) = self.places_mut(chunk) else {
-            return false;
-        };
-        let Some(index) = places.index(offset) else {
-            return false;
-        };
-        let Some(Slot::Stored { hold, .. }) = places.slots.get(index) else {
-            return false;
-        };
-        if !hold.is_ready() {
-            return false;
-        }
+    /// Takes the head out. Gives its message, if that is in memory.
+    pub(super) fn take_head(&mut self, place: &Place, tally: &mut Tally) -> Option<Message> {
+        let places = self.places_mut(place.chunk)?;
+        let index = places.index(place.offset)?;
         tally.left_ready(places.bytes(index));
-        places.clear(index);
-        places.requeued.remove(offset);
-        if places.requeued.is_empty() {
-            self.requeued.remove(&block);
+        let stored = places.stored;
+        let message = places.take(index);
+        let was_stored = u64::from(stored - places.stored);
+        let none_requeued = place.requeued && {
+            places.requeued.remove(place.offset);
+            places.requeued.is_empty()
+        };
+        self.stored -= was_stored;
+        if let Some(message) = &message {
+            tally.resident_bytes -= message.memory_bytes();
         }
-        self.stored -= 1;
-        self.forget_if_empty(chunk);
-        true
+        if none_requeued {
+            self.requeued.remove(&self.block_of(place.position));
+        }
+        if !place.requeued {
+            self.cursor = place.position + 1;
+        }
+        self.forget_if_empty(place.chunk);
+        message
     }
 
     /// Removes the chunk if nothing of it is left; the last one stays, to be filled.

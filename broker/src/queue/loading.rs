@@ -1,11 +1,11 @@
 //! Getting back what lies on disk.
 
 use super::chunk::{Chunk, Content, Paged, Places, Since};
-use super::effect::{Effect, LoadFailure};
+use super::effect::{DeadLetter, Effect, LoadFailure};
 use super::level::Level;
 use super::ranges::Ranges;
 use super::recovered::BlockEntry;
-use super::slot::{Hold, Slot};
+use super::slot::{Hold, Holder, Slot};
 use super::state::QueueState;
 use super::tally::Tally;
 use crate::model::{Message, Seq, SeqRange, Stored};
@@ -52,16 +52,26 @@ impl<C> QueueState<C> {
         loaded: Vec<(Seq, Result<Message, LoadFailure>)>,
         effects: &mut Vec<Effect>,
     ) {
-        let mut damaged = Ranges::default();
+        let (mut damaged, mut letters) = (Ranges::default(), Vec::new());
         for (seq, outcome) in loaded {
             let Some(level) = self.levels.get_mut(usize::from(seq.level())) else {
                 continue;
             };
             match outcome {
-                Ok(message) => level.fill(seq.position(), message, &mut self.tally),
-                Err(LoadFailure::Unavailable) => level.unask(seq.position()),
+                Ok(message) => {
+                    let letter = level.fill(seq.position(), message, &mut self.tally);
+                    if letter.is_some() {
+                        self.delivery_counts.remove(&seq);
+                    }
+                    letters.extend(letter);
+                }
+                Err(LoadFailure::Unavailable) => {
+                    if level.unask(seq.position()) {
+                        self.mortality.unburied.insert(seq);
+                    }
+                }
                 Err(LoadFailure::Damaged) => {
-                    if level.drop_ready(seq.position(), &mut self.tally) {
+                    if level.drop_lost(seq.position(), &mut self.tally) {
                         self.delivery_counts.remove(&seq);
                         damaged.push(seq);
                     }
@@ -70,6 +80,7 @@ impl<C> QueueState<C> {
         }
         let damaged = damaged.finish();
         effects.extend(damaged.map(|ranges| Effect::Damaged { ranges }));
+        self.note_letters(letters, effects);
     }
 
     fn restore(
@@ -335,22 +346,32 @@ impl Level {
         }
     }
 
-    fn fill(&mut self, position: u64, message: Message, tally: &mut Tally) {
+    /// Takes a body back. If it is that of a dead message, it is given away at once.
+    fn fill(&mut self, position: u64, message: Message, tally: &mut Tally) -> Option<DeadLetter> {
         let offset = self.offset_of(position);
-        let Ok(chunk) = self.find(self.block_of(position)) else {
-            return;
-        };
+        let chunk = self.find(self.block_of(position)).ok()?;
         let memory_bytes = message.memory_bytes();
-        let Some(places) = self.places_mut(chunk) else {
-            return;
+        let places = self.places_mut(chunk)?;
+        let index = places.index(offset)?;
+        let Some(Slot::Stored { hold, .. }) = places.slots.get(index) else {
+            return None;
         };
-        let Some(index) = places.index(offset) else {
-            return;
-        };
-        let (ready, promised) = (places.is_ready(index), places.bytes(index));
+        let (hold, promised) = (*hold, places.bytes(index));
+        match hold.holder() {
+            Holder::Nobody => {}
+            Holder::Get | Holder::Consumer(_) => return None,
+            Holder::Grave(reason) => {
+                self.empty_grave(chunk, index, tally);
+                return Some(DeadLetter {
+                    place: hold.is_recorded().then_some(self.seq(position)),
+                    message,
+                    reason,
+                });
+            }
+        }
         let actual = message.body().len() as u64;
-        if !ready || !places.fill(index, message) {
-            return;
+        if !places.fill(index, message) {
+            return None;
         }
         // The index may have said otherwise; what is counted out later is the body itself.
         tally.ready_bytes = tally.ready_bytes.saturating_sub(promised) + actual;
@@ -361,19 +382,67 @@ impl Level {
         } else {
             self.loaded_to = self.loaded_to.max(position + 1);
         }
+        None
     }
 
-    fn unask(&mut self, position: u64) {
+    /// Forgets that a body was asked for; whether it is that of a dead message.
+    fn unask(&mut self, position: u64) -> bool {
         let offset = self.offset_of(position);
         let Ok(chunk) = self.find(self.block_of(position)) else {
+            return false;
+        };
+        let slot = self
+            .places_mut(chunk)
+            .and_then(|places| places.slot_mut(offset));
+        let Some((slot, hold)) = slot.and_then(|slot| slot.hold().map(|hold| (slot, hold))) else {
+            return false;
+        };
+        slot.set_hold(hold.asked(false));
+        matches!(hold.holder(), Holder::Grave(_))
+    }
+
+    /// Drops a place whose message turned out to be lost, if nobody has that in hand.
+    fn drop_lost(&mut self, position: u64, tally: &mut Tally) -> bool {
+        let offset = self.offset_of(position);
+        let Ok(chunk) = self.find(self.block_of(position)) else {
+            return false;
+        };
+        let Some(places) = self.places_mut(chunk) else {
+            return false;
+        };
+        let Some(index) = places.index(offset) else {
+            return false;
+        };
+        let Some(Slot::Stored { hold, .. }) = places.slots.get(index) else {
+            return false;
+        };
+        match hold.holder() {
+            Holder::Nobody => {
+                tally.left_ready(places.bytes(index));
+                places.clear(index);
+                places.requeued.remove(offset);
+                let none_requeued = places.requeued.is_empty();
+                if none_requeued {
+                    self.requeued.remove(&self.block_of(position));
+                }
+                self.stored -= 1;
+                self.forget_if_empty(chunk);
+            }
+            Holder::Grave(_) => self.empty_grave(chunk, index, tally),
+            Holder::Get | Holder::Consumer(_) => return false,
+        }
+        true
+    }
+
+    /// Lets go of a dead message's place; its body is in the log alone.
+    fn empty_grave(&mut self, chunk: usize, index: usize, tally: &mut Tally) {
+        let Some(places) = self.places_mut(chunk) else {
             return;
         };
-        if let Some(slot) = self
-            .places_mut(chunk)
-            .and_then(|places| places.slot_mut(offset))
-            && let Some(hold) = slot.hold()
-        {
-            slot.set_hold(hold.asked(false));
-        }
+        tally.left_unacked(places.bytes(index));
+        places.unacked -= 1;
+        places.clear(index);
+        self.stored -= 1;
+        self.forget_if_empty(chunk);
     }
 }

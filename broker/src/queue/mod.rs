@@ -49,6 +49,8 @@
 
 mod chunk;
 mod consumers;
+mod deaths;
+mod delayed;
 mod dispatch;
 mod effect;
 mod lease;
@@ -71,7 +73,8 @@ mod tally;
 mod tests;
 
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
-pub use effect::{Admission, Delivery, Effect, Get, LoadFailure, Sink};
+pub use delayed::{DelayedMessages, DueMessage, Wishes};
+pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
 pub use state::{QueueState, Recording, Settings};
 pub use succession::{Activity, Sharing, Takeover};

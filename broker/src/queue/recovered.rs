@@ -72,6 +72,8 @@ impl<C> QueueState<C> {
             level.recover(found, recovered.all_redelivered, &mut self.tally);
             self.occupied.insert(level.number.into());
         }
+        // What is on disk may have deadlines; those of unread blocks are not known yet.
+        self.mortality.mortal = true;
         if self.levels.iter().any(|level| level.unread > 0) {
             self.tally.unread = recovered.ready_count.saturating_sub(self.tally.ready);
             self.tally.unread_bytes = recovered.ready_bytes.saturating_sub(self.tally.ready_bytes);

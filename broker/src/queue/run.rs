@@ -1,4 +1,4 @@
-//! Neighbouring places that go out, or come back, in one go.
+//! Neighbouring places that go out in one go.
 //!
 //! Bursts are the rule, and finding a place costs more than handing it out; so a chunk is found
 //! once for as many of its places as follow one another.
@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 
 use super::chunk::{Content, Places};
+use super::dispatch::is_over;
 use super::effect::{Delivery, Effect};
 use super::lease::Lease;
 use super::level::{Level, Place};
 use super::ranges::Ranges;
 use super::recipients::{Recipient, Recipients};
-use super::slot::{Holder, Slot};
+use super::slot::Slot;
 use super::tally::Tally;
-use crate::model::Seq;
+use crate::model::{Now, Seq};
 
 /// What is written down while places change hands.
 pub(super) struct Books<'a> {
@@ -33,7 +34,7 @@ impl Books<'_> {
     }
 
     /// The place left for good.
-    fn settle(&mut self, seq: Seq, recorded: bool) {
+    pub(super) fn settle(&mut self, seq: Seq, recorded: bool) {
         if recorded {
             self.settled.push(seq);
         }
@@ -114,7 +115,7 @@ impl Level {
     /// something has to be asked for first.
     pub(super) fn hand_out(
         &mut self,
-        now_ms: u64,
+        now: Now,
         place: Place,
         recipients: &mut impl Recipients,
         books: &mut Books<'_>,
@@ -134,12 +135,17 @@ impl Level {
             && let Some(recipient) = recipients.next()
         {
             let position = first + u64::from(offset);
+            if is_over(places.deadline(offset), now) {
+                break;
+            }
             let seq = Seq::new(self.number, position);
             match places.offer(offset, seq, &self.lease, recipient, recipients, books) {
                 Offered::Taken { recorded: false } => {}
                 Offered::Taken { recorded: true } => {
                     self.lease.delivered(position);
-                    let extended = self.lease.extend_for_delivery(now_ms, position, self.next);
+                    let extended =
+                        self.lease
+                            .extend_for_delivery(now.monotonic_ms, position, self.next);
                     let effect = |record| Effect::extend_lease(self.number, record);
                     books.effects.extend(extended.map(effect));
                 }
@@ -166,63 +172,5 @@ impl Level {
             }
         }
         self.forget_if_empty(place.chunk);
-    }
-
-    /// Takes back the first of `seqs`, which is this level's, and those that follow it in its
-    /// chunk. What nobody had in hand is passed over. `came_back` learns of each place, its holder
-    /// and whether it is recorded. Says how many of `seqs` that were.
-    pub(super) fn take_back(
-        &mut self,
-        seqs: &[Seq],
-        requeue: bool,
-        books: &mut Books<'_>,
-        mut came_back: impl FnMut(Seq, Holder, bool),
-    ) -> usize {
-        let Some(first) = seqs.first() else {
-            return 0;
-        };
-        let block = self.block_of(first.position());
-        let level = self.number;
-        let bits = self.block_bits;
-        let same_chunk = |seq: &&Seq| seq.level() == level && seq.position() >> bits == block;
-        let count = seqs.iter().take_while(same_chunk).count();
-        let Ok(chunk) = self.find(block) else {
-            return count;
-        };
-        let Content::Places(places) = &mut self.chunks[chunk].content else {
-            return count;
-        };
-        let (stored, mask) = (places.stored, (1 << bits) - 1);
-        for &seq in &seqs[..count] {
-            let offset = (seq.position() & mask) as u16;
-            let Some(index) = places.index(offset) else {
-                continue;
-            };
-            let Some(hold) = places.slots.get(index).and_then(Slot::hold) else {
-                continue;
-            };
-            if hold.is_ready() {
-                continue;
-            }
-            let bytes = places.bytes(index);
-            places.unacked -= 1;
-            books.tally.left_unacked(bytes);
-            if requeue {
-                places.slots[index].set_hold(hold.held_by(Holder::Nobody).redelivered());
-                places.requeued.insert(offset);
-                books.tally.became_ready(bytes);
-            } else {
-                books.tally.resident_bytes -= places.slots[index].memory_bytes();
-                places.clear(index);
-                books.settle(seq, hold.is_recorded());
-            }
-            came_back(seq, hold.holder(), hold.is_recorded());
-        }
-        self.stored -= u64::from(stored - places.stored);
-        if requeue && !places.requeued.is_empty() {
-            self.requeued.insert(block);
-        }
-        self.forget_if_empty(chunk);
-        count
     }
 }

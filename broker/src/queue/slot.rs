@@ -2,7 +2,7 @@
 
 use leveret_log::{Location, Lsn};
 
-use crate::model::{Message, Stored};
+use crate::model::{DeathReason, Message, Stored};
 
 /// Who has a message in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(super) enum Holder {
     Get,
     /// The consumer with this index.
     Consumer(u32),
+    /// It is dead, and waits for its body to be read back so that it can be dead-lettered.
+    Grave(DeathReason),
 }
 
 /// A place's holder and flags in three bytes, so that a [`Slot`] stays within 24.
@@ -23,12 +25,16 @@ impl Hold {
     const HOLDER: u32 = (1 << 21) - 1;
     const NOBODY: u32 = Self::HOLDER;
     const GET: u32 = Self::HOLDER - 1;
+    const REJECTED: u32 = Self::HOLDER - 2;
+    const EXPIRED: u32 = Self::HOLDER - 3;
+    const TOO_MANY: u32 = Self::HOLDER - 4;
+    const SPENT: u32 = Self::HOLDER - 5;
     const REDELIVERED: u32 = 1 << 21;
     const ASKED: u32 = 1 << 22;
     const RECORDED: u32 = 1 << 23;
 
     /// How many consumers can be told apart.
-    pub(super) const CONSUMERS_MAX: u32 = Self::GET;
+    pub(super) const CONSUMERS_MAX: u32 = Self::SPENT;
 
     pub(super) const fn ready(recorded: bool, redelivered: bool) -> Self {
         let recorded = if recorded { Self::RECORDED } else { 0 };
@@ -40,6 +46,10 @@ impl Hold {
         match self.bits() & Self::HOLDER {
             Self::NOBODY => Holder::Nobody,
             Self::GET => Holder::Get,
+            Self::REJECTED => Holder::Grave(DeathReason::Rejected),
+            Self::EXPIRED => Holder::Grave(DeathReason::Expired),
+            Self::TOO_MANY => Holder::Grave(DeathReason::MaxLength),
+            Self::SPENT => Holder::Grave(DeathReason::DeliveryLimit),
             index => Holder::Consumer(index),
         }
     }
@@ -67,6 +77,10 @@ impl Hold {
         let index = match holder {
             Holder::Nobody => Self::NOBODY,
             Holder::Get => Self::GET,
+            Holder::Grave(DeathReason::Rejected) => Self::REJECTED,
+            Holder::Grave(DeathReason::Expired) => Self::EXPIRED,
+            Holder::Grave(DeathReason::MaxLength) => Self::TOO_MANY,
+            Holder::Grave(DeathReason::DeliveryLimit) => Self::SPENT,
             // Consumers are refused beyond CONSUMERS_MAX.
             Holder::Consumer(index) => index & Self::HOLDER,
         };

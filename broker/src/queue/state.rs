@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
-use super::effect::{Admission, Effect};
+use super::deaths::Mortality;
+use super::effect::{Admission, DeadLetter, DeadLetters, Effect};
 use super::lease::{self, LeaseRecord};
 use super::level::Level;
 use super::mask::Mask;
 use super::succession::Sharing;
 use super::tally::{Counts, Tally};
-use crate::model::{ConsumerKey, Message, Now, Overflow, QueueTerms, Seq};
+use crate::model::{ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
 
 /// What a queue is, for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,9 @@ pub struct QueueState<C> {
     pub(super) last_delivery_ms: u64,
     /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
     pub(super) awaited: bool,
-    /// When [`Self::tick`] has something to do.
+    /// When a lease may be tightened.
     pub(super) deadline_ms: Option<u64>,
+    pub(super) mortality: Mortality,
 }
 
 impl<C> QueueState<C> {
@@ -79,6 +81,7 @@ impl<C> QueueState<C> {
             last_delivery_ms: 0,
             awaited: false,
             deadline_ms: None,
+            mortality: Mortality::default(),
         }
     }
 
@@ -147,12 +150,33 @@ impl<C> QueueState<C> {
         }
     }
 
+    /// Turns a message away that [`refuses`](Self::refuses) said is too many.
+    pub fn refuse(&self, message: Message, effects: &mut Vec<Effect>) {
+        match (self.terms.overflow, &self.terms.dead_letter) {
+            (Overflow::RejectPublishDeadLetter, Some(target)) => {
+                let letter = DeadLetter {
+                    place: None,
+                    message,
+                    reason: DeathReason::MaxLength,
+                };
+                effects.push(Effect::DeadLetters(DeadLetters {
+                    letters: vec![letter],
+                    target: target.clone(),
+                    from_head: false,
+                }));
+            }
+            (Overflow::RejectPublishDeadLetter, None)
+            | (Overflow::DropHead | Overflow::RejectPublish, _) => {}
+        }
+    }
+
     /// Takes a message in at the end of its level.
     ///
     /// What this pushes to `effects` is to be handed to the log before the enqueue itself: a lease
     /// that precedes the message in the log is what allows to deliver it without a wait.
     pub fn enqueue(&mut self, now: Now, message: Message, effects: &mut Vec<Effect>) -> Admission {
         let record = self.records(&message);
+        let deadline_ms = self.deadline_of(now, &message);
         let index = self.level_of(&message);
         self.grow(index + 1);
         let level = &mut self.levels[index];
@@ -167,12 +191,23 @@ impl<C> QueueState<C> {
                 self.deadline_ms.get_or_insert(pause_ends);
             }
         }
-        let position = level.push(message, record, &mut self.tally);
+        let position = level.push(message, record, deadline_ms, &mut self.tally);
         self.occupied.insert(u16::from(level.number));
         Admission::Accepted {
             seq: level.seq(position),
             record,
+            deadline_ms,
         }
+    }
+
+    /// When a message that arrives now expires (spec 7.1.1); 0 for never.
+    fn deadline_of(&mut self, now: Now, message: &Message) -> u64 {
+        let ttls = [self.terms.message_ttl_ms, message.expiration_ms()];
+        let Some(ttl_ms) = ttls.into_iter().flatten().min() else {
+            return 0;
+        };
+        self.mortality.mortal = true;
+        now.wall_ms.saturating_add(ttl_ms).max(1)
     }
 
     /// Adds a consumer.
@@ -227,8 +262,9 @@ impl<C> QueueState<C> {
     /// When [`Self::tick`] is due, in monotonic milliseconds. It can come nearer with each
     /// enqueue, dispatch and get.
     #[must_use]
-    pub const fn deadline(&self) -> Option<u64> {
-        self.deadline_ms
+    pub fn deadline(&self) -> Option<u64> {
+        let all = [self.deadline_ms, self.next_death_ms()];
+        all.into_iter().flatten().min()
     }
 
     /// The lease that an [`Effect::ExtendLease`] asked for is on disk, and so is every earlier one
@@ -243,15 +279,23 @@ impl<C> QueueState<C> {
     }
 
     /// Does what time has made due, and says when it wants to be called next.
+    ///
+    /// It does not look at messages; [`Self::enforce`] does.
     pub fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) -> Option<u64> {
-        let due = self.deadline_ms?;
-        if now.monotonic_ms < due {
-            return self.deadline_ms;
+        if self.is_expired(now) {
+            effects.push(Effect::Unused);
         }
+        if self.deadline_ms.is_some_and(|due| due <= now.monotonic_ms) {
+            self.tighten_after_pause(now, effects);
+        }
+        self.deadline()
+    }
+
+    fn tighten_after_pause(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let pause_ends = self.last_delivery_ms + lease::PAUSE_MS;
         if now.monotonic_ms < pause_ends {
             self.deadline_ms = Some(pause_ends);
-            return self.deadline_ms;
+            return;
         }
         let mut waits = false;
         for level in &mut self.levels {
@@ -262,7 +306,6 @@ impl<C> QueueState<C> {
             level.shrink();
         }
         self.deadline_ms = waits.then(|| now.monotonic_ms + lease::PAUSE_MS);
-        self.deadline_ms
     }
 
     /// Lowers every lease to what was delivered, for a clean stop. From now on recorded messages

@@ -33,6 +33,14 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Ready messages wherever they are, and the bytes of their bodies.
+    pub(super) const fn all_ready(&self) -> (u64, u64) {
+        (
+            self.ready + self.unread,
+            self.ready_bytes + self.unread_bytes,
+        )
+    }
+
     pub(super) const fn became_ready(&mut self, bytes: u64) {
         self.ready += 1;
         self.ready_bytes += bytes;

@@ -183,6 +183,7 @@ impl Assembler {
             header_bytes: self.header_bytes,
             persistent: self.persistent,
             priority: self.priority,
+            ..MessageParts::default()
         };
         let message = Message::new(parts, &self.scratch);
         if self.scratch.capacity() > SCRATCH_BYTES_KEPT {

@@ -193,10 +193,10 @@ impl Session {
         cache.generation = if routes_by_key_alone { generation } else { 0 };
         cache.address.clear();
         cache.address.extend_from_slice(message.envelope());
-        if carbon_copies.are_blind() || reply_address.is_some() {
-            rewrite(&message, carbon_copies.are_blind(), reply_address)
-        } else {
-            Ok(message)
+        match reply_address {
+            Some(address) => with_reply_address(&message, carbon_copies.are_blind(), address),
+            None if carbon_copies.are_blind() => Ok(with_blind_copies(message)),
+            None => Ok(message),
         }
     }
 
@@ -208,7 +208,7 @@ impl Session {
             address: message.envelope(),
         };
         let content = Content {
-            header: message.header(),
+            header: &message.header_for(0),
             body: message.body(),
         };
         let limit = self.limit();
@@ -292,28 +292,29 @@ impl<'a> CarbonCopies<'a> {
     }
 }
 
-/// The same message without a BCC header, which no consumer may see, and with the address to which
-/// replies really go.
-fn rewrite(
+/// The same message, known to have a BCC header, which no consumer may see.
+fn with_blind_copies(message: Message) -> Message {
+    let parts = MessageParts {
+        blind_copies: true,
+        ..message.parts()
+    };
+    // The lengths are those of before.
+    Message::new(parts, message.encoded()).unwrap_or(message)
+}
+
+/// The same message with the address to which replies really go.
+fn with_reply_address(
     message: &Message,
-    has_blind_copies: bool,
-    reply_address: Option<&str>,
+    blind_copies: bool,
+    reply_address: &str,
 ) -> Result<Message, AmqpError> {
     let undecodable =
         || AmqpError::new(ReplyCode::FrameError, "message headers cannot be rewritten");
     let header = ContentHeader::parse(message.header()).map_err(|_| undecodable())?;
-    let mut properties = PropertiesBuilder::from(header.properties);
-    if has_blind_copies {
-        properties = properties
-            .without_header("BCC")
-            .map_err(|_| undecodable())?;
-    }
-    if let Some(address) = reply_address {
-        properties = properties
-            .text(Property::ReplyTo, address)
-            .map_err(|_| undecodable())?;
-    }
-    let properties = properties.finish();
+    let properties = PropertiesBuilder::from(header.properties)
+        .text(Property::ReplyTo, reply_address)
+        .map_err(|_| undecodable())?
+        .finish();
     let mut encoded = message.envelope().to_vec();
     let start = encoded.len();
     ContentHeader::write(&mut encoded, header.body_size, &properties);
@@ -322,6 +323,7 @@ fn rewrite(
     Message::new(
         MessageParts {
             header_bytes,
+            blind_copies,
             ..message.parts()
         },
         &encoded,

@@ -55,7 +55,8 @@ impl Session {
             redelivered: delivery.redelivered,
             address: delivery.message.envelope(),
         };
-        self.encode_delivery(number, &head, &delivery.message);
+        let count = delivery.delivery_count;
+        self.encode_delivery(number, &head, &delivery.message, count);
     }
 
     /// Spec 7.6.3. A reply that nobody waits for any more is dropped.
@@ -77,13 +78,19 @@ impl Session {
             redelivered: false,
             address: message.envelope(),
         };
-        self.encode_delivery(consumer.channel, &head, message);
+        self.encode_delivery(consumer.channel, &head, message, 0);
     }
 
-    fn encode_delivery(&mut self, number: u16, head: &encoder::Delivery<'_>, message: &Message) {
+    fn encode_delivery(
+        &mut self,
+        number: u16,
+        head: &encoder::Delivery<'_>,
+        message: &Message,
+        delivery_count: u32,
+    ) {
         let limit = self.limit();
         let content = Content {
-            header: message.header(),
+            header: &message.header_for(delivery_count),
             body: message.body(),
         };
         match encoder::deliver(&mut self.out, number, head, &content, limit) {

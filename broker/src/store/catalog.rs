@@ -207,11 +207,10 @@ impl Catalog {
 
     /// The queues that are defined.
     pub(crate) fn defined_queues(&self) -> BTreeSet<QueueId> {
-        let queues = self.definitions.values().filter_map(|entity| match entity {
-            Entity::Queue { id, .. } => Some(QueueId(*id)),
-            Entity::VirtualHost { .. } | Entity::Exchange { .. } | Entity::Binding { .. } => None,
-        });
-        queues.collect()
+        self.definitions
+            .values()
+            .filter_map(Entity::queue)
+            .collect()
     }
 }
 
@@ -221,7 +220,7 @@ pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<
     all.sort_by_key(|entity| match entity {
         Entity::VirtualHost { .. } => (0, 0),
         Entity::Exchange { .. } => (1, 0),
-        Entity::Queue { id, .. } => (2, *id),
+        Entity::Queue { id, .. } | Entity::Delay { id, .. } => (2, *id),
         Entity::Binding { .. } => (3, 0),
     });
     all

@@ -13,7 +13,7 @@ use crate::model::Entity;
 use super::error::StoreError;
 
 /// The format of the folder as a whole, and the newest that this version reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const DEFINITIONS_FORMAT: u32 = 1;
 
 /// Where everything lies in a store's folder.
@@ -88,10 +88,14 @@ impl Layout {
         }
     }
 
-    /// Stamps a folder that bears no stamp.
+    /// Stamps a folder that bears no stamp, or an older one: what is written from now on, an older
+    /// version would take for damage.
     pub(crate) fn stamp_format(&self, disk: &dyn Disk) -> Result<(), StoreError> {
         let path = self.format();
-        if read(disk, &path)?.is_some_and(|content| !content.is_empty()) {
+        let stamp = read(disk, &path)?.unwrap_or_default();
+        let is_older = |format: u32| format < FORMAT;
+        let found = String::from_utf8_lossy(&stamp).trim().parse().map(is_older);
+        if !stamp.is_empty() && found != Ok(true) {
             return Ok(());
         }
         write(disk, &path, format!("{FORMAT}\n").as_bytes())
@@ -247,9 +251,15 @@ mod tests {
         layout
             .check_format(&RealDisk)
             .expect("its own stamp is read");
-        fs::write(folder.path().join("FORMAT"), "2\n").expect("writes");
+        let path = folder.path().join("FORMAT");
+        fs::write(&path, "3\n").expect("writes");
         let refused = layout.check_format(&RealDisk);
-        assert!(matches!(refused, Err(StoreError::Newer { found: 2, .. })));
+        assert!(matches!(refused, Err(StoreError::Newer { found: 3, .. })));
+        fs::write(&path, "1\n").expect("writes");
+        layout.check_format(&RealDisk).expect("older ones are read");
+        layout.stamp_format(&RealDisk).expect("stamps");
+        let stamp = fs::read_to_string(&path).expect("reads");
+        assert_eq!(stamp, "2\n", "and not for older versions any more");
     }
 
     #[test]

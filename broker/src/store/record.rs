@@ -1,7 +1,7 @@
 //! What the log's records mean, encoded and decoded.
 //!
 //! ```text
-//! MESSAGE    origin | priority u8 | header bytes | n | n x (queue, place, deadline) | encoding
+//! MESSAGE    origin | priority u8 | header bytes and flags | n | n x (queue, place, deadline) | encoding
 //! ENQUEUE    queue, place, deadline | LSN of the message | segment, offset, length | body bytes
 //! SETTLE     queue | ranges
 //! REQUEUE    queue | delivery count | ranges
@@ -97,11 +97,25 @@ pub(crate) fn put_message_head(
 ) {
     put_number(bytes, origin.map_or(0, |lsn| lsn.0));
     bytes.push(message.parts().priority);
-    put_number(bytes, u64::from(message.parts().header_bytes));
+    put_number(bytes, header_number(message.parts()));
     put_number(bytes, targets.len() as u64);
     for target in targets {
         put_target(bytes, *target);
     }
+}
+
+/// Above the length of a header, which no record has room for, there are flags.
+mod flag {
+    pub(super) const DEAD_LETTERED: u64 = 1 << 32;
+    pub(super) const BLIND_COPIES: u64 = 1 << 33;
+}
+
+/// The length of the content header, and what else is to be known of it.
+fn header_number(parts: MessageParts) -> u64 {
+    let flag = |is_set: bool, flag: u64| if is_set { flag } else { 0 };
+    u64::from(parts.header_bytes)
+        | flag(parts.dead_lettered, flag::DEAD_LETTERED)
+        | flag(parts.blind_copies, flag::BLIND_COPIES)
 }
 
 fn put_target(bytes: &mut Vec<u8>, target: Target) {
@@ -218,7 +232,12 @@ fn message_head(
 ) -> Result<MessageHead, Malformed> {
     let origin = fields.lsn()?;
     let priority = fields.byte()?;
-    let header_bytes = fields.small()?;
+    let header_number = fields.number()?;
+    let header_bytes = header_number & u64::from(u32::MAX);
+    let header_bytes = u32::try_from(header_bytes).map_err(|_| Malformed)?;
+    if header_number >> 34 != 0 {
+        return Err(Malformed);
+    }
     for _ in 0..fields.count()? {
         each(target(fields)?);
     }
@@ -240,6 +259,8 @@ fn message_head(
             header_bytes,
             persistent: is_persistent(encoded, before_body, header_bytes),
             priority,
+            dead_lettered: header_number & flag::DEAD_LETTERED != 0,
+            blind_copies: header_number & flag::BLIND_COPIES != 0,
         },
         body_bytes: u32::try_from(body_bytes).map_err(|_| Malformed)?,
     })

@@ -16,6 +16,7 @@ fn message_of(body: &[u8]) -> Message {
         header_bytes: HEADER.len() as u32,
         persistent: true,
         priority: 7,
+        ..MessageParts::default()
     };
     Message::new(parts, &encoded).expect("lengths fit")
 }
@@ -162,4 +163,26 @@ fn a_range_that_leaves_its_level_is_refused() {
 #[test]
 fn an_unknown_kind_is_not_an_error() {
     assert_eq!(decode(0x7f, b"whatever"), Ok(None));
+}
+
+#[test]
+fn what_is_known_of_a_header_comes_back_with_the_message() {
+    for (dead_lettered, blind_copies) in [(false, true), (true, false), (true, true)] {
+        let message = message_of(b"body");
+        let parts = MessageParts {
+            dead_lettered,
+            blind_copies,
+            ..message.parts()
+        };
+        let message = Message::new(parts, message.encoded()).expect("lengths fit");
+        let mut bytes = Vec::new();
+        put_message_head(&mut bytes, None, &message, &[target_of(1, 0, 5)]);
+        bytes.extend_from_slice(message.encoded());
+        let (_, read) = super::message(&bytes).expect("decodes");
+        let parts = read.parts();
+        let flags = (parts.dead_lettered, parts.blind_copies);
+        assert_eq!(flags, (dead_lettered, blind_copies));
+        assert_eq!(parts.header_bytes, 4);
+        assert_eq!(read.body(), b"body");
+    }
 }

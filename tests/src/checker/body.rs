@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::client::Delivery;
 use crate::raw::content::Properties;
+use crate::raw::value::{Table, Value};
 
 const HEADER_BYTES: usize = 12;
 
@@ -95,22 +96,31 @@ impl Seen {
 
 fn is_intact(message: MessageId, delivery: &Delivery) -> bool {
     let (content, properties) = (&delivery.content, &delivery.content.properties);
-    // A dead letter comes from another exchange than it was published to.
-    let died = properties
-        .headers
-        .as_ref()
-        .is_some_and(|headers| headers.value("x-death").is_some());
-    let wanted = message.properties(
-        properties.reply_to.as_deref().unwrap_or_default(),
-        &delivery.routing_key,
-    );
+    // A dead letter has a new address; its history names that of before.
+    let first = properties.headers.as_ref().and_then(first_address);
+    let (exchange, key) =
+        first.unwrap_or_else(|| (delivery.exchange.clone(), delivery.routing_key.clone()));
+    let wanted = message.properties(&exchange, &key);
     let actual = Properties {
         headers: None,
         ..properties.clone()
     };
-    content.body == message.body(content.body.len())
-        && actual == wanted
-        && (died || properties.reply_to.as_deref() == Some(delivery.exchange.as_str()))
+    content.body == message.body(content.body.len()) && actual == wanted
+}
+
+/// Exchange and key that a dead letter was published with, as the oldest entry of `x-death` says.
+fn first_address(headers: &Table) -> Option<(String, String)> {
+    let Some(Value::Array(deaths)) = headers.value("x-death") else {
+        return None;
+    };
+    let Some(Value::Table(first)) = deaths.last() else {
+        return None;
+    };
+    let Some(Value::Array(keys)) = first.value("routing-keys") else {
+        return None;
+    };
+    let exchange = first.value("exchange")?.as_text()?;
+    Some((exchange, keys.first()?.as_text()?))
 }
 
 #[cfg(test)]

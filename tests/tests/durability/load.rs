@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::churn;
 use super::transactions;
-use super::world::{DEAD, DEAD_LETTERS, ROUTES, World, connect, owned};
+use super::world::{DEAD, ROUTES, World, connect, owned};
 
 /// How much is asked of the broker.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +225,7 @@ async fn settle(
     let method = match random.random_range(0..20) {
         0 => {
             let message = held[index].message;
-            if DEAD_LETTERS && queue == "direct" {
+            if queue == "direct" {
                 world.history().reject_sent(queue, message, DEAD);
             } else {
                 world.history().ack_sent(queue, message);

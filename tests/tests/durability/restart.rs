@@ -112,7 +112,6 @@ fn numbered(count: usize) -> Vec<String> {
 
 /// Spec 9.4.
 #[test]
-#[ignore = "the broker does not dead-letter yet"]
 fn a_rejected_message_is_dead_lettered_or_still_there() {
     block_on(async {
         const COUNT: usize = 200;

@@ -42,6 +42,7 @@ impl Run {
             header_bytes: 4,
             persistent: true,
             priority: 3,
+            ..MessageParts::default()
         };
         Message::new(parts, &encoded).expect("the lengths fit")
     }

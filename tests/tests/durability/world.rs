@@ -27,9 +27,6 @@ const BINDINGS: [(&str, &str, &str); 5] = [
     ("topic", "#", "topic-2"),
 ];
 
-/// Whether the broker dead-letters at all: until then a rejected message is a settled one.
-pub(crate) const DEAD_LETTERS: bool = false;
-
 /// Where rejected messages go.
 pub(crate) const DEAD: &str = "dead";
 

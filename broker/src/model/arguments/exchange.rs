@@ -8,6 +8,7 @@ use crate::model::terms::plain_text;
 use crate::wire::TableReader;
 
 pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+pub(super) const DELAYED_TYPE: &str = "x-delayed-type";
 const HASH_HEADER: &str = "hash-header";
 const HASH_PROPERTY: &str = "hash-property";
 
@@ -35,31 +36,70 @@ pub enum HashInput {
 }
 
 /// An exchange's arguments, understood.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeArguments {
     /// Where messages go that the exchange gives nobody. It need not exist.
     pub alternate: Option<ExchangeName>,
     /// What an exchange that chooses by a hash looks at.
     pub hash_input: HashInput,
+    /// How messages are routed, sooner or later.
+    pub routing: ExchangeKind,
 }
 
 impl ExchangeArguments {
+    /// No arguments for an exchange of `kind`.
+    #[must_use]
+    pub const fn none(kind: ExchangeKind) -> Self {
+        Self {
+            alternate: None,
+            hash_input: HashInput::RoutingKey,
+            routing: kind,
+        }
+    }
+
     /// Understands the arguments of an exchange of `kind` that is new.
     pub fn parse(kind: ExchangeKind, fields: TableReader<'_>) -> Result<Self, ArgumentError> {
         let alternate = exchange_name(fields, ALTERNATE_EXCHANGE)?;
         let hash_input = match kind {
-            ExchangeKind::ConsistentHash => hash_input(fields)?,
+            ExchangeKind::ConsistentHash | ExchangeKind::Delayed => hash_input(fields)?,
             ExchangeKind::Direct
             | ExchangeKind::Fanout
             | ExchangeKind::Topic
             | ExchangeKind::Headers
-            | ExchangeKind::ModulusHash
-            | ExchangeKind::Delayed => HashInput::RoutingKey,
+            | ExchangeKind::ModulusHash => HashInput::RoutingKey,
+        };
+        let routing = match kind {
+            ExchangeKind::Delayed => delayed_kind(fields)?,
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::Headers
+            | ExchangeKind::ConsistentHash
+            | ExchangeKind::ModulusHash => kind,
         };
         Ok(Self {
             alternate: alternate.map(ExchangeName::from),
             hash_input,
+            routing,
         })
+    }
+}
+
+/// The kind that a delayed exchange is once the time has come.
+fn delayed_kind(fields: TableReader<'_>) -> Result<ExchangeKind, ArgumentError> {
+    let name = text(fields, DELAYED_TYPE).unwrap_or_default();
+    let refuse = |text: String| Err(ArgumentError::Text(text));
+    match name.map(plain_text) {
+        None => refuse(format!(
+            "Invalid argument, '{DELAYED_TYPE}' must be an existing exchange type"
+        )),
+        Some(name) => match ExchangeKind::parse(&name) {
+            Some(ExchangeKind::Delayed) => refuse(format!(
+                "Invalid argument, '{name}' can't be used for '{DELAYED_TYPE}'"
+            )),
+            Some(kind) => Ok(kind),
+            None => refuse(format!("unknown exchange type '{name}'")),
+        },
     }
 }
 

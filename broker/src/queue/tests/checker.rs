@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::reference::{Entry, Reference};
 use super::support::id;
-use crate::model::{ConsumerKey, Seq};
+use crate::model::{ConsumerKey, DeathReason, Now, Seq};
 use crate::queue::{Delivery, Sink};
 
 /// A sink that compares each delivery with what the reference expects.
@@ -13,11 +13,21 @@ pub(super) struct Checker<'a> {
     pub(super) delivered: &'a mut BTreeSet<Seq>,
     /// Recorded places whose settlement the queue has to ask for.
     pub(super) must_settle: &'a mut BTreeSet<Seq>,
+    /// Messages that expired before their turn came.
+    pub(super) died: &'a mut Vec<(Entry, DeathReason)>,
+    pub(super) now: Now,
 }
 
 impl Checker<'_> {
     /// The delivery must be exactly what the reference says comes next.
     pub(super) fn accept(&mut self, key: Option<ConsumerKey>, no_ack: bool, delivery: &Delivery) {
+        while let Some(head) = self.reference.head()
+            && head.deadline_ms > 0
+            && head.deadline_ms < self.now.wall_ms
+        {
+            self.reference.remove_ready(head.seq);
+            self.died.push((head, DeathReason::Expired));
+        }
         let expected = self
             .reference
             .deliver(key, no_ack)
@@ -27,7 +37,8 @@ impl Checker<'_> {
             id: id(&delivery.message),
             recorded: expected.recorded,
             redelivered: delivery.redelivered,
-            returns: expected.returns,
+            returns: delivery.delivery_count,
+            deadline_ms: expected.deadline_ms,
         };
         assert_eq!(actual, expected, "the wrong message, or the wrong flag");
         if expected.recorded {

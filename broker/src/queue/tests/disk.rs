@@ -9,7 +9,8 @@ use crate::queue::{BlockEntry, Recovered, RecoveredLevel, Settings};
 /// One line of the log.
 #[derive(Clone)]
 pub(super) enum Record {
-    Enqueue(Seq, Message),
+    /// With the deadline.
+    Enqueue(Seq, Message, u64),
     Settle(SeqRange),
     Requeue(SeqRange, u32),
     Lease(Seq, u32),
@@ -19,6 +20,8 @@ pub(super) enum Record {
 #[derive(Clone, Default)]
 pub(super) struct Disk {
     pub(super) live: BTreeMap<Seq, u32>,
+    /// By the number of the message.
+    pub(super) deadlines: HashMap<u32, u64>,
     pub(super) returns: HashMap<Seq, u32>,
     pub(super) leases: BTreeMap<u8, Seq>,
     pub(super) next: BTreeMap<u8, u64>,
@@ -27,8 +30,9 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn apply(&mut self, record: &Record) {
         let highest = match record {
-            Record::Enqueue(seq, message) => {
+            Record::Enqueue(seq, message, deadline_ms) => {
                 self.live.insert(*seq, id(message));
+                self.deadlines.insert(id(message), *deadline_ms);
                 *seq
             }
             Record::Settle(range) => {
@@ -106,9 +110,10 @@ impl Recovery<'_> {
         }
         for record in self.since {
             match record {
-                Record::Enqueue(seq, message) if of_level(seq) => {
+                Record::Enqueue(seq, message, deadline_ms) if of_level(seq) => {
                     if !self.settled_left_out || self.disk.live.contains_key(seq) {
-                        found.entries.push(block_entry(*seq, id(message)));
+                        let entry = block_entry(*seq, id(message), *deadline_ms);
+                        found.entries.push(entry);
                     }
                 }
                 Record::Settle(range) if of_level(&range.first) => {
@@ -124,12 +129,12 @@ impl Recovery<'_> {
     }
 }
 
-pub(super) fn block_entry(seq: Seq, id: u32) -> BlockEntry {
+pub(super) fn block_entry(seq: Seq, id: u32, deadline_ms: u64) -> BlockEntry {
     BlockEntry {
         seq,
         location: stored(id),
         bytes: 4 + id % 5,
-        deadline_ms: 0,
+        deadline_ms,
         redelivered: false,
     }
 }

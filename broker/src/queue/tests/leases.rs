@@ -12,6 +12,8 @@ fn leases(effects: &[Effect]) -> Vec<u64> {
             Effect::Settled(_)
             | Effect::SettledBlocks(_)
             | Effect::Requeued { .. }
+            | Effect::DeadLetters(_)
+            | Effect::Unused
             | Effect::LoadBlock { .. }
             | Effect::LoadBodies(_)
             | Effect::Damaged { .. }

@@ -3,6 +3,8 @@
 mod behaviour;
 mod checker;
 mod consumers;
+mod deaths;
+mod delayed;
 mod disk;
 mod invariants;
 mod leases;

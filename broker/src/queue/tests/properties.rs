@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 
 use super::reference::Member;
-use super::support::counting;
 use super::world::World;
-use crate::model::{ConsumerKey, QueueTerms, Seq, Settlement};
+use crate::model::{ConsumerKey, DeadLetterTarget, DeliveryLimit, QueueTerms, Seq, Settlement};
 use crate::queue::{LoadFailure, Recording, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
@@ -44,6 +43,8 @@ enum Step {
     Tick(u64),
     Crash(u8, u8),
     Stop(u8, u8, u8),
+    Bury,
+    SetTerms(QueueTerms),
 }
 
 fn settlement() -> impl Strategy<Value = Settlement> {
@@ -92,6 +93,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..200_u64).prop_map(Step::Tick),
         3 => (any::<u8>(), any::<u8>()).prop_map(|(kept, at)| Step::Crash(kept, at)),
         1 => any::<(u8, u8, u8)>().prop_map(|(written, kept, at)| Step::Stop(written, kept, at)),
+        10 => Just(Step::Bury),
+        1 => terms().prop_map(Step::SetTerms),
     ]
 }
 
@@ -108,20 +111,39 @@ fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
         1 => Just(Recording::Nothing),
         1 => Just(Recording::Everything),
     ];
-    (levels, recording, any::<bool>(), sharing, block_bits).prop_map(
-        |(levels, recording, counts_deliveries, sharing, block_bits)| {
+    (levels, recording, terms(), sharing, block_bits).prop_map(
+        |(levels, recording, terms, sharing, block_bits)| {
             let settings = Settings {
                 levels,
                 default_priority: 0,
                 recording,
                 sharing,
             };
-            let terms = if counts_deliveries {
-                counting()
-            } else {
-                QueueTerms::default()
-            };
             (settings, terms, block_bits)
+        },
+    )
+}
+
+fn terms() -> impl Strategy<Value = QueueTerms> {
+    let ttl = prop_oneof![3 => Just(None), 1 => (0..400_u64).prop_map(Some)];
+    let length = prop_oneof![3 => Just(None), 1 => (0..60_u64).prop_map(Some)];
+    let bytes = prop_oneof![5 => Just(None), 1 => (0..400_u64).prop_map(Some)];
+    let limit = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(DeliveryLimit::Unlimited)),
+        1 => (0..3_u64).prop_map(|times| Some(DeliveryLimit::Times(times))),
+    ];
+    (ttl, length, bytes, limit, any::<bool>()).prop_map(
+        |(message_ttl_ms, max_length, max_length_bytes, delivery_limit, dead_letters)| QueueTerms {
+            message_ttl_ms,
+            max_length,
+            max_length_bytes,
+            delivery_limit,
+            dead_letter: dead_letters.then(|| DeadLetterTarget {
+                exchange: "dlx".into(),
+                routing_key: None,
+            }),
+            ..QueueTerms::default()
         },
     )
 }
@@ -189,6 +211,8 @@ fn take(world: &mut World, step: &Step) {
         Step::Tick(milliseconds) => world.tick(milliseconds),
         Step::Crash(kept, checkpoint) => world.crash(kept, checkpoint),
         Step::Stop(written, kept, checkpoint) => world.stop(written, kept, checkpoint),
+        Step::Bury => world.bury(),
+        Step::SetTerms(ref terms) => world.set_terms(terms.clone()),
     }
 }
 

@@ -19,6 +19,15 @@ pub(super) struct Entry {
     pub(super) recorded: bool,
     pub(super) redelivered: bool,
     pub(super) returns: u32,
+    /// When it expires; 0 for never.
+    pub(super) deadline_ms: u64,
+}
+
+impl Entry {
+    /// The place that is to be settled when it is gone.
+    pub(super) fn place(&self) -> Option<Seq> {
+        self.recorded.then_some(self.seq)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +116,10 @@ impl Reference {
         (active.can_take() && !fades).then_some(active.key)
     }
 
+    pub(super) fn remove_ready(&mut self, seq: Seq) {
+        self.ready.remove(&order(seq));
+    }
+
     pub(super) fn candidate(&self) -> Option<ConsumerKey> {
         if let Sharing::SingleActive(takeover) = self.sharing {
             return self.active_candidate(takeover);
@@ -163,11 +176,12 @@ impl Reference {
         Some(entry)
     }
 
-    pub(super) fn settle(&mut self, seq: Seq, requeue: bool) -> Option<Entry> {
+    /// Takes a message back; `counts` if returns are counted.
+    pub(super) fn settle(&mut self, seq: Seq, requeue: bool, counts: bool) -> Option<Entry> {
         let (mut entry, holder) = self.unacked.remove(&seq)?;
         if requeue {
             entry.redelivered = true;
-            entry.returns += 1;
+            entry.returns += u32::from(counts);
             self.enqueue(entry);
         }
         if let Some(key) = holder {

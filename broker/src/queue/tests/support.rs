@@ -24,6 +24,7 @@ pub(super) fn message(id: u32, persistent: bool, priority: u8) -> Message {
         header_bytes: 0,
         persistent,
         priority,
+        ..MessageParts::default()
     };
     Message::new(parts, &encoded).expect("lengths fit")
 }
@@ -215,6 +216,8 @@ impl Bench {
                 other @ (Effect::Settled(_)
                 | Effect::SettledBlocks(_)
                 | Effect::Requeued { .. }
+                | Effect::DeadLetters(_)
+                | Effect::Unused
                 | Effect::Damaged { .. }
                 | Effect::Missing { .. }) => served.other.push(other),
             }

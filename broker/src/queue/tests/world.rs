@@ -1,15 +1,15 @@
 //! The queue in a small world: a log that may be cut anywhere behind what was written, an index
 //! as of a checkpoint, sinks of limited room, and a reference that knows what must come out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::checker::Checker;
 use super::disk::{Disk, Record, Recovery, block_entry};
 use super::reference::{Entry, Member, Reference};
 use super::support::{at, id, message, stored};
-use crate::model::{ConsumerKey, Now, QueueTerms, Seq, SeqRange, Settlement, Stored};
+use crate::model::{ConsumerKey, DeathReason, Now, QueueTerms, Seq, SeqRange, Settlement, Stored};
 use crate::queue::{
-    Admission, BlockEntry, Effect, Get, LoadFailure, QueueState, Recording, Settings,
+    Admission, BlockEntry, DeadLetters, Effect, Get, LoadFailure, QueueState, Recording, Settings,
 };
 
 pub(super) struct World {
@@ -29,6 +29,13 @@ pub(super) struct World {
     pub(super) must_settle: BTreeSet<Seq>,
     pub(super) bodies: Vec<(Seq, Stored)>,
     pub(super) blocks: Vec<Seq>,
+    /// Where each message is or was, by its number.
+    pub(super) places: HashMap<u32, Seq>,
+    /// Messages that the queue let die and has not accounted for.
+    pub(super) died: Vec<(Entry, DeathReason)>,
+    /// Messages that consumers gave up and that did not come out as letters yet.
+    pub(super) graves: HashMap<u32, (Entry, DeathReason)>,
+    pub(super) burials: VecDeque<DeadLetters>,
     pub(super) next_id: u32,
     pub(super) next_key: u64,
     pub(super) stopping: bool,
@@ -52,6 +59,10 @@ impl World {
             must_settle: BTreeSet::new(),
             bodies: Vec::new(),
             blocks: Vec::new(),
+            places: HashMap::new(),
+            died: Vec::new(),
+            graves: HashMap::new(),
+            burials: VecDeque::new(),
             next_id: 0,
             next_key: 0,
             stopping: false,
@@ -64,8 +75,17 @@ impl World {
         self.next_id += 1;
         let message = message(number, persistent, priority);
         let mut effects = Vec::new();
-        let Admission::Accepted { seq, record } =
-            self.queue.enqueue(self.now, message.clone(), &mut effects);
+        let Admission::Accepted {
+            seq,
+            record,
+            deadline_ms,
+        } = self.queue.enqueue(self.now, message.clone(), &mut effects);
+        let ttl_ms = self.terms.message_ttl_ms;
+        assert_eq!(
+            deadline_ms,
+            ttl_ms.map_or(0, |ttl_ms| self.now.wall_ms + ttl_ms)
+        );
+        self.places.insert(number, seq);
         if self.reference.members.is_empty() {
             assert!(effects.is_empty(), "a lease for a queue without consumers");
         }
@@ -77,7 +97,7 @@ impl World {
         };
         assert_eq!(record, must_record);
         if record {
-            self.log.push(Record::Enqueue(seq, message));
+            self.log.push(Record::Enqueue(seq, message, deadline_ms));
         }
         let level = u16::from(priority).min(self.settings.levels - 1);
         assert_eq!(u16::from(seq.level()), level);
@@ -87,6 +107,7 @@ impl World {
             recorded: record,
             redelivered: false,
             returns: 0,
+            deadline_ms,
         });
     }
 
@@ -143,13 +164,17 @@ impl World {
             reference: &mut self.reference,
             delivered: &mut self.delivered,
             must_settle: &mut self.must_settle,
+            died: &mut self.died,
+            now: self.now,
         };
         self.queue.dispatch(self.now, &mut checker, &mut effects);
+        self.catch_up();
         self.carry_out(effects);
         let could_deliver = self.reference.candidate().is_some() && self.reference.head().is_some();
         if could_deliver && !self.stopping {
             assert!(self.waits_for_something(), "stuck");
         }
+        self.enforce();
         self.assert_a_crash_would_flag_what_was_delivered();
     }
 
@@ -170,8 +195,12 @@ impl World {
     pub(super) fn get(&mut self, no_ack: bool) {
         let mut effects = Vec::new();
         match self.queue.get(self.now, no_ack, &mut effects) {
-            Get::Empty => assert!(self.reference.ready.is_empty(), "something is ready"),
+            Get::Empty => {
+                self.catch_up();
+                assert!(self.reference.ready.is_empty(), "something is ready");
+            }
             Get::Loading => {
+                self.catch_up();
                 self.carry_out(std::mem::take(&mut effects));
                 assert!(self.waits_for_something(), "get is stuck");
             }
@@ -183,6 +212,8 @@ impl World {
                     reference: &mut self.reference,
                     delivered: &mut self.delivered,
                     must_settle: &mut self.must_settle,
+                    died: &mut self.died,
+                    now: self.now,
                 }
                 .accept(None, no_ack, &delivery);
                 assert_eq!(ready_left, self.reference.ready.len() as u64);
@@ -196,13 +227,29 @@ impl World {
         let requeue = settlement == Settlement::Requeue;
         let mut counted = BTreeMap::new();
         for seq in seqs {
-            let Some(entry) = self.reference.settle(*seq, requeue) else {
+            let counts = self.terms.counts_deliveries();
+            let Some(entry) = self.reference.settle(*seq, requeue, counts) else {
                 continue;
             };
-            if entry.recorded && !requeue {
+            let death = match settlement {
+                Settlement::Acknowledge => None,
+                Settlement::Discard => Some(DeathReason::Rejected),
+                Settlement::Requeue => {
+                    let spent = self.terms.is_spent(entry.returns);
+                    spent.then_some(DeathReason::DeliveryLimit)
+                }
+            };
+            if death.is_some() {
+                self.reference.remove_ready(*seq);
+            }
+            if let Some(reason) = death.filter(|_| self.terms.dead_letter.is_some()) {
+                self.graves.insert(entry.id, (entry, reason));
+                continue;
+            }
+            if entry.recorded && (!requeue || death.is_some()) {
                 self.must_settle.insert(*seq);
             }
-            if entry.recorded && requeue && self.terms.counts_deliveries() {
+            if entry.recorded && requeue && death.is_none() && self.terms.counts_deliveries() {
                 counted.insert(*seq, entry.returns);
             }
         }
@@ -239,7 +286,7 @@ impl World {
         for index in self.written..end {
             self.disk.apply(&self.log[index]);
             match &self.log[index] {
-                Record::Enqueue(_, message) => message.set_stored(stored(id(message))),
+                Record::Enqueue(_, message, _) => message.set_stored(stored(id(message))),
                 Record::Lease(up_to, generation) => self.queue.lease_written(*up_to, *generation),
                 Record::Settle(_) | Record::Requeue(..) => {}
             }
@@ -258,6 +305,7 @@ impl World {
             let outcome = match failure.take() {
                 Some(LoadFailure::Damaged) => {
                     self.reference.ready.retain(|_, entry| entry.seq != seq);
+                    self.graves.remove(&number);
                     // The place was recorded as lost.
                     self.log.push(Record::Settle(SeqRange::one(seq)));
                     Err(LoadFailure::Damaged)
@@ -270,7 +318,7 @@ impl World {
         let mut effects = Vec::new();
         self.queue.bodies_loaded(loaded, &mut effects);
         effects.retain(|effect| !matches!(effect, Effect::Damaged { .. }));
-        assert!(effects.is_empty());
+        self.carry_out(effects);
     }
 
     pub(super) fn serve_blocks(&mut self, available: bool) {
@@ -282,7 +330,7 @@ impl World {
                     .index
                     .live
                     .range(first..=Seq(last))
-                    .map(|(seq, number)| block_entry(*seq, *number))
+                    .map(|(seq, number)| block_entry(*seq, *number, self.index.deadlines[number]))
                     .collect();
                 self.queue
                     .block_loaded(first.level(), first, &entries, &mut effects);
@@ -310,7 +358,9 @@ impl World {
             let unwritten: BTreeSet<u64> = self.log[self.checkpoint..]
                 .iter()
                 .filter_map(|record| match record {
-                    Record::Enqueue(seq, _) if seq.level() == level => Some(seq.position() >> bits),
+                    Record::Enqueue(seq, ..) if seq.level() == level => {
+                        Some(seq.position() >> bits)
+                    }
                     _ => None,
                 })
                 .collect();
@@ -321,11 +371,14 @@ impl World {
 
     pub(super) fn tick(&mut self, milliseconds: u64) {
         self.now.monotonic_ms += milliseconds;
+        self.now.wall_ms += milliseconds;
         let mut effects = Vec::new();
-        if let Some(deadline) = self.queue.tick(self.now, &mut effects) {
+        self.queue.tick(self.now, &mut effects);
+        self.carry_out(effects);
+        self.enforce();
+        if let Some(deadline) = self.queue.deadline() {
             assert!(deadline > self.now.monotonic_ms, "a timer that never ends");
         }
-        self.carry_out(effects);
         self.assert_a_crash_would_flag_what_was_delivered();
     }
 
@@ -350,6 +403,8 @@ impl World {
             .on_terms(self.terms.clone());
         self.bodies.clear();
         self.blocks.clear();
+        self.graves.clear();
+        self.burials.clear();
         self.reference = Reference::new(self.settings.sharing);
         let disk = &self.disk;
         self.delivered.retain(|seq| disk.live.contains_key(seq));
@@ -363,6 +418,7 @@ impl World {
                 recorded: true,
                 redelivered,
                 returns,
+                deadline_ms: disk.deadlines[&number],
             });
         }
     }
@@ -383,15 +439,17 @@ impl World {
             room: u32::MAX,
         });
         for _ in 0..10_000 {
-            if self.reference.ready.is_empty() {
+            if self.reference.ready.is_empty() && self.graves.is_empty() {
                 break;
             }
             self.dispatch();
+            self.bury();
             self.write(255);
             self.serve_blocks(true);
             self.serve_bodies(usize::MAX, None);
         }
         assert!(self.reference.ready.is_empty(), "something never comes out");
+        assert!(self.graves.is_empty(), "something is never buried");
         let seqs: Vec<Seq> = self.reference.unacked.keys().copied().collect();
         self.settle(&seqs, Settlement::Acknowledge);
         self.check();
@@ -406,7 +464,8 @@ impl World {
     }
 
     /// Does what the queue wants, and compares what it settles with what it had to.
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.account_for_the_dead(&effects);
         let mut settled = BTreeSet::new();
         for effect in effects {
             match effect {
@@ -447,6 +506,13 @@ impl World {
                         self.bodies.push((seq, stored));
                     }
                 }
+                Effect::DeadLetters(dead) => {
+                    if !dead.from_head {
+                        self.open_graves(&dead);
+                    }
+                    self.burials.push_back(dead);
+                }
+                Effect::Unused => panic!("no term says so"),
                 Effect::Damaged { .. } | Effect::Missing { .. } => {
                     panic!("nothing was damaged")
                 }

@@ -63,7 +63,7 @@ impl Session {
             declared?
         } else if declare.passive {
             // Not the last declared queue: an empty name is one that nothing has.
-            self.host.inspect_queue(&name, connection)?
+            self.host.inspect_queue(&self.engine, &name, connection)?
         } else {
             let definition = QueueDefinition {
                 name,
@@ -145,6 +145,7 @@ impl Session {
         let condition = CloseCondition {
             if_empty: delete.if_empty,
             if_unused: delete.if_unused,
+            ..CloseCondition::default()
         };
         let deleted = self
             .host

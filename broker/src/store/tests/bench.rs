@@ -28,6 +28,7 @@ pub(super) fn message(body: &str) -> Message {
         header_bytes: 4,
         persistent: true,
         priority: 0,
+        ..MessageParts::default()
     };
     Message::new(parts, &encoded).expect("lengths fit")
 }

@@ -15,12 +15,13 @@ fn an_alternate_exchange_is_a_name() {
         parse(text("other")),
         Ok(ExchangeArguments {
             hash_input: HashInput::RoutingKey,
+            routing: crate::model::ExchangeKind::Direct,
             alternate: Some("other".into())
         })
     );
     assert_eq!(
         ExchangeArguments::parse(crate::model::ExchangeKind::Direct, TableReader::EMPTY),
-        Ok(ExchangeArguments::default())
+        Ok(ExchangeArguments::none(crate::model::ExchangeKind::Direct))
     );
     for value in no_integers().into_iter().chain(FIVES) {
         if !matches!(value, LongString(_)) {
