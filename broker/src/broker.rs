@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError, DefaultQueueType, Durability, Password};
-use crate::engine::{Engine, EngineSettings};
-use crate::model::{Credentials, LoginRequest, QueueType, Secret, VirtualHostName};
+use crate::engine::{AccessSettings, DefaultUser, Engine, EngineSettings};
+use crate::model::{HashAlgorithm, LoginRequest, QueueType, Secret, UserName, VirtualHostName};
 use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -53,6 +53,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The default user could not be stored.
+    #[error("the default user cannot be made: {0}")]
+    DefaultUser(String),
     /// The thread that opened the store died.
     #[error("opening the store failed: {0}")]
     Panicked(String),
@@ -184,13 +187,8 @@ impl Broker {
         let management = config.management.map(http::bind).transpose()?;
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
-        engine.ensure_virtual_host(&VirtualHostName::from(config.default_vhost.as_str()));
-        let credentials = credentials(&config);
-        let sessions = Sessions::new(
-            Arc::clone(&engine),
-            session_settings(&config),
-            credentials.clone(),
-        );
+        create_defaults(&engine, &config).await?;
+        let sessions = Sessions::new(Arc::clone(&engine), session_settings(&config));
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
             amqp: amqp.as_ref().map(Port::address),
@@ -214,7 +212,7 @@ impl Broker {
         }
         if let Some(port) = management {
             let (engine, config) = (&broker.engine, &broker.config);
-            let served = http::serve(port, engine, credentials, config, broker.amqp, stopped)?;
+            let served = http::serve(port, engine, config, broker.amqp, stopped)?;
             broker.tasks.push(tokio::spawn(served));
         }
         Ok(broker)
@@ -346,6 +344,11 @@ fn engine_settings(config: &Config) -> EngineSettings {
             DefaultQueueType::Classic => QueueType::Classic,
             DefaultQueueType::Quorum => QueueType::Quorum,
         },
+        virtual_hosts_max: config.limits.virtual_hosts_max,
+        access: AccessSettings {
+            hashing: HashAlgorithm::Sha256,
+            loopback_users: config.loopback_users.clone(),
+        },
         node_name: format!("{}@localhost", config.cluster_name),
     }
 }
@@ -362,6 +365,7 @@ fn session_settings(config: &Config) -> SessionSettings {
         heartbeat_seconds: limits.heartbeat_seconds,
         message_bytes_max: limits.message_bytes_max,
         partial_bytes_max: limits.partial_bytes_max,
+        channels_max: limits.channels_max,
         consumers_per_channel_max: limits.consumers_per_channel_max,
         write_buffer_bytes: limits.write_buffer_bytes,
         write_buffer_bytes_max: limits.write_buffer_bytes_max,
@@ -384,15 +388,22 @@ fn anonymous(config: &Config) -> Option<LoginRequest> {
     })
 }
 
-fn credentials(config: &Config) -> Credentials {
-    let password = Secret::new(config.default_pass.expose().as_bytes());
-    let loopback_only = config.loopback_users.contains(&config.default_user);
-    Credentials::new().with_user(
-        &config.default_user,
-        &password,
-        crate::engine::random(),
-        loopback_only,
-    )
+/// Makes the default user and virtual host where there is nobody and nothing yet. Nobody is let in
+/// before they are durable.
+async fn create_defaults(engine: &Arc<Engine>, config: &Config) -> Result<(), StartError> {
+    let default = DefaultUser {
+        name: UserName::from(config.default_user.as_str()),
+        password: Secret::new(config.default_pass.expose().as_bytes()),
+        virtual_host: VirtualHostName::from(config.default_vhost.as_str()),
+    };
+    let maker = Arc::clone(engine);
+    let ticket = tokio::task::spawn_blocking(move || maker.create_defaults(default))
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))?;
+    engine
+        .durable(ticket)
+        .await
+        .map_err(|error| StartError::DefaultUser(error.to_string()))
 }
 
 /// Encodes everything that means something in a URL.

@@ -19,7 +19,6 @@ mod present {
     use crate::config::Config;
     use crate::engine::Engine;
     use crate::management::{Listener, Management, ManagementSettings};
-    use crate::model::Credentials;
 
     pub(in super::super) fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Port::bind(address)
@@ -29,13 +28,12 @@ mod present {
     pub(in super::super) fn serve(
         port: Port,
         engine: &Arc<Engine>,
-        credentials: Credentials,
         config: &Config,
         amqp: Option<SocketAddr>,
         stop: watch::Receiver<bool>,
     ) -> Result<impl Future<Output = ()> + use<>, StartError> {
         let settings = settings(config, amqp, port.address());
-        let management = Management::new(Arc::clone(engine), credentials, settings);
+        let management = Management::new(Arc::clone(engine), settings);
         let listener = Listener::new(port.listen()?);
         Ok(listener.run(management, stop))
     }
@@ -73,7 +71,6 @@ mod absent {
     use super::super::port::Port;
     use crate::config::Config;
     use crate::engine::Engine;
-    use crate::model::Credentials;
 
     pub(in super::super) const fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Err(StartError::NoManagement(address))
@@ -82,7 +79,6 @@ mod absent {
     pub(in super::super) fn serve(
         port: Port,
         _: &Arc<Engine>,
-        _: Credentials,
         _: &Config,
         _: Option<SocketAddr>,
         _: watch::Receiver<bool>,

@@ -85,6 +85,10 @@ limits! {
     refusal_delay_ms: u64 = 3_000, Count in 0..=60_000;
     /// Channels of one connection, as RabbitMQ offers; 0 for no limit.
     channel_max: u16 = 2047, Count in 0..=65_535;
+    /// Channels of all connections together; 0 for no limit, as in RabbitMQ.
+    channels_max: u64 = 0, Count in 0..=1_000_000_000;
+    /// Virtual hosts; 0 for no limit, as in RabbitMQ.
+    virtual_hosts_max: usize = 0, Count in 0..=1_000_000;
     /// Bytes of one frame, as RabbitMQ offers; 0 for no limit.
     frame_max: u32 = 131_072, Bytes in 4_096..=536_870_912, or_zero;
     /// The smallest frame size that a client may ask for. AMQP's own minimum; RabbitMQ 4 asks for

@@ -1,11 +1,13 @@
 //! Who is connected: facts to show, and a handle to close each.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+
+use crate::model::{AmqpError, UserName, VirtualHostName};
 
 /// What is known of a connection once it is open.
 #[derive(Clone, Debug)]
@@ -13,9 +15,9 @@ pub(crate) struct ClientFacts {
     /// Its number, unique in the broker.
     pub(crate) number: u64,
     /// Who it logged in as.
-    pub(crate) user: String,
+    pub(crate) user: UserName,
     /// The virtual host that it opened.
-    pub(crate) virtual_host: String,
+    pub(crate) virtual_host: VirtualHostName,
     /// The name that the client gives the connection.
     pub(crate) name: Option<String>,
 }
@@ -26,17 +28,29 @@ pub(crate) struct Client {
     /// What is known of it.
     pub(crate) facts: ClientFacts,
     channels: AtomicU64,
+    /// What the user's connections have together.
+    user_load: Arc<Load>,
+    /// Why somebody wants it closed.
+    closing: OnceLock<Arc<str>>,
+    closed: Notify,
 }
 
 impl Client {
-    /// Counts a channel that was opened.
-    pub(crate) fn channel_opened(&self) {
-        self.channels.fetch_add(1, Ordering::Relaxed);
+    /// Asks the connection to close, with 320 and this text. The first who asks gives the reason.
+    pub(crate) fn close(&self, reason: &str) {
+        if self.closing.set(Arc::from(reason)).is_ok() {
+            self.closed.notify_one();
+        }
     }
 
-    /// Counts a channel that was closed.
-    pub(crate) fn channel_closed(&self) {
-        self.channels.fetch_sub(1, Ordering::Relaxed);
+    /// Waits until somebody wants the connection closed. For its own task alone.
+    pub(crate) async fn closing(&self) -> Arc<str> {
+        loop {
+            if let Some(reason) = self.closing.get() {
+                return Arc::clone(reason);
+            }
+            self.closed.notified().await;
+        }
     }
 
     /// How many channels it has open.
@@ -45,10 +59,54 @@ impl Client {
     }
 }
 
+/// What the connections of one user, or in one virtual host, have together.
+#[derive(Debug, Default)]
+struct Load {
+    connections: AtomicU64,
+    channels: AtomicU64,
+}
+
+/// All open connections, and what they have together.
+#[derive(Debug, Default)]
+struct Open {
+    clients: AHashMap<u64, Arc<Client>>,
+    users: AHashMap<UserName, Arc<Load>>,
+    hosts: AHashMap<VirtualHostName, u64>,
+}
+
+/// How many connections there may be; `None` for any number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionLimits {
+    /// In the virtual host.
+    pub(crate) virtual_host: Option<u64>,
+    /// Of the user.
+    pub(crate) user: Option<u64>,
+}
+
+/// There are as many channels as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelsFull {
+    /// On the whole node.
+    OfNode(u64),
+    /// Of the user's connections together.
+    OfUser(u64),
+}
+
+/// How many channels there may be; `None` for any number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChannelLimits {
+    /// Of the whole node.
+    pub(crate) node: Option<u64>,
+    /// Of the user's connections together.
+    pub(crate) user: Option<u64>,
+}
+
 /// All open connections, and the signal that ends them.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    open: Mutex<AHashMap<u64, Arc<Client>>>,
+    open: Mutex<Open>,
+    /// Channels of the whole node.
+    channels: AtomicU64,
     next_number: AtomicU64,
     shutdown: watch::Sender<Option<Arc<str>>>,
     farewells: Arc<AtomicUsize>,
@@ -68,6 +126,7 @@ impl Default for Clients {
     fn default() -> Self {
         Self {
             open: Mutex::default(),
+            channels: AtomicU64::new(0),
             next_number: AtomicU64::new(1),
             shutdown: watch::Sender::new(None),
             farewells: Arc::default(),
@@ -81,26 +140,83 @@ impl Clients {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Notes an open connection.
-    pub(crate) fn opened(&self, facts: ClientFacts) -> Arc<Client> {
+    /// Notes an open connection, unless there are enough (spec 1.5.1, 1.5.2).
+    pub(crate) fn admit(
+        &self,
+        facts: ClientFacts,
+        limits: ConnectionLimits,
+    ) -> Result<Arc<Client>, AmqpError> {
+        let mut open = self.open.lock();
+        let in_host = open.hosts.get(&facts.virtual_host).copied().unwrap_or(0);
+        if let Some(limit) = limits.virtual_host.filter(|limit| in_host >= *limit) {
+            let (host, user) = (&facts.virtual_host, &facts.user);
+            return Err(AmqpError::virtual_host_full(host, user, limit));
+        }
+        let of_user = open.users.get(&facts.user);
+        let of_user = of_user.map_or(0, |load| load.connections.load(Ordering::Relaxed));
+        if let Some(limit) = limits.user.filter(|limit| of_user >= *limit) {
+            return Err(AmqpError::user_connections_full(&facts.user, limit));
+        }
+        *open.hosts.entry(facts.virtual_host.clone()).or_default() += 1;
+        let user_load = Arc::clone(open.users.entry(facts.user.clone()).or_default());
+        user_load.connections.fetch_add(1, Ordering::Relaxed);
         let client = Arc::new(Client {
             facts,
             channels: AtomicU64::new(0),
+            user_load,
+            closing: OnceLock::new(),
+            closed: Notify::new(),
         });
-        self.open
-            .lock()
-            .insert(client.facts.number, Arc::clone(&client));
-        client
+        let number = client.facts.number;
+        open.clients.insert(number, Arc::clone(&client));
+        Ok(client)
     }
 
     /// Forgets a connection.
     pub(crate) fn closed(&self, number: u64) {
-        self.open.lock().remove(&number);
+        let mut open = self.open.lock();
+        let Some(client) = open.clients.remove(&number) else {
+            return;
+        };
+        let facts = &client.facts;
+        if client.user_load.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            open.users.remove(&facts.user);
+        }
+        if let Some(count) = open.hosts.get_mut(&facts.virtual_host) {
+            *count -= 1;
+            if *count == 0 {
+                open.hosts.remove(&facts.virtual_host);
+            }
+        }
+    }
+
+    /// Counts one more channel of a connection, unless its user or the node have enough (spec 2.2).
+    pub(crate) fn open_channel(
+        &self,
+        client: &Client,
+        limits: ChannelLimits,
+    ) -> Result<(), ChannelsFull> {
+        if !raise(&self.channels, limits.node) {
+            return Err(ChannelsFull::OfNode(limits.node.unwrap_or_default()));
+        }
+        if !raise(&client.user_load.channels, limits.user) {
+            self.channels.fetch_sub(1, Ordering::Relaxed);
+            return Err(ChannelsFull::OfUser(limits.user.unwrap_or_default()));
+        }
+        client.channels.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts one channel less.
+    pub(crate) fn close_channel(&self, client: &Client) {
+        client.channels.fetch_sub(1, Ordering::Relaxed);
+        client.user_load.channels.fetch_sub(1, Ordering::Relaxed);
+        self.channels.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many connections are open.
     pub(crate) fn count(&self) -> usize {
-        self.open.lock().len()
+        self.open.lock().clients.len()
     }
 
     /// Counts a connection that says goodbye, until the guard is dropped. To be called before the
@@ -117,7 +233,7 @@ impl Clients {
 
     /// All open connections, in no order.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
-        self.open.lock().values().cloned().collect()
+        self.open.lock().clients.values().cloned().collect()
     }
 
     /// Tells when all connections are to close, and why.
@@ -130,8 +246,25 @@ impl Clients {
         self.shutdown.send_replace(None);
     }
 
+    /// Asks those connections to close of which `is_meant` says so.
+    pub(crate) fn close_where(&self, is_meant: impl Fn(&ClientFacts) -> bool, reason: &str) {
+        for client in self.all() {
+            if is_meant(&client.facts) {
+                client.close(reason);
+            }
+        }
+    }
+
     /// Asks every connection to close.
     pub(crate) fn close_all(&self, reason: &str) {
         self.shutdown.send_replace(Some(Arc::from(reason)));
     }
+}
+
+/// One more, unless that is more than the limit.
+fn raise(count: &AtomicU64, limit: Option<u64>) -> bool {
+    let raised = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+        limit.is_none_or(|limit| count < limit).then_some(count + 1)
+    });
+    raised.is_ok()
 }

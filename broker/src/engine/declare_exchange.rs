@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::Engine;
 use super::definitions::{Changes, Definitions, binding_definition};
 use super::exchange::{Destination, Exchange, is_durable};
+use super::rights::Rights;
 use super::virtual_host::VirtualHost;
 use crate::model::{
     AmqpError, Arguments, DestinationKind, Entity, ExchangeArguments, ExchangeDefinition,
-    ExchangeKind, ExchangeName, QueueName, ReplyCode,
+    ExchangeKind, ExchangeName, QueueName, ReplyCode, Resource, Verb,
 };
 use crate::queue::DelayedMessages;
 use crate::store::Ticket;
@@ -39,10 +40,15 @@ struct Attached {
 
 impl VirtualHost {
     /// Answers a passive declaration (spec 3.1.5).
-    pub(crate) fn inspect_exchange(&self, name: &ExchangeName) -> Result<(), AmqpError> {
+    pub(crate) fn inspect_exchange(
+        &self,
+        rights: &Rights,
+        name: &ExchangeName,
+    ) -> Result<(), AmqpError> {
         if name.is_default() {
             return Err(AmqpError::default_exchange());
         }
+        rights.check_any(Resource::Exchange(name.as_str()))?;
         self.existing_exchange(name).map(drop)
     }
 
@@ -51,18 +57,26 @@ impl VirtualHost {
     pub(crate) fn declare_exchange(
         &self,
         engine: &Engine,
+        rights: &Rights,
         definition: ExchangeDefinition,
     ) -> Result<Ticket, AmqpError> {
         if definition.name.is_default() {
             return Err(AmqpError::default_exchange());
         }
-        let _definitions = self.definitions.lock();
+        let name = Resource::Exchange(definition.name.as_str());
+        rights.check(Verb::Configure, name)?;
+        let definitions = self.definitions.lock();
+        definitions.check_alive(self.name())?;
         if let Some(existing) = self.exchange(definition.name.as_str()) {
             self.check_equivalent_exchange(&existing.definition, &definition)?;
             return Ok(engine.last_ticket());
         }
         if definition.name.as_str().starts_with("amq.") {
             return Err(AmqpError::exchange_name_reserved(&definition.name));
+        }
+        if let Some(alternate) = &definition.alternate {
+            rights.check(Verb::Read, name)?;
+            rights.check(Verb::Write, Resource::Exchange(alternate.as_str()))?;
         }
         let mut changes = Changes::default();
         if definition.durable {
@@ -147,6 +161,7 @@ impl VirtualHost {
     pub(crate) fn delete_exchange(
         &self,
         engine: &Engine,
+        rights: &Rights,
         name: &ExchangeName,
         if_unused: bool,
     ) -> Result<Ticket, AmqpError> {
@@ -157,6 +172,7 @@ impl VirtualHost {
         if name.as_str().starts_with("amq.") {
             return Err(AmqpError::exchange_is_system(name, self.name()));
         }
+        rights.check(Verb::Configure, Resource::Exchange(name.as_str()))?;
         let Some(exchange) = self.exchange(name.as_str()) else {
             return Ok(Ticket::default());
         };
@@ -177,10 +193,12 @@ impl VirtualHost {
     pub(crate) fn bind(
         &self,
         engine: &Engine,
+        rights: &Rights,
         request: &BindingRequest,
     ) -> Result<Ticket, AmqpError> {
-        check_ends(request)?;
+        self.check_ends(rights, request)?;
         let mut definitions = self.definitions.lock();
+        definitions.check_alive(self.name())?;
         let Some(Attached {
             source,
             destination,
@@ -245,9 +263,10 @@ impl VirtualHost {
     pub(crate) fn unbind(
         &self,
         engine: &Engine,
+        rights: &Rights,
         request: &BindingRequest,
     ) -> Result<Ticket, AmqpError> {
-        check_ends(request)?;
+        self.check_ends(rights, request)?;
         let mut definitions = self.definitions.lock();
         if !self.is_bound(request) {
             return Ok(Ticket::default());
@@ -335,17 +354,29 @@ impl VirtualHost {
     }
 }
 
-/// Spec 3.4.3 and 3.4.5.
-fn check_ends(request: &BindingRequest) -> Result<(), AmqpError> {
-    let default_destination =
-        request.destination_kind == DestinationKind::Exchange && request.destination.is_empty();
-    if request.destination_kind == DestinationKind::Queue
-        && super::reply::is_reply_name(&request.destination)
-    {
-        return Err(AmqpError::volatile_queue());
+impl VirtualHost {
+    /// Spec 3.4.3, 3.4.5 and 3.4.6, in RabbitMQ's order.
+    fn check_ends(&self, rights: &Rights, request: &BindingRequest) -> Result<(), AmqpError> {
+        let destination = match request.destination_kind {
+            DestinationKind::Queue => Resource::Queue(&request.destination),
+            DestinationKind::Exchange => Resource::Exchange(&request.destination),
+        };
+        rights.check(Verb::Write, destination)?;
+        if let Resource::Queue(name) = destination
+            && super::reply::is_reply_name(name)
+        {
+            return Err(AmqpError::volatile_queue());
+        }
+        if request.source.is_default() || destination == Resource::Exchange("") {
+            return Err(AmqpError::default_exchange());
+        }
+        rights.check(Verb::Read, Resource::Exchange(request.source.as_str()))?;
+        let source = self.exchange(request.source.as_str());
+        let by_topic = source.is_some_and(|source| source.definition.kind == ExchangeKind::Topic);
+        if by_topic {
+            let key = request.routing_key.as_bytes();
+            rights.check_topic(Verb::Read, &request.source, key)?;
+        }
+        Ok(())
     }
-    if request.source.is_default() || default_destination {
-        return Err(AmqpError::default_exchange());
-    }
-    Ok(())
 }

@@ -6,10 +6,11 @@ use super::Engine;
 use super::definitions::{Changes, Definitions};
 use super::exchange::Destination;
 use super::queue::{CloseCondition, CloseRefusal, Queue};
+use super::rights::Rights;
 use super::virtual_host::VirtualHost;
 use crate::model::{
     AmqpError, Entity, EntityKey, QueueArguments, QueueDefinition, QueueName, QueueProperties,
-    QueueType,
+    QueueType, Resource, Verb,
 };
 use crate::store::Ticket;
 
@@ -20,6 +21,8 @@ pub(crate) struct QueueDeclaration {
     pub(crate) definition: QueueDefinition,
     /// The connection that asks.
     pub(crate) connection: u64,
+    /// What its user may do.
+    pub(crate) rights: Arc<Rights>,
 }
 
 /// A queue that exists, and what its declaration tells the client.
@@ -82,19 +85,40 @@ impl VirtualHost {
         if !generated && definition.name.as_str().starts_with("amq.") {
             return Err(AmqpError::queue_name_reserved(&definition.name));
         }
+        let rights = &declaration.rights;
+        let name = Resource::Queue(definition.name.as_str());
+        rights.check(Verb::Configure, name)?;
         let mut definitions = self.definitions.lock();
+        definitions.check_alive(self.name())?;
         if let Some(existing) = self.queue(definition.name.as_str()) {
             self.check_equivalent(&existing, &declaration)?;
             // The first declaration may still be on its way to the disk.
             return Ok(declared(engine, &existing, engine.last_ticket()));
         }
+        self.check_queue_limit(&declaration.definition.name)?;
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
+        if let Some(dead_letter) = &arguments.dead_letter {
+            let rights = &declaration.rights;
+            rights.check(Verb::Read, Resource::Queue(definition.name.as_str()))?;
+            let exchange = dead_letter.exchange.as_str();
+            rights.check(Verb::Write, Resource::Exchange(exchange))?;
+        }
         let owner = definition.exclusive.then_some(declaration.connection);
         let queue = engine.new_queue(self.name(), declaration.definition, arguments, owner);
         let ticket = self.publish_queue(engine, &mut definitions, &queue);
         Ok(declared(engine, &queue, ticket))
+    }
+
+    /// Spec 4.1.10.
+    fn check_queue_limit(&self, name: &QueueName) -> Result<(), AmqpError> {
+        match self.limits().queues() {
+            Some(limit) if self.queue_count() as u64 >= limit => Err(
+                AmqpError::virtual_host_has_all_queues(name, self.name(), limit),
+            ),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn publish_queue(

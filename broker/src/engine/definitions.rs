@@ -14,8 +14,8 @@ use super::exchange::{Destination, Exchange, identity, is_durable};
 use super::queue::Queue;
 use super::virtual_host::VirtualHost;
 use crate::model::{
-    Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey, ExchangeName,
-    Operation,
+    AmqpError, Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
+    ExchangeName, Operation, VirtualHostName,
 };
 use crate::store::Ticket;
 
@@ -24,6 +24,9 @@ use crate::store::Ticket;
 pub(crate) struct Definitions {
     sources: AHashMap<(DestinationKind, String), AHashMap<ExchangeName, Source>>,
     exclusive: AHashMap<u64, Vec<Arc<Queue>>>,
+    /// Whether the virtual host was deleted; connections that are not yet closed can make nothing in
+    /// it any more.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,19 @@ struct Source {
 }
 
 impl Definitions {
+    /// Notes that the virtual host is deleted.
+    pub(super) const fn bury(&mut self) {
+        self.gone = true;
+    }
+
+    /// Whether the virtual host is still there to make something in.
+    pub(super) fn check_alive(&self, host: &VirtualHostName) -> Result<(), AmqpError> {
+        if self.gone {
+            return Err(AmqpError::no_virtual_host(host.as_str()));
+        }
+        Ok(())
+    }
+
     /// Notes one more binding from `exchange` to `destination`.
     pub(super) fn bound(&mut self, exchange: &Arc<Exchange>, destination: &Destination) {
         let (kind, name) = identity(destination);
@@ -112,6 +128,11 @@ impl Changes {
     /// The entity is gone.
     pub(super) fn remove(&mut self, key: EntityKey) {
         self.0.push(EntityChange::Remove(key));
+    }
+
+    /// All of these.
+    pub(super) fn extend(&mut self, changes: &[EntityChange]) {
+        self.0.extend_from_slice(changes);
     }
 
     /// Hands the change to the store. The ticket is zero if nothing of it is durable.

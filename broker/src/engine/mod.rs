@@ -1,10 +1,14 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `definitions → one Queue → Outbox | the store's buffer`. Never two
+//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`. Never two
 //! queues, but for a transaction, which takes its queues in the order of their numbers; the last
 //! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
+mod access;
+// The HTTP API is about to call these.
+#[allow(dead_code, reason = "the endpoints follow")]
+mod administration;
 mod afterwork;
 mod backup;
 mod budget;
@@ -17,11 +21,14 @@ mod declare_queue;
 mod definitions;
 mod delay;
 mod exchange;
+#[allow(dead_code, reason = "the endpoints follow")]
+mod hosts;
 mod outbox;
 mod publish;
 mod queue;
 mod recover;
 mod reply;
+mod rights;
 mod settings;
 mod shutdown;
 mod timers;
@@ -36,6 +43,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use self::access::Access;
 use self::budget::BodyBudget;
 use self::delay::Delays;
 use self::timers::Timers;
@@ -47,8 +55,13 @@ use crate::queue::{QueueState, Recording, Settings as QueueSettings, Sharing, Ta
 use crate::store::Store;
 
 #[cfg(feature = "management")]
+pub(crate) use self::access::LoginRefusal;
+pub(crate) use self::administration::DefaultUser;
+#[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
-pub(crate) use self::clients::{Client, ClientFacts, Clients};
+pub(crate) use self::clients::{
+    ChannelLimits, ChannelsFull, Client, ClientFacts, Clients, ConnectionLimits,
+};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
@@ -56,7 +69,8 @@ pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
-pub(crate) use self::settings::EngineSettings;
+pub(crate) use self::rights::Rights;
+pub(crate) use self::settings::{AccessSettings, EngineSettings};
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
 pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
@@ -68,6 +82,8 @@ pub(crate) struct Engine {
     settings: EngineSettings,
     store: Arc<dyn Store>,
     hosts: RwLock<AHashMap<VirtualHostName, Arc<VirtualHost>>>,
+    /// Who may log in, and who may do what.
+    pub(crate) access: Access,
     /// Who is connected.
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
@@ -79,7 +95,9 @@ pub(crate) struct Engine {
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
     last_ticket: AtomicU64,
-    /// Serialises the removal of virtual hosts and resets with one another.
+    /// Whether there never was a user or a virtual host.
+    is_new: bool,
+    /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
 }
 
@@ -107,6 +125,14 @@ impl Engine {
     /// The virtual host of that name.
     pub(crate) fn virtual_host(&self, name: &str) -> Option<Arc<VirtualHost>> {
         self.hosts.read().get(name).cloned()
+    }
+
+    fn insert_virtual_host(&self, host: Arc<VirtualHost>) {
+        self.hosts.write().insert(host.name().clone(), host);
+    }
+
+    fn forget_virtual_host(&self, name: &VirtualHostName) {
+        self.hosts.write().remove(name.as_str());
     }
 
     /// All virtual hosts.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
+use super::access::Access;
 use super::budget::BodyBudget;
 use super::clients::Clients;
 use super::counters::Counters;
@@ -19,8 +20,8 @@ use super::timers::Timers;
 use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
-    Entity, ExchangeName, QueueArguments, QueueDefinition, QueueId, QueueProperties, QueueTerms,
-    VirtualHostName,
+    Entity, EntityChange, ExchangeName, QueueArguments, QueueDefinition, QueueId, QueueProperties,
+    QueueTerms, VirtualHostName,
 };
 use crate::queue::{
     BlockEntry, DelayedMessages, QueueState, Recovered as RecoveredState, RecoveredLevel,
@@ -39,6 +40,7 @@ impl Engine {
         recovered: Recovered,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
+            access: Access::new(settings.access.clone()),
             bodies: BodyBudget::new(settings.body_cache_bytes),
             settings,
             store,
@@ -49,6 +51,7 @@ impl Engine {
             delays: Delays::default(),
             started: Instant::now(),
             next_consumer: AtomicU64::new(1),
+            is_new: !recovered.definitions.iter().any(is_about_access),
             next_transient_queue: AtomicU32::new(TRANSIENT_QUEUE_FIRST),
             last_ticket: AtomicU64::new(0),
             administration: Mutex::new(()),
@@ -66,7 +69,7 @@ impl Engine {
         engine
     }
 
-    /// Makes sure that a virtual host exists.
+    /// Makes sure that a virtual host exists, without recording it.
     pub(crate) fn ensure_virtual_host(&self, name: &VirtualHostName) -> Arc<VirtualHost> {
         let mut hosts = self.hosts.write();
         let host = hosts
@@ -78,8 +81,14 @@ impl Engine {
     /// Applies one definition to the running engine without recording it: it is on disk already.
     fn apply(&self, entity: Entity, queues: &mut AHashMap<QueueId, RecoveredQueue>) {
         match entity {
-            Entity::VirtualHost { name } => {
-                self.ensure_virtual_host(&name);
+            Entity::VirtualHost {
+                name,
+                metadata,
+                limits,
+            } => {
+                let host = self.ensure_virtual_host(&name);
+                host.describe(metadata);
+                host.limit(limits);
             }
             Entity::Exchange {
                 virtual_host,
@@ -122,6 +131,9 @@ impl Engine {
                 if let Err(error) = host.restore_binding(&request) {
                     tracing::warn!(%error, ?request, "a binding on disk has lost an end");
                 }
+            }
+            Entity::User { .. } | Entity::Permission { .. } | Entity::TopicPermission { .. } => {
+                self.access.apply(&[EntityChange::Put(entity)]);
             }
         }
     }
@@ -207,6 +219,21 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// Whether the entity is one of those of which RabbitMQ, too, says that there must be none for a
+/// default user to be made.
+const fn is_about_access(entity: &Entity) -> bool {
+    match entity {
+        Entity::VirtualHost { .. }
+        | Entity::User { .. }
+        | Entity::Permission { .. }
+        | Entity::TopicPermission { .. } => true,
+        Entity::Exchange { .. }
+        | Entity::Queue { .. }
+        | Entity::Delay { .. }
+        | Entity::Binding { .. } => false,
     }
 }
 

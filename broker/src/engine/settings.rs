@@ -1,6 +1,15 @@
 //! The engine's limits; `Config` fills them in.
 
-use crate::model::QueueType;
+use crate::model::{HashAlgorithm, QueueType};
+
+/// How users log in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccessSettings {
+    /// How new passwords are hashed.
+    pub(crate) hashing: HashAlgorithm,
+    /// Users who may log in from this machine only (spec 8.3.3).
+    pub(crate) loopback_users: Vec<String>,
+}
 
 /// What bounds the engine.
 #[derive(Clone, Debug)]
@@ -13,6 +22,10 @@ pub(crate) struct EngineSettings {
     pub(crate) store_backlog_bytes_max: usize,
     /// The type of queues whose declaration names none and can be of it (spec 4.4.5).
     pub(crate) default_queue_type: QueueType,
+    /// Virtual hosts; 0 for no limit (spec 11.5).
+    pub(crate) virtual_hosts_max: usize,
+    /// How users log in.
+    pub(crate) access: AccessSettings,
     /// The name that management and logs give to this node.
     pub(crate) node_name: String,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::rights::Rights;
 use super::virtual_host::VirtualHost;
 use crate::store::Ticket;
 
@@ -30,6 +31,7 @@ impl Engine {
 
 impl VirtualHost {
     fn clear(&self, engine: &Arc<Engine>) -> Ticket {
+        let rights = Rights::of_the_broker(self.name());
         let mut last = Ticket::default();
         for queue in self.all_queues() {
             let connection = queue.owner().unwrap_or(0);
@@ -42,7 +44,7 @@ impl VirtualHost {
                 continue;
             }
             last = last.max(
-                self.delete_exchange(engine, name, false)
+                self.delete_exchange(engine, &rights, name, false)
                     .unwrap_or_default(),
             );
         }

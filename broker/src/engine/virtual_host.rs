@@ -14,8 +14,8 @@ use super::exchange::Exchange;
 use super::queue::Queue;
 use super::reply::ReplyRegistry;
 use crate::model::{
-    AmqpError, Arguments, ExchangeDefinition, ExchangeKind, ExchangeName, QueueName,
-    VirtualHostName,
+    AmqpError, Arguments, Entity, ExchangeDefinition, ExchangeKind, ExchangeName, QueueName,
+    VirtualHostLimits, VirtualHostMetadata, VirtualHostName,
 };
 
 const SHARDS: usize = 16;
@@ -42,6 +42,8 @@ pub(crate) struct VirtualHost {
     hasher: RandomState,
     /// Counts every change of names or bindings; cached routes are good as long as it stands.
     generation: AtomicU64,
+    metadata: RwLock<VirtualHostMetadata>,
+    limits: RwLock<VirtualHostLimits>,
     pub(super) definitions: Mutex<Definitions>,
     pub(super) replies: Arc<ReplyRegistry>,
 }
@@ -67,6 +69,8 @@ impl VirtualHost {
             exchanges: RwLock::new(exchanges.collect()),
             hasher: RandomState::new(),
             generation: AtomicU64::new(1),
+            metadata: RwLock::default(),
+            limits: RwLock::default(),
             definitions: Mutex::default(),
             replies: Arc::default(),
         }
@@ -75,6 +79,33 @@ impl VirtualHost {
     /// The host's name.
     pub(crate) const fn name(&self) -> &VirtualHostName {
         &self.name
+    }
+
+    /// What is said of it.
+    pub(crate) fn metadata(&self) -> VirtualHostMetadata {
+        self.metadata.read().clone()
+    }
+
+    /// What it is held to.
+    pub(crate) fn limits(&self) -> VirtualHostLimits {
+        *self.limits.read()
+    }
+
+    /// What disk and exports know of it, but for what is in it.
+    pub(super) fn entity(&self) -> Entity {
+        Entity::VirtualHost {
+            name: self.name.clone(),
+            metadata: self.metadata(),
+            limits: self.limits(),
+        }
+    }
+
+    pub(super) fn describe(&self, metadata: VirtualHostMetadata) {
+        *self.metadata.write() = metadata;
+    }
+
+    pub(super) fn limit(&self, limits: VirtualHostLimits) {
+        *self.limits.write() = limits;
     }
 
     /// Whether `name` is one of the exchanges that the broker itself declares.
@@ -134,6 +165,11 @@ impl VirtualHost {
     /// How many exchanges there are.
     pub(crate) fn exchange_count(&self) -> usize {
         self.exchanges.read().len()
+    }
+
+    /// How many queues there are.
+    pub(crate) fn queue_count(&self) -> usize {
+        self.queues.iter().map(|shard| shard.read().len()).sum()
     }
 
     /// All queues, in no order.

@@ -9,9 +9,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::{Management, Refusal};
-use crate::model::{LoginRequest, Secret};
+use crate::engine::LoginRefusal;
+use crate::model::{LoginRequest, Secret, User};
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -30,28 +33,40 @@ pub(super) async fn require(
     let Some(header) = request.headers().get(header::AUTHORIZATION) else {
         return Err(Refusal::unauthenticated());
     };
-    let delay = management.settings.refusal_delay;
-    let caller = match login(header.as_bytes()) {
-        Some(login) => {
-            let from_loopback = peer.ip().to_canonical().is_loopback();
-            let user = login.user.clone();
-            let caller = Arc::clone(&management)
-                .blocking(move |management| management.identify(&login, from_loopback))
-                .await?;
-            if caller.is_none() {
-                tracing::warn!(%peer, user, "login refused");
-            }
-            caller
+    let begun = Instant::now();
+    let user = match identify(&management, header.as_bytes(), peer).await {
+        Ok(user) => user,
+        Err(refusal) => {
+            // The brake on guessing. It costs the guesser one of few connections, and is the same
+            // whatever is wrong.
+            tokio::time::sleep_until(begun + management.settings.refusal_delay).await;
+            return Err(refusal);
         }
-        None => None,
     };
-    let Some(caller) = caller else {
-        // The brake on guessing. It costs the guesser one of few connections.
-        tokio::time::sleep(delay).await;
-        return Err(Refusal::wrong_login());
-    };
+    let caller = Caller::new(user, management.engine.access.table());
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// The user whose login a header carries.
+async fn identify(
+    management: &Management,
+    header: &[u8],
+    peer: SocketAddr,
+) -> Result<Arc<User>, Refusal> {
+    let login = login(header).ok_or_else(Refusal::wrong_login)?;
+    let name = login.user.clone();
+    let from_loopback = peer.ip().to_canonical().is_loopback();
+    let user = management.engine.authenticate(login, from_loopback).await;
+    user.map_err(|error| {
+        tracing::warn!(%peer, user = name, %error, "login refused");
+        match error {
+            LoginRefusal::Credentials | LoginRefusal::Unchecked => Refusal::wrong_login(),
+            LoginRefusal::NotFromLoopback => {
+                Refusal::not_authorised("User can only log in via localhost")
+            }
+        }
+    })
 }
 
 /// Whether a browser asks for a change on behalf of a page of another site: it would add the login

@@ -6,55 +6,57 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::{Management, Refusal};
-use crate::model::LoginRequest;
+use crate::engine::Rights;
+use crate::model::{AccessTable, Tags, User, UserName, VirtualHostName};
 
 /// A user who is logged in.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    /// The user's name.
-    pub(super) name: Arc<str>,
-    tags: Arc<[String]>,
+    user: Arc<User>,
+    /// Users and rights as they were when the request came.
+    table: Arc<AccessTable>,
 }
 
 impl Caller {
-    /// The tags, as they were given to the user.
-    pub(super) fn tags(&self) -> &[String] {
-        &self.tags
+    /// The user who logged in.
+    pub(super) const fn new(user: Arc<User>, table: Arc<AccessTable>) -> Self {
+        Self { user, table }
     }
 
-    fn has(&self, tags: &[&str]) -> bool {
-        self.tags.iter().any(|tag| tags.contains(&tag.as_str()))
+    /// The user's name.
+    pub(super) fn name(&self) -> &UserName {
+        &self.user.name
+    }
+
+    /// The tags, as they were given to the user.
+    pub(super) fn tags(&self) -> &Tags {
+        &self.user.tags
     }
 
     /// May use the API at all.
     pub(super) fn is_manager(&self) -> bool {
-        self.has(&["management", "monitoring", "policymaker", "administrator"])
+        self.tags().is_management()
     }
 
     /// May look at everything.
     pub(super) fn is_monitor(&self) -> bool {
-        self.has(&["monitoring", "administrator"])
+        self.tags().is_monitor()
     }
 
     /// May set policies and parameters.
     pub(super) fn is_policy_maker(&self) -> bool {
-        self.has(&["policymaker", "administrator"])
+        self.tags().is_policymaker()
     }
 
     /// May do everything.
     pub(super) fn is_administrator(&self) -> bool {
-        self.has(&["administrator"])
+        self.tags().is_administrator()
     }
 
     /// Whether the user has rights in that virtual host.
-    ///
-    /// Every user that there is has all rights everywhere.
-    #[allow(
-        clippy::unused_self,
-        reason = "the one user there is may do everything"
-    )]
-    pub(super) fn may_enter(&self, _host: &str) -> bool {
-        true
+    pub(super) fn may_enter(&self, host: &str) -> bool {
+        let row = self.table.row(host, self.name().as_str());
+        row.is_some_and(|row| row.permission.is_some())
     }
 
     /// Whether what is in that virtual host may be shown to the user.
@@ -64,16 +66,9 @@ impl Caller {
 }
 
 impl Management {
-    /// The user that the login belongs to. Hashes: not for an asynchronous worker.
-    ///
-    /// The default user, the only one there is, is an administrator.
-    pub(super) fn identify(&self, login: &LoginRequest, from_loopback: bool) -> Option<Caller> {
-        self.credentials
-            .accept(login, from_loopback)
-            .then(|| Caller {
-                name: Arc::from(login.user.as_str()),
-                tags: Arc::from(["administrator".to_owned()]),
-            })
+    /// What the caller may do in a virtual host.
+    pub(super) fn rights(&self, caller: &Caller, host: &VirtualHostName) -> Arc<Rights> {
+        self.engine.access.rights(caller.name(), host)
     }
 }
 

@@ -32,7 +32,6 @@ use axum::middleware;
 use tokio::sync::Semaphore;
 
 use crate::engine::{Engine, Ticket};
-use crate::model::Credentials;
 
 use self::rates::Rates;
 use self::refusal::Refusal;
@@ -45,7 +44,6 @@ pub(crate) use self::settings::ManagementSettings;
 #[derive(Debug)]
 pub(crate) struct Management {
     engine: Arc<Engine>,
-    credentials: Credentials,
     settings: ManagementSettings,
     rates: Rates,
     /// Copies under way: one disk does not copy two faster than one after the other.
@@ -54,14 +52,9 @@ pub(crate) struct Management {
 
 impl Management {
     /// The API of `engine`.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        credentials: Credentials,
-        settings: ManagementSettings,
-    ) -> Arc<Self> {
+    pub(crate) fn new(engine: Arc<Engine>, settings: ManagementSettings) -> Arc<Self> {
         Arc::new(Self {
             engine,
-            credentials,
             settings,
             rates: Rates::new(),
             backups: Semaphore::new(1),

@@ -13,7 +13,7 @@ use super::request::{Host, JsonBody, Query, Segments};
 use super::routes::{Gate, Methods, Routes};
 use super::{Management, Refusal, Shared, table};
 use crate::engine::{CloseCondition, Queue, QueueDeclaration, VirtualHost};
-use crate::model::{QueueDefinition, QueueName};
+use crate::model::{QueueDefinition, QueueName, Resource, Verb};
 
 /// The connection that requests count as: none, so that no exclusive queue is theirs.
 pub(super) const NO_CONNECTION: u64 = 0;
@@ -73,6 +73,7 @@ async fn show(
 
 async fn declare(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     body: JsonBody,
@@ -87,6 +88,7 @@ async fn declare(
     let declaration = QueueDeclaration {
         definition,
         connection: NO_CONNECTION,
+        rights: management.rights(&caller, host.name()),
     };
     let (existed, ticket) = Arc::clone(&management)
         .blocking(move |management| {
@@ -101,6 +103,7 @@ async fn declare(
 
 async fn delete(
     State(management): Shared,
+    caller: Caller,
     Host(host): Host,
     Segments((_, name)): Segments<(String, String)>,
     query: Query,
@@ -116,6 +119,8 @@ async fn delete(
                 return Err(Refusal::not_found());
             }
             let name = QueueName::from(name.as_str());
+            let rights = management.rights(&caller, host.name());
+            rights.check(Verb::Configure, Resource::Queue(name.as_str()))?;
             let deleted = host.delete_queue(&management.engine, &name, NO_CONNECTION, condition)?;
             Ok(deleted.ticket)
         })

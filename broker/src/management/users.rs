@@ -11,5 +11,5 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 async fn whoami(caller: Caller) -> Json<Value> {
-    Json(json!({ "name": &*caller.name, "tags": caller.tags(), "is_internal_user": true }))
+    Json(json!({ "name": caller.name(), "tags": caller.tags(), "is_internal_user": true }))
 }

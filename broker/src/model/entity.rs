@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::{Permission, TopicPermission, User, VirtualHostLimits};
 use super::identity::QueueId;
-use super::name::{ExchangeName, QueueName, VirtualHostName};
+use super::name::{ExchangeName, QueueName, UserName, VirtualHostName};
 use crate::wire::{TableReader, TableWriter, Value};
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
@@ -192,6 +193,32 @@ pub struct BindingDefinition {
     pub arguments: Arguments,
 }
 
+/// What an operator says of a virtual host (spec 7.8.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VirtualHostMetadata {
+    /// What it is for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Words to find it by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The type of queues that are declared without one; `None` for the broker's own default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_queue_type: Option<String>,
+    /// Whether it may not be deleted; `None` if nobody ever said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected_from_deletion: Option<bool>,
+}
+
+impl VirtualHostMetadata {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Anything that is defined once and survives restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entity", rename_all = "snake_case")]
@@ -200,6 +227,12 @@ pub enum Entity {
     VirtualHost {
         /// Its name.
         name: VirtualHostName,
+        /// What is said of it.
+        #[serde(default, skip_serializing_if = "VirtualHostMetadata::is_empty")]
+        metadata: VirtualHostMetadata,
+        /// What it is held to.
+        #[serde(default, skip_serializing_if = "VirtualHostLimits::is_empty")]
+        limits: VirtualHostLimits,
     },
     /// A durable exchange.
     Exchange {
@@ -233,6 +266,31 @@ pub enum Entity {
         /// What it is.
         definition: BindingDefinition,
     },
+    /// A user.
+    User {
+        /// Who.
+        user: User,
+    },
+    /// What a user may do in a virtual host.
+    Permission {
+        /// Where.
+        virtual_host: VirtualHostName,
+        /// Who.
+        user: UserName,
+        /// What.
+        permission: Permission,
+    },
+    /// Which keys a user may use with a topic exchange.
+    TopicPermission {
+        /// Where.
+        virtual_host: VirtualHostName,
+        /// Who.
+        user: UserName,
+        /// With which exchange.
+        exchange: ExchangeName,
+        /// Which keys.
+        permission: TopicPermission,
+    },
 }
 
 /// What names an entity: the same key means the same entity, whatever its other fields.
@@ -263,6 +321,27 @@ pub enum EntityKey {
         /// What it is.
         definition: BindingDefinition,
     },
+    /// A user.
+    User {
+        /// The name.
+        name: UserName,
+    },
+    /// A user's right in a virtual host.
+    Permission {
+        /// Where.
+        virtual_host: VirtualHostName,
+        /// Whose.
+        user: UserName,
+    },
+    /// A user's right on a topic exchange.
+    TopicPermission {
+        /// Where.
+        virtual_host: VirtualHostName,
+        /// Whose.
+        user: UserName,
+        /// With which exchange.
+        exchange: ExchangeName,
+    },
 }
 
 impl Entity {
@@ -271,7 +350,12 @@ impl Entity {
     pub const fn queue(&self) -> Option<QueueId> {
         match self {
             Self::Queue { id, .. } | Self::Delay { id, .. } => Some(QueueId(*id)),
-            Self::VirtualHost { .. } | Self::Exchange { .. } | Self::Binding { .. } => None,
+            Self::VirtualHost { .. }
+            | Self::Exchange { .. }
+            | Self::Binding { .. }
+            | Self::User { .. }
+            | Self::Permission { .. }
+            | Self::TopicPermission { .. } => None,
         }
     }
 
@@ -279,7 +363,7 @@ impl Entity {
     #[must_use]
     pub fn key(&self) -> EntityKey {
         match self {
-            Self::VirtualHost { name } => EntityKey::VirtualHost { name: name.clone() },
+            Self::VirtualHost { name, .. } => EntityKey::VirtualHost { name: name.clone() },
             Self::Exchange {
                 virtual_host,
                 definition,
@@ -294,6 +378,25 @@ impl Entity {
             } => EntityKey::Binding {
                 virtual_host: virtual_host.clone(),
                 definition: definition.clone(),
+            },
+            Self::User { user } => EntityKey::User {
+                name: user.name.clone(),
+            },
+            Self::Permission {
+                virtual_host, user, ..
+            } => EntityKey::Permission {
+                virtual_host: virtual_host.clone(),
+                user: user.clone(),
+            },
+            Self::TopicPermission {
+                virtual_host,
+                user,
+                exchange,
+                ..
+            } => EntityKey::TopicPermission {
+                virtual_host: virtual_host.clone(),
+                user: user.clone(),
+                exchange: exchange.clone(),
             },
         }
     }

@@ -3,6 +3,7 @@
 //! Everything above the wire speaks in these types. They hold no locks and do no input or output.
 
 mod access;
+mod access_table;
 mod arguments;
 mod clock;
 mod comparable;
@@ -19,7 +20,12 @@ mod queue_terms;
 mod record;
 mod terms;
 
-pub use access::{Credentials, LoginRequest, Secret};
+pub use access::{
+    HashAlgorithm, HashError, LoginRequest, PasswordHash, Pattern, PatternError, Permission,
+    PermissionError, Resource, Secret, Tags, TagsError, TopicPermission, TopicRules,
+    TopicVariables, User, UserLimits, Verb, VerbRules, VirtualHostLimits,
+};
+pub use access_table::{AccessRow, AccessTable, Candidate};
 pub use arguments::{
     ArgumentDifference, ArgumentError, ConsumerArguments, DeadLetterStrategy, DeadLetterTarget,
     DelayedRetry, DeliveryLimit, ExchangeArguments, HashInput, HashProperty, Overflow,
@@ -32,12 +38,12 @@ pub use death::DeathReason;
 pub use delay::{UnfitToDelay, delay_ms};
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
-    ExchangeDefinition, ExchangeKind, QueueDefinition,
+    ExchangeDefinition, ExchangeKind, QueueDefinition, VirtualHostMetadata,
 };
 pub use error::{AmqpError, MethodId, ReplyCode, Scope};
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
-pub use name::{ConsumerTag, ExchangeName, QueueName, VirtualHostName};
+pub use name::{ConsumerTag, ExchangeName, QueueName, UserName, VirtualHostName};
 pub use queue_terms::QueueTerms;
 pub use record::{Operation, SeqRange, Settlement};
 pub use terms::value_term;

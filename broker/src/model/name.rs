@@ -69,6 +69,10 @@ name! {
     VirtualHostName
 }
 name! {
+    /// A user's name.
+    UserName
+}
+name! {
     /// A consumer's tag, unique within its channel.
     ConsumerTag
 }

@@ -38,6 +38,8 @@ pub(super) struct RouteCache {
     pub(super) address: Vec<u8>,
     /// The state of names and bindings that the route was found in.
     pub(super) generation: u64,
+    /// The version of the user's rights that allowed it; 0 if it has to be asked again.
+    pub(super) rights: u64,
     /// Where it leads.
     pub(super) route: Route,
 }

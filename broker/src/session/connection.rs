@@ -108,6 +108,7 @@ enum Event {
     Tick,
     Overdue,
     Shutdown(Arc<str>),
+    Closed(Arc<str>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
@@ -152,6 +153,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Event::Shutdown(reason) => {
                     let text = format!("broker forced connection closure with reason '{reason}'");
                     let error = AmqpError::new(ReplyCode::ConnectionForced, text);
+                    return self.end(End::Error(error)).await;
+                }
+                Event::Closed(reason) => {
+                    let error = AmqpError::new(ReplyCode::ConnectionForced, &*reason);
                     return self.end(End::Error(error)).await;
                 }
             }
@@ -199,6 +204,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Ok(Event::Overdue)
             }
             reason = shutdown_reason(&mut self.shutdown) => Ok(Event::Shutdown(reason)),
+            reason = self.session.client.closing() => Ok(Event::Closed(reason)),
         }
     }
 

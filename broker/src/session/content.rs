@@ -4,8 +4,10 @@ use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags}
 use super::channel::Mode;
 use super::core::Session;
 use super::transaction::PendingPublish;
-use crate::engine::{Origin, REPLY_QUEUE, Route};
-use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode};
+use crate::engine::{Origin, REPLY_QUEUE, Rights, Route};
+use crate::model::{
+    AmqpError, ExchangeKind, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb,
+};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
 use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property, Value};
@@ -159,7 +161,8 @@ impl Session {
     /// the message as it is to be delivered.
     fn route(&mut self, number: u16, message: Message) -> Result<Message, AmqpError> {
         let generation = self.host.generation();
-        let user = self.client.facts.user.as_str();
+        self.rights.refresh(&self.engine);
+        let (rights, version) = (self.rights.current(), self.rights.version());
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(message);
         };
@@ -171,10 +174,12 @@ impl Session {
                 .into_iter()
                 .any(|property| properties.contains(property));
         let cache = &mut channel.cache;
-        if is_plain && cache.generation == generation && cache.address == message.envelope() {
+        let is_current = cache.generation == generation && cache.rights == version;
+        if is_plain && is_current && cache.address == message.envelope() {
             return Ok(message);
         }
         let name = ExchangeName::from(&*text(message.exchange()));
+        rights.check(Verb::Write, Resource::Exchange(name.as_str()))?;
         let exchange = self.host.existing_exchange(&name)?;
         if exchange.definition.internal {
             return Err(AmqpError::exchange_is_internal(&name, self.host.name()));
@@ -184,13 +189,19 @@ impl Session {
             (true, None) => return Err(AmqpError::no_reply_consumer()),
             (false, _) => None,
         };
-        let carbon_copies = CarbonCopies::read(properties)?;
         check_expiration(properties)?;
-        check_user_id(properties, user)?;
+        let carbon_copies = CarbonCopies::read(properties)?;
         let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
+        if exchange.definition.kind == ExchangeKind::Topic {
+            for key in keys.clone() {
+                rights.check_topic(Verb::Write, &name, key)?;
+            }
+        }
+        check_user_id(properties, rights)?;
         cache.route = Route::find(&self.host, &exchange, keys, properties);
         let routes_by_key_alone = is_plain && cache.route.depends_on_key_alone();
         cache.generation = if routes_by_key_alone { generation } else { 0 };
+        cache.rights = version;
         cache.address.clear();
         cache.address.extend_from_slice(message.envelope());
         match reply_address {
@@ -275,7 +286,7 @@ impl<'a> CarbonCopies<'a> {
         })
     }
 
-    fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+    fn keys(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
         [self.visible, self.blind]
             .into_iter()
             .flatten()
@@ -361,9 +372,10 @@ fn check_expiration(properties: Properties<'_>) -> Result<(), AmqpError> {
 }
 
 /// Spec 5.1.7.
-fn check_user_id(properties: Properties<'_>, user: &str) -> Result<(), AmqpError> {
+fn check_user_id(properties: Properties<'_>, rights: &Rights) -> Result<(), AmqpError> {
+    let user = rights.name().as_str();
     match properties.user_id() {
-        Some(claimed) if claimed != user.as_bytes() => {
+        Some(claimed) if claimed != user.as_bytes() && !rights.may_impersonate() => {
             let text = format!(
                 "user_id property set to '{}' but authenticated user was '{user}'",
                 text(claimed)

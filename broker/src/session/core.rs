@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::channel::{Channel, Mode, Phase};
 use super::handshake::{ClientProperties, Tuning};
+use super::rights::CurrentRights;
 use super::settings::SessionSettings;
 use super::settlements::Settlements;
 use crate::engine::{
@@ -43,6 +44,7 @@ pub(super) struct Session {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) host: Arc<VirtualHost>,
     pub(super) client: Arc<Client>,
+    pub(super) rights: CurrentRights,
     pub(super) properties: ClientProperties,
     pub(super) tuning: Tuning,
     pub(super) channels: BTreeMap<u16, Channel>,
@@ -70,6 +72,7 @@ impl Session {
         settings: Arc<SessionSettings>,
         host: Arc<VirtualHost>,
         client: Arc<Client>,
+        rights: CurrentRights,
         properties: ClientProperties,
         tuning: Tuning,
     ) -> Self {
@@ -79,6 +82,7 @@ impl Session {
             settings,
             host,
             client,
+            rights,
             properties,
             tuning,
             channels: BTreeMap::new(),
@@ -177,7 +181,9 @@ impl Session {
         let method = parse(payload)?;
         let blame = (method.class_id(), method.method_id());
         if let Method::Channel(channel::Method::Open(_)) = method {
-            return self.open_channel(frame.channel).map_err(End::from);
+            return self
+                .open_channel(frame.channel)
+                .map_err(|error| error.blaming(20, 10).into());
         }
         let settles = method.is_settlement() || method.is_close_ok();
         if settles && self.closed_before.contains(&frame.channel) {
@@ -212,10 +218,14 @@ impl Session {
             let text = format!(
                 "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
             );
-            return Err(AmqpError::new(ReplyCode::NotAllowed, text).blaming(20, 10));
+            return Err(AmqpError::new(ReplyCode::NotAllowed, text));
         }
+        let limits = self.channel_limits();
+        self.engine
+            .clients
+            .open_channel(&self.client, limits)
+            .map_err(|full| self.channels_full(full))?;
         self.channels.insert(number, Channel::new(number));
-        self.client.channel_opened();
         self.engine.counters.channels_created.add(1);
         self.reply(number, channel::OpenOk { channel_id: b"" });
         Ok(())
@@ -251,7 +261,7 @@ impl Session {
     pub(super) fn forget_channel(&mut self, number: u16) {
         if self.channels.remove(&number).is_some() {
             self.closed_before.insert(number);
-            self.client.channel_closed();
+            self.engine.clients.close_channel(&self.client);
             self.engine.counters.channels_closed.add(1);
         }
     }

@@ -9,9 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::Sessions;
 use super::core::{Session, parse};
-use super::handshake::{AwaitStartOk, Login, OpenRequest, Refusal};
+use super::handshake::{AwaitStartOk, ClientProperties, OpenRequest, Refusal, Tuning};
+use super::rights::CurrentRights;
 use super::stream::Stream;
-use crate::engine::{ClientFacts, VirtualHost};
+use crate::engine::{Client, ClientFacts, ConnectionLimits, VirtualHost};
 use crate::model::{AmqpError, ReplyCode};
 use crate::wire::method::connection;
 use crate::wire::{
@@ -96,21 +97,28 @@ where
 
     let initial = FrameLimit::negotiated(settings.initial_frame_max).unwrap_or(FrameLimit::INITIAL);
     let login = next_method(stream, initial, |method| state.advance(method, settings)).await?;
-    if !is_accepted(sessions, &login, peer).await {
-        tracing::warn!(user = %login.request.user, ?peer, "login refused");
-        return Err(login.refused().into());
-    }
-    let state = login.accepted(settings, &mut out);
+    let from_loopback = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
+    let checked = sessions
+        .engine
+        .authenticate(login.request.clone(), from_loopback);
+    let user = match checked.await {
+        Ok(user) => user,
+        Err(error) => {
+            tracing::warn!(user = %login.request.user, ?peer, %error, "login refused");
+            return Err(login.refused().into());
+        }
+    };
+    let state = login.accepted(user.name.clone(), settings, &mut out);
     stream.write_all(&mut out).await?;
 
     let state = next_method(stream, initial, |method| state.advance(method, settings)).await?;
     let limit = state.frame_limit();
     let request = next_method(stream, limit, |method| state.advance(method)).await?;
-    let host = open(sessions, &request)?;
+    let session = open(sessions, request, peer)?;
     let reply = connection::OpenOk { known_hosts: "" };
     let _ = encoder::method(&mut out, 0, reply, limit);
     stream.write_all(&mut out).await?;
-    Ok(session(sessions, request, host, peer))
+    Ok(session)
 }
 
 /// Reads the first eight bytes (spec 1.1).
@@ -177,47 +185,54 @@ where
     }
 }
 
-/// Checks a password where hashing keeps nobody waiting.
-async fn is_accepted(sessions: &Sessions, login: &Login, peer: Option<SocketAddr>) -> bool {
-    let Ok(_turn) = sessions.logins.acquire().await else {
-        return false;
-    };
-    let (credentials, request) = (Arc::clone(&sessions.credentials), login.request.clone());
-    let from_loopback = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-    tokio::task::spawn_blocking(move || credentials.accept(&request, from_loopback))
-        .await
-        .unwrap_or(false)
-}
-
-/// Spec 1.5.
-fn open(sessions: &Sessions, request: &OpenRequest) -> Result<Arc<VirtualHost>, Refusal> {
-    let refuse =
-        |text: String| Refusal::Close(AmqpError::new(ReplyCode::NotAllowed, text).blaming(10, 40));
-    let max = sessions.settings.connections_max;
-    if sessions.engine.clients.count() >= max {
-        return Err(refuse(format!(
-            "connection refused: node connection limit ({max}) is reached"
-        )));
-    }
-    sessions
-        .engine
-        .virtual_host(&request.virtual_host)
-        .ok_or_else(|| refuse(format!("vhost {} not found", request.virtual_host)))
-}
-
-fn session(
+/// Lets the user into the virtual host, in the order of spec 1.5.1.
+fn open(
     sessions: &Sessions,
     request: OpenRequest,
-    host: Arc<VirtualHost>,
     peer: Option<SocketAddr>,
-) -> Session {
+) -> Result<Session, Refusal> {
+    enter(sessions, request, peer).map_err(|error| Refusal::Close(error.blaming(10, 40)))
+}
+
+fn enter(
+    sessions: &Sessions,
+    request: OpenRequest,
+    peer: Option<SocketAddr>,
+) -> Result<Session, AmqpError> {
     let engine = &sessions.engine;
+    let max = sessions.settings.connections_max;
+    if engine.clients.count() >= max {
+        return Err(AmqpError::node_full(max));
+    }
+    let host = engine
+        .virtual_host(&request.virtual_host)
+        .ok_or_else(|| AmqpError::no_virtual_host(&request.virtual_host))?;
+    let table = engine.access.table();
+    let user = table.user(request.user.as_str());
+    let limits = ConnectionLimits {
+        virtual_host: host.limits().connections(),
+        user: user.and_then(|user| user.limits.connections()),
+    };
     let facts = ClientFacts {
         number: engine.clients.next_number(),
         user: request.user,
-        virtual_host: request.virtual_host,
+        virtual_host: host.name().clone(),
         name: request.client.connection_name.clone(),
     };
+    let client = engine.clients.admit(facts, limits)?;
+    let session = session(sessions, client, host, request.client, request.tuning);
+    // Asked once the connection is known: whoever deletes the user or the host meanwhile either has
+    // done it by now, or finds the connection and closes it. A session that is dropped is forgotten.
+    let facts = &session.client.facts;
+    if engine.virtual_host(facts.virtual_host.as_str()).is_none() {
+        return Err(AmqpError::no_virtual_host(facts.virtual_host.as_str()));
+    }
+    if !session.rights.current().may_enter() {
+        return Err(AmqpError::virtual_host_refused(
+            &facts.virtual_host,
+            &facts.user,
+        ));
+    }
     tracing::info!(
         connection = facts.number,
         peer = peer.map(tracing::field::display),
@@ -226,15 +241,30 @@ fn session(
         name = facts.name.as_deref(),
         "user authenticated and granted access to vhost"
     );
-    let client = engine.clients.opened(facts);
+    Ok(session)
+}
+
+fn session(
+    sessions: &Sessions,
+    client: Arc<Client>,
+    host: Arc<VirtualHost>,
+    properties: ClientProperties,
+    tuning: Tuning,
+) -> Session {
+    let engine = &sessions.engine;
     engine.counters.connections_created.add(1);
+    let generation = engine.access.generation();
+    let rights = engine
+        .access
+        .rights(&client.facts.user, &client.facts.virtual_host);
     Session::new(
         Arc::clone(engine),
         Arc::clone(&sessions.settings),
         host,
         client,
-        request.client,
-        request.tuning,
+        CurrentRights::new(rights, generation),
+        properties,
+        tuning,
     )
 }
 

@@ -9,7 +9,7 @@
 //! Pure: frames in, frames out. The login itself needs a slow hash, so `start-ok` gives the
 //! credentials out and the caller comes back with the verdict.
 
-use crate::model::{AmqpError, LoginRequest, ReplyCode};
+use crate::model::{AmqpError, LoginRequest, ReplyCode, UserName};
 use crate::wire::method::connection;
 use crate::wire::{FrameLimit, Method, TableReader, TableWriter, Value, encoder};
 
@@ -75,14 +75,14 @@ pub(super) struct Login {
 /// `connection.tune` is sent.
 #[derive(Debug)]
 pub(super) struct AwaitTuneOk {
-    user: String,
+    user: UserName,
     client: ClientProperties,
 }
 
 /// The limits are agreed; the client must open a virtual host.
 #[derive(Debug)]
 pub(super) struct AwaitOpen {
-    user: String,
+    user: UserName,
     client: ClientProperties,
     tuning: Tuning,
 }
@@ -102,7 +102,7 @@ pub(super) struct Tuning {
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     /// Who logged in.
-    pub(super) user: String,
+    pub(super) user: UserName,
     /// What the client told about itself.
     pub(super) client: ClientProperties,
     /// What was agreed.
@@ -156,7 +156,12 @@ impl AwaitStartOk {
 
 impl Login {
     /// The login was good: sends `connection.tune`.
-    pub(super) fn accepted(self, settings: &SessionSettings, out: &mut Vec<u8>) -> AwaitTuneOk {
+    pub(super) fn accepted(
+        self,
+        user: UserName,
+        settings: &SessionSettings,
+        out: &mut Vec<u8>,
+    ) -> AwaitTuneOk {
         let _ = encoder::method(
             out,
             0,
@@ -168,7 +173,7 @@ impl Login {
             FrameLimit::INITIAL,
         );
         AwaitTuneOk {
-            user: self.request.user,
+            user,
             client: self.client,
         }
     }

@@ -12,6 +12,7 @@ mod greeting;
 mod handshake;
 mod listener;
 mod overdue;
+mod rights;
 mod sasl;
 mod settings;
 mod settlements;
@@ -21,10 +22,7 @@ mod window;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::engine::Engine;
-use crate::model::Credentials;
 
 pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::SessionSettings;
@@ -34,20 +32,12 @@ pub(crate) use self::settings::SessionSettings;
 pub(crate) struct Sessions {
     pub(super) engine: Arc<Engine>,
     pub(super) settings: Arc<SessionSettings>,
-    pub(super) credentials: Arc<Credentials>,
-    /// Password checks under way; more would take the threads from other blocking work.
-    pub(super) logins: Semaphore,
     pub(super) door: listener::Door,
 }
 
 impl Sessions {
     /// Sessions on `engine`.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        settings: SessionSettings,
-        credentials: Credentials,
-    ) -> Arc<Self> {
-        const LOGINS_AT_ONCE: usize = 4;
+    pub(crate) fn new(engine: Arc<Engine>, settings: SessionSettings) -> Arc<Self> {
         let door = listener::Door::new(
             settings.connections_max,
             settings.handshakes_per_address_max,
@@ -55,8 +45,6 @@ impl Sessions {
         Arc::new(Self {
             engine,
             settings: Arc::new(settings),
-            credentials: Arc::new(credentials),
-            logins: Semaphore::new(LOGINS_AT_ONCE),
             door,
         })
     }

@@ -25,6 +25,8 @@ pub(crate) struct SessionSettings {
     pub(crate) message_bytes_max: u64,
     /// The sum of incomplete messages of one connection, in bytes (spec 13.3).
     pub(crate) partial_bytes_max: usize,
+    /// Channels of all connections together; 0 for no limit (spec 11.5).
+    pub(crate) channels_max: u64,
     /// Consumers per channel; 0 for no limit (spec 5.3.10).
     pub(crate) consumers_per_channel_max: usize,
     /// What may wait to be written before deliveries stop, in bytes.

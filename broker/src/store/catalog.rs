@@ -222,6 +222,8 @@ pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<
         Entity::Exchange { .. } => (1, 0),
         Entity::Queue { id, .. } | Entity::Delay { id, .. } => (2, *id),
         Entity::Binding { .. } => (3, 0),
+        Entity::User { .. } => (4, 0),
+        Entity::Permission { .. } | Entity::TopicPermission { .. } => (5, 0),
     });
     all
 }

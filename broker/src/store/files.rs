@@ -12,7 +12,8 @@ use crate::model::Entity;
 
 use super::error::StoreError;
 
-/// The format of the folder as a whole, and the newest that this version reads.
+/// The format of the folder as a whole, and the newest that this version reads. 2 knows definitions
+/// of users and rights.
 const FORMAT: u32 = 2;
 const DEFINITIONS_FORMAT: u32 = 1;
 
@@ -88,17 +89,15 @@ impl Layout {
         }
     }
 
-    /// Stamps a folder that bears no stamp, or an older one: what is written from now on, an older
-    /// version would take for damage.
+    /// Stamps a folder that bears no stamp or an older one: from now on it may hold what older
+    /// versions do not know.
     pub(crate) fn stamp_format(&self, disk: &dyn Disk) -> Result<(), StoreError> {
         let path = self.format();
-        let stamp = read(disk, &path)?.unwrap_or_default();
-        let is_older = |format: u32| format < FORMAT;
-        let found = String::from_utf8_lossy(&stamp).trim().parse().map(is_older);
-        if !stamp.is_empty() && found != Ok(true) {
+        let stamp = format!("{FORMAT}\n");
+        if read(disk, &path)?.is_some_and(|content| content == stamp.as_bytes()) {
             return Ok(());
         }
-        write(disk, &path, format!("{FORMAT}\n").as_bytes())
+        write(disk, &path, stamp.as_bytes())
     }
 
     /// Puts something aside and says where it is now. Nothing is ever deleted from there.
@@ -216,12 +215,20 @@ impl Definitions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::VirtualHostName;
+    use crate::model::{VirtualHostLimits, VirtualHostMetadata, VirtualHostName};
     use leveret_log::RealDisk;
 
     fn sample() -> Definitions {
         let name = VirtualHostName::from("/");
-        Definitions::new(Lsn(7), 3, vec![Entity::VirtualHost { name }])
+        Definitions::new(
+            Lsn(7),
+            3,
+            vec![Entity::VirtualHost {
+                name,
+                metadata: VirtualHostMetadata::default(),
+                limits: VirtualHostLimits::default(),
+            }],
+        )
     }
 
     #[test]
@@ -251,15 +258,22 @@ mod tests {
         layout
             .check_format(&RealDisk)
             .expect("its own stamp is read");
-        let path = folder.path().join("FORMAT");
-        fs::write(&path, "3\n").expect("writes");
+        fs::write(folder.path().join("FORMAT"), "3\n").expect("writes");
         let refused = layout.check_format(&RealDisk);
         assert!(matches!(refused, Err(StoreError::Newer { found: 3, .. })));
-        fs::write(&path, "1\n").expect("writes");
-        layout.check_format(&RealDisk).expect("older ones are read");
+    }
+
+    #[test]
+    fn an_older_stamp_is_renewed_so_that_older_versions_refuse_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout {
+            root: folder.path().to_path_buf(),
+        };
+        fs::write(layout.format(), "1\n").expect("writes");
+        layout.check_format(&RealDisk).expect("older is no reason");
         layout.stamp_format(&RealDisk).expect("stamps");
-        let stamp = fs::read_to_string(&path).expect("reads");
-        assert_eq!(stamp, "2\n", "and not for older versions any more");
+        let stamp = fs::read_to_string(layout.format()).expect("reads");
+        assert_eq!(stamp, format!("{FORMAT}\n"));
     }
 
     #[test]

@@ -55,6 +55,8 @@ fn samples() -> Vec<(u8, Vec<u8>, Record)> {
     put_delivered(&mut bytes[5], QueueId(6), Seq::new(3, 90));
     let change = EntityChange::Put(Entity::VirtualHost {
         name: VirtualHostName::from("/"),
+        metadata: Default::default(),
+        limits: Default::default(),
     });
     let message = Record::Message {
         origin: None,

@@ -82,7 +82,7 @@ pub struct RecoveredQueue {
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// All definitions, in an order in which they can be applied: virtual hosts, exchanges,
-    /// queues, bindings.
+    /// queues, bindings, users, rights.
     pub definitions: Vec<Entity>,
     /// All queues that `definitions` names, by ascending number.
     pub queues: Vec<RecoveredQueue>,

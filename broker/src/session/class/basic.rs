@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::core::Session;
 use super::super::window::{Receiver, Unacked};
 use super::queue::saturating;
-use crate::model::{AmqpError, QueueType, ReplyCode};
+use crate::model::{AmqpError, QueueType, ReplyCode, Resource, Verb};
 use crate::wire::encoder::{self, Content, Got};
 use crate::wire::method::basic;
 
@@ -67,6 +67,7 @@ impl Session {
 
     async fn get(&mut self, number: u16, get: &basic::Get<'_>) -> Result<(), AmqpError> {
         let name = self.named_queue(number, get.queue)?;
+        self.check(Verb::Read, Resource::Queue(name.as_str()))?;
         let queue = self.host.usable_queue(&name, self.number())?;
         let arguments = queue.arguments();
         if arguments.single_active_consumer && arguments.queue_type() == QueueType::Quorum {

@@ -7,7 +7,9 @@ use super::super::core::Session;
 use crate::engine::{
     ConsumeRefusal, Consumer, ConsumerLink, REPLY_QUEUE, ReplyConsumer, random_text,
 };
-use crate::model::{AmqpError, Arguments, ConsumerArguments, ConsumerTag, QueueType, ReplyCode};
+use crate::model::{
+    AmqpError, Arguments, ConsumerArguments, ConsumerTag, QueueType, ReplyCode, Resource, Verb,
+};
 use crate::wire::method::basic;
 
 impl Session {
@@ -21,14 +23,16 @@ impl Session {
         if name.as_str() == REPLY_QUEUE {
             return self.consume_replies(number, consume);
         }
+        let tag = consumer_tag(consume);
+        let channel = self.channels.get(&number);
+        if channel.is_some_and(|channel| channel.has_consumer(&tag)) {
+            return Err(AmqpError::consumer_tag_reused(&tag));
+        }
+        self.check(Verb::Read, Resource::Queue(name.as_str()))?;
         let queue = self.host.usable_queue(&name, self.number())?;
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
-        let tag = consumer_tag(consume);
-        if channel.has_consumer(&tag) {
-            return Err(AmqpError::consumer_tag_reused(&tag));
-        }
         check_count(channel, self.settings.consumers_per_channel_max)?;
         let queue_type = queue.arguments().queue_type();
         if queue_type == QueueType::Quorum && channel.limit.is_set() {

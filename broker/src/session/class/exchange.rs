@@ -21,9 +21,10 @@ impl Session {
             exchange::Method::Declare(declare) => self.declare_exchange(number, declare).await,
             exchange::Method::Delete(delete) => {
                 let name = ExchangeName::from(&*without_line_ends(delete.exchange));
-                let ticket = self
-                    .host
-                    .delete_exchange(&self.engine, &name, delete.if_unused)?;
+                let rights = self.rights();
+                let ticket =
+                    self.host
+                        .delete_exchange(&self.engine, &rights, &name, delete.if_unused)?;
                 self.wait(ticket).await?;
                 self.acknowledge(number, delete.nowait, exchange::DeleteOk {});
                 Ok(())
@@ -33,7 +34,8 @@ impl Session {
                     (bind.source, bind.destination, bind.routing_key),
                     bind.arguments,
                 );
-                let ticket = self.host.bind(&self.engine, &request)?;
+                let rights = self.rights();
+                let ticket = self.host.bind(&self.engine, &rights, &request)?;
                 self.wait(ticket).await?;
                 self.acknowledge(number, bind.nowait, exchange::BindOk {});
                 Ok(())
@@ -43,7 +45,8 @@ impl Session {
                     (unbind.source, unbind.destination, unbind.routing_key),
                     unbind.arguments,
                 );
-                let ticket = self.host.unbind(&self.engine, &request)?;
+                let rights = self.rights();
+                let ticket = self.host.unbind(&self.engine, &rights, &request)?;
                 self.wait(ticket).await?;
                 self.acknowledge(number, unbind.nowait, exchange::UnbindOk {});
                 Ok(())
@@ -68,7 +71,8 @@ impl Session {
     ) -> Result<(), AmqpError> {
         let name = ExchangeName::from(&*without_line_ends(declare.exchange));
         if declare.passive {
-            self.host.inspect_exchange(&name)?;
+            let rights = self.rights();
+            self.host.inspect_exchange(&rights, &name)?;
             self.acknowledge(number, declare.nowait, exchange::DeclareOk {});
             return Ok(());
         }
@@ -86,7 +90,10 @@ impl Session {
             alternate: parsed.alternate,
             arguments,
         };
-        let ticket = self.host.declare_exchange(&self.engine, definition)?;
+        let rights = self.rights();
+        let ticket = self
+            .host
+            .declare_exchange(&self.engine, &rights, definition)?;
         self.wait(ticket).await?;
         self.acknowledge(number, declare.nowait, exchange::DeclareOk {});
         Ok(())

@@ -11,10 +11,12 @@ mod queue;
 mod settle;
 mod tx;
 
+use std::sync::Arc;
+
 use super::channel::Mode;
 use super::core::{Session, parse, second_open};
-use crate::engine::Ticket;
-use crate::model::{AmqpError, ReplyCode};
+use crate::engine::{ChannelLimits, ChannelsFull, Rights, Ticket};
+use crate::model::{AmqpError, ReplyCode, Resource, Verb};
 use crate::wire::method::{access, basic as basic_class, channel, confirm};
 use crate::wire::{Method, Sender};
 
@@ -132,6 +134,41 @@ impl Session {
             .durable(ticket)
             .await
             .map_err(|error| AmqpError::new(ReplyCode::InternalError, error.to_string()))
+    }
+}
+
+/// What the user may do, and how much of it.
+impl Session {
+    /// The rights as of now.
+    pub(super) fn rights(&mut self) -> Arc<Rights> {
+        Arc::clone(self.rights.refresh(&self.engine))
+    }
+
+    /// Whether the user may do `verb` with `resource` (spec 8.1).
+    pub(super) fn check(&mut self, verb: Verb, resource: Resource<'_>) -> Result<(), AmqpError> {
+        self.rights.refresh(&self.engine).check(verb, resource)
+    }
+
+    /// How many channels there may be (spec 2.2, 11.5).
+    pub(super) fn channel_limits(&mut self) -> ChannelLimits {
+        let user = self.rights.refresh(&self.engine).user();
+        let node = self.settings.channels_max;
+        ChannelLimits {
+            node: (node > 0).then_some(node),
+            user: user.and_then(|user| user.limits.channels()),
+        }
+    }
+
+    /// The error that says that there are enough.
+    pub(super) fn channels_full(&self, full: ChannelsFull) -> AmqpError {
+        match full {
+            ChannelsFull::OfUser(limit) => {
+                AmqpError::user_channels_full(self.rights.current().name(), limit)
+            }
+            ChannelsFull::OfNode(limit) => {
+                AmqpError::node_channels_full(&self.engine.settings().node_name, limit)
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::core::Session;
 use super::without_line_ends;
 use crate::engine::{BindingRequest, CloseCondition, QueueDeclaration};
 use crate::model::{
-    AmqpError, Arguments, DestinationKind, ExchangeName, QueueDefinition, QueueName,
+    AmqpError, Arguments, DestinationKind, ExchangeName, QueueDefinition, QueueName, Resource, Verb,
 };
 use crate::wire::TableReader;
 use crate::wire::method::queue;
@@ -24,7 +24,8 @@ impl Session {
                     (bind.queue, bind.exchange, bind.routing_key),
                     bind.arguments,
                 )?;
-                let ticket = self.host.bind(&self.engine, &request)?;
+                let rights = self.rights();
+                let ticket = self.host.bind(&self.engine, &rights, &request)?;
                 self.wait(ticket).await?;
                 if !bind.nowait {
                     self.reply(number, queue::BindOk {});
@@ -37,7 +38,8 @@ impl Session {
                     (unbind.queue, unbind.exchange, unbind.routing_key),
                     unbind.arguments,
                 )?;
-                let ticket = self.host.unbind(&self.engine, &request)?;
+                let rights = self.rights();
+                let ticket = self.host.unbind(&self.engine, &rights, &request)?;
                 self.wait(ticket).await?;
                 self.reply(number, queue::UnbindOk {});
                 Ok(())
@@ -63,6 +65,7 @@ impl Session {
             declared?
         } else if declare.passive {
             // Not the last declared queue: an empty name is one that nothing has.
+            self.rights().check_any(Resource::Queue(name.as_str()))?;
             self.host.inspect_queue(&self.engine, &name, connection)?
         } else {
             let definition = QueueDefinition {
@@ -75,6 +78,7 @@ impl Session {
             let declaration = QueueDeclaration {
                 definition,
                 connection,
+                rights: self.rights(),
             };
             self.host.declare_queue(&self.engine, declaration)?
         };
@@ -124,6 +128,7 @@ impl Session {
 
     async fn purge(&mut self, number: u16, purge: &queue::Purge<'_>) -> Result<(), AmqpError> {
         let name = self.named_queue(number, purge.queue)?;
+        self.check(Verb::Read, Resource::Queue(name.as_str()))?;
         let queue = self.host.usable_queue(&name, self.number())?;
         let (purged, ticket) = queue.purge(&self.engine);
         self.wait(ticket).await?;
@@ -142,6 +147,7 @@ impl Session {
         delete: &queue::Delete<'_>,
     ) -> Result<(), AmqpError> {
         let name = self.named_queue(number, delete.queue)?;
+        self.check(Verb::Configure, Resource::Queue(name.as_str()))?;
         let condition = CloseCondition {
             if_empty: delete.if_empty,
             if_unused: delete.if_unused,

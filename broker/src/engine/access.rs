@@ -1,0 +1,154 @@
+//! Who is who, and who may do what: one table that is swapped whole (spec 8).
+//!
+//! A session asks for its [`Rights`] again when the table's generation has changed. They are compiled
+//! once for each user and virtual host that somebody uses, and go with the last who does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use ahash::AHashMap;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+use super::Engine;
+use super::rights::Rights;
+use super::settings::AccessSettings;
+use crate::model::{
+    AccessTable, Candidate, EntityChange, LoginRequest, PasswordHash, Secret, User, UserName,
+    VirtualHostName,
+};
+
+/// Password checks under way; more would take the threads from other blocking work.
+const LOGINS_AT_ONCE: usize = 4;
+
+/// Why somebody is not let in. Peers of AMQP are never told which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LoginRefusal {
+    /// There is no such user, or the password is another.
+    #[error("user name or password are wrong")]
+    Credentials,
+    /// They are right, but the user may log in from this machine only.
+    #[error("the user may only log in from the broker's own machine")]
+    NotFromLoopback,
+    /// The check itself failed.
+    #[error("the login could not be checked")]
+    Unchecked,
+}
+
+/// Users and rights.
+#[derive(Debug)]
+pub(crate) struct Access {
+    settings: AccessSettings,
+    table: RwLock<Arc<AccessTable>>,
+    /// Counts every change of the table.
+    generation: AtomicU64,
+    rights: Mutex<RightsInUse>,
+    logins: Semaphore,
+}
+
+/// The rights that somebody uses, and those of who has just left.
+#[derive(Debug, Default)]
+struct RightsInUse {
+    by_user: AHashMap<(VirtualHostName, UserName), Weak<Rights>>,
+    /// How many there may be before those that nobody uses are thrown out.
+    sweep_at: usize,
+}
+
+impl RightsInUse {
+    fn insert(&mut self, key: (VirtualHostName, UserName), rights: &Arc<Rights>) {
+        const SWEEP_AT_LEAST: usize = 64;
+        self.by_user.insert(key, Arc::downgrade(rights));
+        if self.by_user.len() > self.sweep_at {
+            self.by_user.retain(|_, rights| rights.strong_count() > 0);
+            self.sweep_at = (self.by_user.len() * 2).max(SWEEP_AT_LEAST);
+        }
+    }
+}
+
+impl Access {
+    pub(super) fn new(settings: AccessSettings) -> Self {
+        Self {
+            settings,
+            table: RwLock::default(),
+            generation: AtomicU64::new(1),
+            rights: Mutex::default(),
+            logins: Semaphore::new(LOGINS_AT_ONCE),
+        }
+    }
+
+    /// All users and rights, as they are at this moment.
+    pub(crate) fn table(&self) -> Arc<AccessTable> {
+        Arc::clone(&self.table.read())
+    }
+
+    /// The number of the table's state; rights that were asked for in another may be others now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Takes changes over, all at once.
+    pub(super) fn apply(&self, changes: &[EntityChange]) {
+        {
+            let mut table = self.table.write();
+            // Copies the maps if somebody looks at the table just now, and nothing otherwise.
+            let table = Arc::make_mut(&mut table);
+            for change in changes {
+                table.apply(change);
+            }
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What a user may do in a virtual host, as of now.
+    pub(crate) fn rights(&self, user: &UserName, host: &VirtualHostName) -> Arc<Rights> {
+        let table = self.table();
+        let (who, row) = (
+            table.user(user.as_str()),
+            table.row(host.as_str(), user.as_str()),
+        );
+        let key = (host.clone(), user.clone());
+        let mut rights = self.rights.lock();
+        let known = rights.by_user.get(&key).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.is_made_of(who, row)) {
+            return known;
+        }
+        let fresh = Arc::new(Rights::new(user, host, who, row));
+        rights.insert(key, &fresh);
+        fresh
+    }
+
+    /// Hashes a password in the configured way. Slow: not for an asynchronous worker.
+    pub(crate) fn hash(&self, password: &Secret) -> PasswordHash {
+        PasswordHash::new(self.settings.hashing, super::random(), password)
+    }
+
+    fn is_loopback_only(&self, user: &User) -> bool {
+        let names = &self.settings.loopback_users;
+        names.iter().any(|name| name == user.name.as_str())
+    }
+}
+
+impl Engine {
+    /// The user behind a login from a peer that is or is not on this machine.
+    ///
+    /// Takes as long for an unknown name as for a wrong password, and does the hashing where it holds
+    /// nobody up (spec 1.3.7). The brake on guessing is the caller's: see `refusal_delay_ms`.
+    pub(crate) async fn authenticate(
+        &self,
+        request: LoginRequest,
+        from_loopback: bool,
+    ) -> Result<Arc<User>, LoginRefusal> {
+        let access = &self.access;
+        let turn = access.logins.acquire().await;
+        let _turn = turn.map_err(|_| LoginRefusal::Unchecked)?;
+        let candidate = access.table().candidate(request, access.settings.hashing);
+        let verified = tokio::task::spawn_blocking(move || Candidate::verified(candidate))
+            .await
+            .map_err(|_| LoginRefusal::Unchecked)?;
+        let user = verified.ok_or(LoginRefusal::Credentials)?;
+        if !from_loopback && access.is_loopback_only(&user) {
+            return Err(LoginRefusal::NotFromLoopback);
+        }
+        Ok(user)
+    }
+}
