@@ -14,6 +14,8 @@ mod connection;
 mod consume;
 #[path = "conformance/dead_letter.rs"]
 mod dead_letter;
+#[path = "conformance/delayed.rs"]
+mod delayed;
 #[path = "conformance/dying.rs"]
 mod dying;
 #[path = "conformance/exchange.rs"]

@@ -96,7 +96,7 @@ impl Default for DelayedMessages {
 }
 
 impl DelayedMessages {
-    fn keeping(kept_min: usize) -> Self {
+    pub(super) fn keeping(kept_min: usize) -> Self {
         Self {
             kept_min,
             next_position: 0,
@@ -118,7 +118,7 @@ impl DelayedMessages {
         Self::default().with_recovered(found)
     }
 
-    fn with_recovered(self, found: RecoveredLevel) -> Self {
+    pub(super) fn with_recovered(self, found: RecoveredLevel) -> Self {
         let mut recovered = self;
         recovered.next_position = found.next_position;
         recovered.gone = found.settled_since;

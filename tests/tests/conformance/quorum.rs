@@ -20,6 +20,7 @@ leveret_tests::on_both_targets![
     priorities_need_no_argument,
     a_purge_counts_what_it_removes,
     transient_messages_are_delivered_as_such,
+    what_came_back_says_how_often,
 ];
 
 async fn declared(context: &Context, arguments: Table) -> Result<(Client, String)> {
@@ -230,6 +231,27 @@ async fn transient_messages_are_delivered_as_such(context: &Context) -> Result<(
             got.content.properties.delivery_mode == delivery_mode,
             "{got:?}"
         );
+    }
+    Ok(())
+}
+
+/// Spec 4.4.3. Spec 5.5.7.
+async fn what_came_back_says_how_often(context: &Context) -> Result<()> {
+    let (mut client, queue) = declared(context, Table::new()).await?;
+    client.put(1, &queue, "x").await?;
+    client.await_ready(1, &queue, 1).await?;
+    for returns in 0..3_i64 {
+        let got = client.get(1, &queue, false).await?.context("empty")?;
+        let headers = got.content.properties.headers.clone().unwrap_or_default();
+        for name in ["x-acquired-count", "x-delivery-count"] {
+            let expected = (returns > 0).then_some(Value::I64(returns));
+            ensure!(
+                headers.value(name).cloned() == expected,
+                "{name}: {headers:?}"
+            );
+        }
+        client.send(1, &method::basic_reject(got.tag, true)).await?;
+        client.await_ready(1, &queue, 1).await?;
     }
     Ok(())
 }
