@@ -13,9 +13,11 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, ConfigError, DefaultQueueType, Durability, Password};
-use crate::engine::{AccessSettings, DefaultUser, Engine, EngineSettings};
-use crate::model::{HashAlgorithm, LoginRequest, QueueType, Secret, UserName, VirtualHostName};
+use crate::config::{Config, ConfigError, DefaultQueueType, Durability, Part, Password};
+use crate::engine::{AccessSettings, AlarmLimits, DefaultUser, Engine, EngineSettings};
+use crate::model::{
+    HashAlgorithm, LoginRequest, QueueType, Secret, Threshold, UserName, VirtualHostName,
+};
 use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -203,6 +205,10 @@ impl Broker {
         broker.tasks.push(tokio::spawn(timers));
         let delays = Engine::run_delays(Arc::downgrade(&broker.engine), stopped.clone());
         broker.tasks.push(tokio::spawn(delays));
+        // Known before the first client comes.
+        broker.look_at_resources().await;
+        let alarms = Engine::run_alarms(Arc::downgrade(&broker.engine), stopped.clone());
+        broker.tasks.push(tokio::spawn(alarms));
         if let Some(port) = amqp {
             let listener = Listener::new(port.listen()?);
             let sessions = Arc::clone(&broker.sessions);
@@ -245,6 +251,38 @@ impl Broker {
     #[must_use]
     pub fn recovery_report(&self) -> RecoveryReport {
         self.engine.store().status().report
+    }
+
+    /// Sets how much memory the process may have before publishers have to wait, and looks at once.
+    ///
+    /// As with `vm_memory_high_watermark` of the configuration, which a restart comes back to.
+    pub async fn set_memory_high_watermark(&self, limit: Threshold) {
+        self.engine.set_memory_limit(limit);
+        self.look_at_resources().await;
+    }
+
+    /// Sets how much space must be free where the data lies before publishers have to wait, and
+    /// looks at once.
+    ///
+    /// As with `disk_free_limit` of the configuration, which a restart comes back to.
+    pub async fn set_disk_free_limit(&self, limit: Threshold) {
+        self.engine.set_disk_free_limit(limit);
+        self.look_at_resources().await;
+    }
+
+    /// How many connections have to wait with what they publish because memory or disk are short.
+    #[must_use]
+    pub fn blocked_connections(&self) -> usize {
+        let clients = self.engine.clients.all();
+        clients.iter().filter(|client| client.is_blocked()).count()
+    }
+
+    async fn look_at_resources(&self) {
+        let engine = Arc::clone(&self.engine);
+        let looked = tokio::task::spawn_blocking(move || engine.look_at_resources()).await;
+        if let Err(error) = looked {
+            tracing::error!(%error, "memory and disk could not be looked at");
+        }
     }
 
     /// Opens a connection inside the process: a byte stream that speaks AMQP, without a socket. It
@@ -320,8 +358,7 @@ async fn open_store(
         Durability::Interval(interval) => store::Durability::Interval(interval),
         Durability::Os => store::Durability::OperatingSystem,
     };
-    options.disk_free_limit =
-        (config.limits.disk_free_limit_bytes > 0).then_some(config.limits.disk_free_limit_bytes);
+    options.disk_free_limit = config.disk_free_limit.absolute;
     let opened = tokio::task::spawn_blocking(move || {
         let mut report = |done, total| {
             if let Some(progress) = &progress {
@@ -344,12 +381,25 @@ fn engine_settings(config: &Config) -> EngineSettings {
             DefaultQueueType::Classic => QueueType::Classic,
             DefaultQueueType::Quorum => QueueType::Quorum,
         },
+        alarms: alarm_limits(config),
         virtual_hosts_max: config.limits.virtual_hosts_max,
         access: AccessSettings {
             hashing: HashAlgorithm::Sha256,
             loopback_users: config.loopback_users.clone(),
         },
         node_name: format!("{}@localhost", config.cluster_name),
+    }
+}
+
+fn alarm_limits(config: &Config) -> AlarmLimits {
+    let of_memory = |part: Part| Threshold::OfMemory(part.as_f64());
+    let (memory, disk) = (&config.vm_memory_high_watermark, &config.disk_free_limit);
+    let relative = disk.relative.map(of_memory);
+    AlarmLimits {
+        memory: memory
+            .absolute
+            .map_or_else(|| of_memory(memory.relative), Threshold::Bytes),
+        disk_free: disk.absolute.map(Threshold::Bytes).or(relative),
     }
 }
 

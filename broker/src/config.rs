@@ -12,6 +12,7 @@ mod file;
 mod limits;
 mod loaded;
 mod parse;
+mod part;
 mod setting;
 mod sources;
 mod spelling;
@@ -20,6 +21,7 @@ mod value;
 pub use error::{ConfigError, Origin};
 pub use limits::Limits;
 pub use loaded::{ConfigValue, LoadedConfig, LogConfig, LogFormat};
+pub use part::Part;
 pub use sources::ConfigSources;
 
 /// What a confirm promises.
@@ -147,8 +149,43 @@ pub struct Config {
     pub product_version: String,
     /// The name of the cluster that clients see.
     pub cluster_name: String,
+    /// When memory is too little.
+    pub vm_memory_high_watermark: MemoryWatermark,
+    /// When free space on the disk is too little.
+    pub disk_free_limit: DiskFreeLimit,
     /// What bounds it.
     pub limits: Limits,
+}
+
+/// How much memory the process may have before publishers have to wait (spec 11.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryWatermark {
+    /// A part of what there is: of the machine's memory, or of what the control group allows. As in
+    /// RabbitMQ.
+    pub relative: Part,
+    /// So many bytes, whatever there is.
+    pub absolute: Option<u64>,
+}
+
+impl Default for MemoryWatermark {
+    fn default() -> Self {
+        Self {
+            relative: Part::from_millionths(600_000),
+            absolute: None,
+        }
+    }
+}
+
+/// How much free space there must be for publishers (spec 11.1). Without either, it is 256 MiB: the
+/// log takes up to 64 MiB at once, and what consumers do has to be written, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiskFreeLimit {
+    /// So many bytes.
+    pub absolute: Option<u64>,
+    /// So many times the memory that there is, unless `absolute` is given.
+    pub relative: Option<Part>,
 }
 
 /// A password that does not show itself.
@@ -198,6 +235,8 @@ impl Default for Config {
             product: "RabbitMQ".to_owned(),
             product_version: "4.3.0".to_owned(),
             cluster_name: "leveret".to_owned(),
+            vm_memory_high_watermark: MemoryWatermark::default(),
+            disk_free_limit: DiskFreeLimit::default(),
             limits: Limits::default(),
         }
     }

@@ -48,9 +48,10 @@ mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
-    Config, ConfigError, ConfigSources, ConfigValue, DefaultQueueType, Durability, Limits,
-    LoadedConfig, LogConfig, LogFormat, Origin, Password,
+    Config, ConfigError, ConfigSources, ConfigValue, DefaultQueueType, DiskFreeLimit, Durability,
+    Limits, LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password,
 };
+pub use model::Threshold;
 
 // The pure layers and the store are reachable for benches, fuzzing and property tests. They are no
 // part of the stable interface.

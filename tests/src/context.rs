@@ -212,7 +212,7 @@ where
 }
 
 /// One line for each suite, past the test harness's capture, so that nobody takes it for a pass.
-fn say_skipped(target: Target, suite: &str, absence: &str) {
+pub(crate) fn say_skipped(target: Target, suite: &str, absence: &str) {
     static SAID: OnceLock<Mutex<HashSet<String>>> = OnceLock::new();
     let said = SAID.get_or_init(Mutex::default);
     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod process;
 pub mod raw;
 pub mod received;
+pub mod shortage;
 pub mod target;
 
 pub use context::Context;

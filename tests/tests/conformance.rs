@@ -4,6 +4,8 @@
 //! the lines of the behavioural specification that it proves, as in `Spec 1.1.1.`; the table in
 //! `docs/compatibility.md` is made from these.
 
+#[path = "conformance/alarms.rs"]
+mod alarms;
 #[path = "conformance/channel.rs"]
 mod channel;
 #[path = "conformance/confirm.rs"]

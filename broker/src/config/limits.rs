@@ -118,8 +118,6 @@ limits! {
     /// Bytes handed to the log and not yet written before publishers wait. More than one commit
     /// group, so that the next one fills while one is synced.
     store_backlog_bytes_max: usize = 16 << 20, Bytes in 65_536..=17_179_869_184;
-    /// Free bytes on the disk below which publishers wait; 0 for the store's own default.
-    disk_free_limit_bytes: u64 = 0, Bytes in 0..=1_125_899_906_842_624;
     /// Connections to the HTTP API.
     management_connections_max: usize = 256, Count in 1..=1_000_000;
     /// Bytes of the body of one request to the HTTP API, as RabbitMQ has it (spec 10.1.4).

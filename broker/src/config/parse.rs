@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::limits::{Limit, Unit};
+use super::part::Part;
 use super::value::Value;
 
 /// The longest name that is shown to clients or on disk, in bytes: AMQP's own bound on short texts.
@@ -69,6 +70,48 @@ pub(super) fn address(value: Value) -> Result<Option<SocketAddr>, String> {
         // The system's text would blame the port for a missing host.
         Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Err(WANTED.to_owned()),
         Err(error) => Err(format!("{WANTED}; {error}")),
+    }
+}
+
+/// A part of a whole.
+pub(super) fn part(value: Value) -> Result<Part, String> {
+    match value {
+        Value::Word(text) | Value::Text(text) | Value::Other(text) => text.parse(),
+        Value::Integer(number) => number.to_string().parse(),
+        Value::Boolean(_) | Value::List(_) => "".parse(),
+    }
+}
+
+/// A number of bytes.
+pub(super) fn size(value: Value) -> Result<u64, String> {
+    let number = match &value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::Word(word) => word.parse().ok().or_else(|| bytes(word)),
+        Value::Text(text) => bytes(text),
+        Value::Boolean(_) | Value::List(_) | Value::Other(_) => None,
+    };
+    let fits = |number: &u64| i64::try_from(*number).is_ok();
+    number.filter(fits).ok_or_else(|| {
+        "must be a number of bytes; \"512MiB\", \"2GB\" and the like will do".to_owned()
+    })
+}
+
+/// What `read` makes of a value, or `none`.
+pub(super) fn optional<T>(
+    value: Value,
+    read: impl FnOnce(Value) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    match &value {
+        Value::Word(text) | Value::Text(text) if text == "none" => Ok(None),
+        Value::Word(_)
+        | Value::Text(_)
+        | Value::Integer(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Other(_) => match read(value) {
+            Ok(read) => Ok(Some(read)),
+            Err(wanted) => Err(format!("{wanted}, or none")),
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::limits::{LIMITS, Limit};
 use super::loaded::{LogConfig, LogFormat};
 use super::value::Value;
-use super::{Config, DefaultQueueType, Durability, Password, parse};
+use super::{Config, DefaultQueueType, Durability, Part, Password, parse};
 
 /// A configuration that is being put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +121,17 @@ fn shown(text: impl ToString) -> Option<Value> {
 
 fn address(address: Option<std::net::SocketAddr>) -> Option<Value> {
     shown(address.map_or_else(|| "none".to_owned(), |address| address.to_string()))
+}
+
+fn part(part: Option<Part>) -> Option<Value> {
+    shown(part.map_or_else(|| "none".to_owned(), |part| part.to_string()))
+}
+
+fn size(bytes: Option<u64>) -> Option<Value> {
+    let Some(bytes) = bytes else {
+        return shown("none");
+    };
+    Some(Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)))
 }
 
 const PLAIN: &[Plain] = &[
@@ -294,6 +305,59 @@ const PLAIN: &[Plain] = &[
         is_secret: false,
         read: |draft| shown(&draft.log.level),
         write: |draft, value| parse::log_level(value).map(|level| draft.log.level = level),
+    },
+    // Tables come last, as a file has them.
+    Plain {
+        key: "vm_memory_high_watermark.relative",
+        about: &[
+            "Publishers wait while the process has more than this part of the memory: of the",
+            "machine's, or of what its control group allows.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| part(Some(draft.broker.vm_memory_high_watermark.relative)),
+        write: |draft, value| {
+            parse::part(value).map(|part| draft.broker.vm_memory_high_watermark.relative = part)
+        },
+    },
+    Plain {
+        key: "vm_memory_high_watermark.absolute",
+        about: &["The same in bytes, for example 2GB; takes precedence. Or none."],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| size(draft.broker.vm_memory_high_watermark.absolute),
+        write: |draft, value| {
+            let bytes = parse::optional(value, parse::size)?;
+            draft.broker.vm_memory_high_watermark.absolute = bytes;
+            Ok(())
+        },
+    },
+    Plain {
+        key: "disk_free_limit.absolute",
+        about: &[
+            "Publishers wait while less space than this is free where the data lies, in bytes. With",
+            "none here and below it is 256 MiB; less than 4 MiB is never enough.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| size(draft.broker.disk_free_limit.absolute),
+        write: |draft, value| {
+            let bytes = parse::optional(value, parse::size)?;
+            draft.broker.disk_free_limit.absolute = bytes;
+            Ok(())
+        },
+    },
+    Plain {
+        key: "disk_free_limit.relative",
+        about: &["The same in parts of the memory, unless it is given in bytes. Or none."],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| part(draft.broker.disk_free_limit.relative),
+        write: |draft, value| {
+            let part = parse::optional(value, parse::part)?;
+            draft.broker.disk_free_limit.relative = part;
+            Ok(())
+        },
     },
 ];
 

@@ -1,6 +1,6 @@
 //! Who is connected: facts to show, and a handle to close each.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ahash::AHashMap;
@@ -28,6 +28,7 @@ pub(crate) struct Client {
     /// What is known of it.
     pub(crate) facts: ClientFacts,
     channels: AtomicU64,
+    is_blocked: AtomicBool,
     /// What the user's connections have together.
     user_load: Arc<Load>,
     /// Why somebody wants it closed.
@@ -51,6 +52,21 @@ impl Client {
             }
             self.closed.notified().await;
         }
+    }
+
+    /// Notes that it may not publish.
+    pub(crate) fn blocked(&self) {
+        self.is_blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that it may publish again.
+    pub(crate) fn unblocked(&self) {
+        self.is_blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it published while memory or disk were short, and has to wait.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// How many channels it has open.
@@ -163,6 +179,7 @@ impl Clients {
         let client = Arc::new(Client {
             facts,
             channels: AtomicU64::new(0),
+            is_blocked: AtomicBool::new(false),
             user_load,
             closing: OnceLock::new(),
             closed: Notify::new(),

@@ -6,6 +6,7 @@
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
+mod alarms;
 // The HTTP API is about to call these.
 #[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
@@ -23,6 +24,7 @@ mod delay;
 mod exchange;
 #[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
+mod memory;
 mod outbox;
 mod publish;
 mod queue;
@@ -44,6 +46,7 @@ use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
 use self::access::Access;
+use self::alarms::Alarms;
 use self::budget::BodyBudget;
 use self::delay::Delays;
 use self::timers::Timers;
@@ -57,6 +60,7 @@ use crate::store::Store;
 #[cfg(feature = "management")]
 pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
+pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{
@@ -88,6 +92,8 @@ pub(crate) struct Engine {
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
     pub(crate) counters: Counters,
+    /// Whether memory and disk suffice.
+    pub(crate) alarms: Alarms,
     bodies: BodyBudget,
     timers: Timers,
     delays: Delays,

@@ -8,6 +8,7 @@ use ahash::AHashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::access::Access;
+use super::alarms::Alarms;
 use super::budget::BodyBudget;
 use super::clients::Clients;
 use super::counters::Counters;
@@ -40,6 +41,7 @@ impl Engine {
         recovered: Recovered,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
+            alarms: Alarms::new(settings.alarms),
             access: Access::new(settings.access.clone()),
             bodies: BodyBudget::new(settings.body_cache_bytes),
             settings,

@@ -1,5 +1,6 @@
 //! The engine's limits; `Config` fills them in.
 
+use super::alarms::AlarmLimits;
 use crate::model::{HashAlgorithm, QueueType};
 
 /// How users log in.
@@ -22,6 +23,8 @@ pub(crate) struct EngineSettings {
     pub(crate) store_backlog_bytes_max: usize,
     /// The type of queues whose declaration names none and can be of it (spec 4.4.5).
     pub(crate) default_queue_type: QueueType,
+    /// When memory or disk are too little, at first.
+    pub(crate) alarms: AlarmLimits,
     /// Virtual hosts; 0 for no limit (spec 11.5).
     pub(crate) virtual_hosts_max: usize,
     /// How users log in.

@@ -66,7 +66,10 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let gate = Gate::Management;
     routes
         .at("/api/health/checks/alarms", look().get(gate, alarms))
-        .at("/api/health/checks/local-alarms", look().get(gate, alarms))
+        .at(
+            "/api/health/checks/local-alarms",
+            look().get(gate, local_alarms),
+        )
         .at(
             "/api/health/checks/virtual-hosts",
             look().get(gate, virtual_hosts),
@@ -107,8 +110,12 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .at("/api/healthchecks/node/{node}", look().get(gate, alarms_of))
 }
 
-async fn alarms(State(management): Shared) -> Result<Health, Refusal> {
-    management.blocking(Management::alarms).await
+async fn alarms(State(management): Shared) -> Health {
+    management.alarms("in the cluster")
+}
+
+async fn local_alarms(State(management): Shared) -> Health {
+    management.alarms("on the node")
 }
 
 /// Every virtual host is in this process, which runs.
@@ -123,7 +130,7 @@ async fn alarms_of(
     if node != management.engine.settings().node_name {
         return Err(Refusal::not_found());
     }
-    management.blocking(Management::alarms).await
+    Ok(management.alarms("on the node"))
 }
 
 /// There are no certificates that could expire; the question must make sense all the same.
@@ -214,17 +221,17 @@ fn plain_name(name: &str) -> &str {
 }
 
 impl Management {
-    fn alarms(&self) -> Health {
-        let status = self.engine.store().status();
-        let is_low = status
-            .disk_free_bytes
-            .is_some_and(|free| free < status.disk_free_limit_bytes);
-        if !is_low {
+    fn alarms(&self, place: &str) -> Health {
+        let shortage = self.engine.alarms.shortage();
+        if shortage.is_none() {
             return Health::good();
         }
         let node = &self.engine.settings().node_name;
-        Health::bad("resource alarm(s) in effect:[disk]")
-            .with("alarms", json!([{ "node": node, "resource": "disk" }]))
+        let alarms: Vec<Value> = shortage
+            .supplies()
+            .map(|supply| json!({ "node": node, "resource": supply.to_string() }))
+            .collect();
+        Health::bad(format!("There are alarms in effect {place}")).with("alarms", alarms)
     }
 
     /// A broker that can store nothing is not in service, although it still answers.

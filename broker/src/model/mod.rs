@@ -18,6 +18,7 @@ mod name;
 mod presentation;
 mod queue_terms;
 mod record;
+mod shortage;
 mod terms;
 
 pub use access::{
@@ -46,4 +47,5 @@ pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, UserName, VirtualHostName};
 pub use queue_terms::QueueTerms;
 pub use record::{Operation, SeqRange, Settlement};
+pub use shortage::{Reading, Shortage, Supply, Threshold};
 pub use terms::value_term;

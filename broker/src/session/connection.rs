@@ -23,7 +23,7 @@ use super::core::{End, Session};
 use super::greeting::{self, Failure};
 use super::stream::{Input, Stream};
 use crate::engine::Progress;
-use crate::model::{AmqpError, ReplyCode};
+use crate::model::{AmqpError, ReplyCode, Shortage};
 use crate::wire::frame::HEARTBEAT;
 use crate::wire::method::{channel, connection};
 use crate::wire::{FrameKind, FrameLimit, Method, scan};
@@ -91,6 +91,7 @@ struct Connection<R, W> {
     session: Session,
     stream: Stream<R, W>,
     progress: watch::Receiver<Progress>,
+    alarms: watch::Receiver<Shortage>,
     shutdown: watch::Receiver<Option<Arc<str>>>,
     ticks: Interval,
     /// How much of the session's output is on the socket.
@@ -107,12 +108,13 @@ enum Event {
     Woken,
     Tick,
     Overdue,
+    Shortage(Shortage),
     Shutdown(Arc<str>),
     Closed(Arc<str>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
-    fn new(session: Session, stream: Stream<R, W>) -> Self {
+    fn new(mut session: Session, stream: Stream<R, W>) -> Self {
         let heartbeat = Duration::from_secs(u64::from(session.tuning.heartbeat_seconds)) / 2;
         let period = if heartbeat.is_zero() {
             TICK_WITHOUT_HEARTBEAT
@@ -121,8 +123,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         };
         let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut alarms = session.engine.alarms.watch();
+        session.heed(*alarms.borrow_and_update());
         Self {
             progress: session.engine.progress(),
+            alarms,
             shutdown: session.engine.clients.shutdown_signal(),
             session,
             stream,
@@ -150,6 +155,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Event::Woken => {}
                 Event::Tick => self.tick()?,
                 Event::Overdue => self.session.take_back_overdue(),
+                Event::Shortage(shortage) => self.session.heed(shortage),
                 Event::Shutdown(reason) => {
                     let text = format!("broker forced connection closure with reason '{reason}'");
                     let error = AmqpError::new(ReplyCode::ConnectionForced, text);
@@ -164,8 +170,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 
     fn may_read(&self) -> bool {
+        self.may_answer() && !self.session.engine.is_store_full()
+    }
+
+    /// Whether the client may say anything, and what it may make the broker say has room.
+    fn may_answer(&self) -> bool {
         self.session.out.len() - self.written < self.session.settings.write_buffer_bytes_max
-            && !self.session.engine.is_store_full()
+            && !self.session.throttle.is_blocked()
     }
 
     async fn process(&mut self) -> Result<(), End> {
@@ -178,8 +189,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 
     async fn next_event(&mut self) -> io::Result<Event> {
-        let may_read = self.may_read();
-        let awaits_disk = self.session.awaits_confirms() || !may_read;
+        // Asked once: what makes the socket wait must also be what wakes it.
+        let store_is_full = self.session.engine.is_store_full();
+        let may_read = self.may_answer() && !store_is_full;
+        let awaits_disk = self.session.awaits_confirms() || store_is_full;
         let has_output = self.session.out.len() > self.written;
         let has_room =
             self.session.out.len() - self.written < self.session.settings.write_buffer_bytes;
@@ -198,6 +211,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             changed = self.progress.changed(), if awaits_disk => match changed {
                 Ok(()) => Ok(Event::Woken),
                 Err(_) => Err(io::Error::other("the store is gone")),
+            },
+            changed = self.alarms.changed() => match changed {
+                Ok(()) => Ok(Event::Shortage(*self.alarms.borrow_and_update())),
+                Err(_) => Err(io::Error::other("the engine is gone")),
             },
             _ = self.ticks.tick() => Ok(Event::Tick),
             () = tokio::time::sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {

@@ -12,10 +12,11 @@ use super::handshake::{ClientProperties, Tuning};
 use super::rights::CurrentRights;
 use super::settings::SessionSettings;
 use super::settlements::Settlements;
+use super::throttle::{Change, Throttle};
 use crate::engine::{
     Burst, Client, Engine, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
 };
-use crate::model::{AmqpError, ReplyCode, Scope};
+use crate::model::{AmqpError, ReplyCode, Scope, Shortage};
 use crate::wire::method::{channel, connection};
 use crate::wire::{FrameKind, FrameLimit, Method, RawFrame, encoder, scan};
 
@@ -61,6 +62,7 @@ pub(super) struct Session {
     pub(super) unconfirmed: BTreeSet<u16>,
     /// When a delivery may have been held for too long, in monotonic milliseconds.
     pub(super) overdue_ms: Option<u64>,
+    pub(super) throttle: Throttle,
     drained: VecDeque<Outgoing>,
     released: bool,
 }
@@ -94,6 +96,7 @@ impl Session {
             confirming: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
             overdue_ms: None,
+            throttle: Throttle::default(),
             drained: VecDeque::new(),
             released: false,
         }
@@ -107,7 +110,7 @@ impl Session {
     /// Takes all complete frames of `input` and returns how many bytes they were.
     pub(super) async fn process(&mut self, input: &[u8]) -> Result<usize, End> {
         let mut consumed = 0;
-        while self.out.len() < self.settings.write_buffer_bytes_max {
+        while self.out.len() < self.settings.write_buffer_bytes_max && !self.throttle.is_blocked() {
             let rest = &input[consumed..];
             let frame = match scan(rest, self.tuning.frame_limit) {
                 Ok(Some((frame, length))) => {
@@ -126,9 +129,36 @@ impl Session {
                 }
             };
             self.frame(&frame, rest).await?;
+            let change = self.throttle.taken(frame.kind);
+            self.tell(change);
         }
         self.flush();
         Ok(consumed)
+    }
+
+    /// Takes notice of what is short now (spec 1.9.1).
+    pub(super) fn heed(&mut self, shortage: Shortage) {
+        let change = self.throttle.heed(shortage);
+        self.tell(change);
+    }
+
+    fn tell(&mut self, change: Option<Change>) {
+        let understands = self.properties.connection_blocked;
+        match change {
+            None => {}
+            Some(Change::Blocked(reason)) => {
+                self.client.blocked();
+                if understands {
+                    self.reply(0, connection::Blocked { reason });
+                }
+            }
+            Some(Change::Unblocked) => {
+                self.client.unblocked();
+                if understands {
+                    self.reply(0, connection::Unblocked {});
+                }
+            }
+        }
     }
 
     async fn frame(&mut self, frame: &RawFrame, buffer: &[u8]) -> Result<(), End> {

@@ -32,6 +32,8 @@ pub(super) struct ClientProperties {
     pub(super) authentication_failure_close: bool,
     /// Whether it wants to know when a queue of its consumers is gone.
     pub(super) consumer_cancel_notify: bool,
+    /// Whether it wants to know when it is blocked, and when no longer.
+    pub(super) connection_blocked: bool,
     /// The name that it gives itself.
     pub(super) connection_name: Option<String>,
 }
@@ -49,6 +51,7 @@ impl ClientProperties {
         Self {
             authentication_failure_close: capability("authentication_failure_close"),
             consumer_cancel_notify: capability("consumer_cancel_notify"),
+            connection_blocked: capability("connection.blocked"),
             connection_name: properties
                 .get("connection_name")
                 .and_then(|value| value.as_text())

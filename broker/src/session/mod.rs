@@ -17,6 +17,7 @@ mod sasl;
 mod settings;
 mod settlements;
 mod stream;
+mod throttle;
 mod transaction;
 mod window;
 

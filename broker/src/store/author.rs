@@ -1,5 +1,6 @@
 //! The author of the log's records: what the commit thread does with operations.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 
 use leveret_log::{Author, CommitError, Group, Lsn, RecordIndex, SegmentId, TurnOutcome, Written};
@@ -33,15 +34,18 @@ pub(crate) struct Shared {
     pub(crate) moves: Mutex<Vec<Move>>,
     /// Where the checkpoint thread is told that there is something to do.
     pub(crate) signals: Mutex<Option<mpsc::Sender<Signal>>>,
+    /// Less free space than this is too little, in bytes.
+    pub(crate) disk_free_limit: AtomicU64,
 }
 
 impl Shared {
-    pub(crate) fn new(ledger: Ledger) -> Self {
+    pub(crate) fn new(ledger: Ledger, disk_free_limit: u64) -> Self {
         Self {
             ledger: Mutex::new(ledger),
             board: Board::new(),
             moves: Mutex::default(),
             signals: Mutex::new(None),
+            disk_free_limit: AtomicU64::new(disk_free_limit),
         }
     }
 

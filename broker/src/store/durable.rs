@@ -19,7 +19,7 @@ use super::files::Layout;
 use super::opened::Opened;
 use super::options::StoreOptions;
 use super::reader::{BodyReader, Request};
-use super::report::{RecoveryReport, StoreStatus};
+use super::report::{FreeSpace, RecoveryReport, StoreStatus};
 use super::signal::Signal;
 use super::swap::StateHandle;
 use super::{BlockReply, BodiesReply, CheckpointCallback, Progress, Store, Ticket};
@@ -225,7 +225,21 @@ impl Store for DurableStore {
         answer.recv().unwrap_or(Err(StoreError::Closed))
     }
 
+    fn space(&self) -> Option<FreeSpace> {
+        let free = self.options.disk.free_bytes(&self.options.directory);
+        Some(FreeSpace {
+            free_bytes: free.ok()?,
+            limit_bytes: self.shared.disk_free_limit.load(Ordering::Relaxed),
+        })
+    }
+
+    fn set_disk_free_limit(&self, bytes: u64) {
+        let bytes = bytes.max(self.options.disk_free_floor());
+        self.shared.disk_free_limit.store(bytes, Ordering::Relaxed);
+    }
+
     fn status(&self) -> StoreStatus {
+        let space = self.space();
         let segments = self.log.segments();
         let checkpoints = self.checkpoints.lock();
         let mut report = (*self.report).clone();
@@ -234,8 +248,8 @@ impl Store for DurableStore {
             durability: self.options.durability,
             failed: self.shared.board.failure(),
             checkpoint_failed: checkpoints.failed.clone(),
-            disk_free_bytes: self.options.disk.free_bytes(&self.options.directory).ok(),
-            disk_free_limit_bytes: self.options.disk_free_limit_bytes(),
+            disk_free_bytes: space.map(|space| space.free_bytes),
+            disk_free_limit_bytes: self.shared.disk_free_limit.load(Ordering::Relaxed),
             segments: segments.len() as u64,
             log_bytes: segments.iter().map(|segment| segment.file_bytes).sum(),
             state_bytes: self.state.bytes_on_disk(),

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use crate::model::{Operation, QueueId, Seq, Stored};
 
 use super::{
-    BlockReply, BodiesReply, CheckpointCallback, Failures, LoadError, Progress, Store, StoreError,
-    StoreStatus, Ticket,
+    BlockReply, BodiesReply, CheckpointCallback, Failures, FreeSpace, LoadError, Progress, Store,
+    StoreError, StoreStatus, Ticket,
 };
 
 /// Calls everything durable at once and keeps none of it.
@@ -92,6 +92,12 @@ impl Store for MemoryStore {
     fn backup(&self, _destination: &Path) -> Result<(), StoreError> {
         Err(StoreError::NothingOnDisk)
     }
+
+    fn space(&self) -> Option<FreeSpace> {
+        None
+    }
+
+    fn set_disk_free_limit(&self, _bytes: u64) {}
 
     fn status(&self) -> StoreStatus {
         StoreStatus::default()

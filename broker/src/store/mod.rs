@@ -76,7 +76,9 @@ pub use options::{Durability, StateSync, StoreOptions};
 pub use recovered::{
     BlockEntry, BlockRange, DeliveryCount, Recovered, RecoveredLevel, RecoveredQueue,
 };
-pub use report::{CheckpointNews, HeldLevel, RecoveryReport, ReportedDamage, StoreStatus};
+pub use report::{
+    CheckpointNews, FreeSpace, HeldLevel, RecoveryReport, ReportedDamage, StoreStatus,
+};
 pub use ticket::{FailedRange, Failures, Outcome, Progress, Ticket};
 pub use verify::verify;
 
@@ -141,6 +143,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// If the folder exists and is not empty, or something could not be read or written.
     fn backup(&self, destination: &Path) -> Result<(), StoreError>;
+
+    /// Free space where it lies, and how much there should be; `None` if nothing is on disk or the
+    /// system does not say. Asks the file system.
+    fn space(&self) -> Option<FreeSpace>;
+
+    /// Says how much free space there should be, in bytes. A floor of a few segments remains.
+    fn set_disk_free_limit(&self, bytes: u64);
 
     /// What an operator wants to know.
     fn status(&self) -> StoreStatus;

@@ -128,7 +128,8 @@ fn run_recovery(
     let mut shared = None;
     let author = |recovery: &mut Recovery<'_>| {
         recovery.finish();
-        let made = Arc::new(Shared::new(std::mem::take(&mut recovery.ledger)));
+        let ledger = std::mem::take(&mut recovery.ledger);
+        let made = Arc::new(Shared::new(ledger, options.disk_free_limit_bytes()));
         shared = Some(made.clone());
         StoreAuthor::new(made, options.checkpoint_bytes)
     };

@@ -103,5 +103,11 @@ impl StoreOptions {
     pub fn disk_free_limit_bytes(&self) -> u64 {
         self.disk_free_limit
             .unwrap_or_else(|| (256 << 20).max(4 * u64::from(self.segment_bytes_max)))
+            .max(self.disk_free_floor())
+    }
+
+    /// With less than this no segment may be had, so that publishers are blocked whatever the limit.
+    pub(crate) fn disk_free_floor(&self) -> u64 {
+        4 * u64::from(self.segment_bytes_min)
     }
 }

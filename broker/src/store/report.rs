@@ -68,6 +68,15 @@ pub struct CheckpointNews {
     pub held: Vec<HeldLevel>,
 }
 
+/// Free space of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// What there is.
+    pub free_bytes: u64,
+    /// Less than this is too little.
+    pub limit_bytes: u64,
+}
+
 /// What an operator wants to know of a running store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatus {

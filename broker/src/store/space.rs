@@ -4,6 +4,8 @@
 //! allocated any more, the file makes room for one: what consumers do goes on, while publishers
 //! are blocked.
 
+use std::sync::atomic::Ordering;
+
 use leveret_log::Disk;
 
 use crate::model::Operation;
@@ -18,7 +20,7 @@ impl Checkpointer {
         let Ok(free) = disk.free_bytes(&self.layout.root) else {
             return;
         };
-        let limit = self.options.disk_free_limit_bytes();
+        let limit = self.shared.disk_free_limit.load(Ordering::Relaxed);
         let bytes = u64::from(self.options.segment_bytes_max);
         let is_scarce = free < limit.saturating_mul(2);
         if !is_scarce || free <= bytes || disk.open_read(&path).is_ok() {

@@ -145,6 +145,7 @@ const ROOMS: &[Room] = &[
             "serde",
             "serde_json",
             "smallvec",
+            "sysinfo",
             "thiserror",
             "tokio",
             "tracing",

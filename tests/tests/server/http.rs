@@ -71,6 +71,27 @@ fn server_with(option: &str) -> Result<Server> {
     Server::start(command)
 }
 
+/// Spec 11.1.
+#[test]
+fn an_alarm_fails_the_health_checks_that_ask_for_it() -> Result<()> {
+    let server = server_with("vm_memory_high_watermark.absolute=1")?;
+    let overview = ask(&server, "GET", "/api/overview", Some(GUEST))?.json()?;
+    let alarms = json!([{ "node": overview["node"], "resource": "memory" }]);
+    for (check, place) in [
+        ("alarms", "in the cluster"),
+        ("local-alarms", "on the node"),
+    ] {
+        let path = format!("/api/health/checks/{check}");
+        let answer = ask(&server, "GET", &path, Some(GUEST))?;
+        let reason = format!("There are alarms in effect {place}");
+        let expected = json!({ "status": "failed", "reason": reason, "alarms": alarms });
+        assert_eq!((answer.status, answer.json()?), (503, expected), "{check}");
+    }
+    let path = "/api/health/checks/is-in-service";
+    assert_eq!(ask(&server, "GET", path, Some(GUEST))?.status, 200);
+    Ok(())
+}
+
 #[test]
 fn health_checks_answer_as_rabbitmq_answers() -> Result<()> {
     let server = Server::in_memory()?;
