@@ -5,13 +5,14 @@
 //! it is due. When that has come, the message is routed as by an exchange of the inner kind; that it
 //! left here and what it entered is one operation, so that a crash neither loses nor doubles it.
 //!
-//! The lock of such a queue is a leaf beside those of queues: nothing is locked under it but the
-//! store's buffer.
+//! The lock of such a queue comes after those of queues, several of them in the order of their
+//! numbers; nothing is locked under it but the store's buffer. It is held until what was added is
+//! handed to the store, so that the log's order is the queue's.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::Engine;
@@ -66,18 +67,18 @@ impl Delay {
             operations.extend(self.enter(engine, &mut messages, message));
             engine.submit(&mut operations)
         };
-        engine.delays.work.notify_one();
+        engine.look_at_delays();
         ticket
     }
 
-    /// Takes a message in as a part of something larger; gives what is to be recorded.
-    pub(super) fn add_with(&self, engine: &Engine, message: &Message) -> Option<Operation> {
-        let operation = self.enter(engine, &mut self.messages.lock(), message);
-        engine.delays.work.notify_one();
-        operation
+    /// Locks it for something larger.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Option<DelayedMessages>> {
+        self.messages.lock()
     }
 
-    fn enter(
+    /// Takes a message in while it is locked; gives what is to be recorded. The engine is to be
+    /// [told](Engine::look_at_delays) afterwards.
+    pub(super) fn enter(
         &self,
         engine: &Engine,
         messages: &mut Option<DelayedMessages>,
@@ -234,6 +235,11 @@ impl Engine {
         self.delays.all.lock().push(Arc::downgrade(&delay));
         self.delays.work.notify_one();
         delay
+    }
+
+    /// Something waits that did not before.
+    pub(super) fn look_at_delays(&self) {
+        self.delays.work.notify_one();
     }
 
     /// All that there are.

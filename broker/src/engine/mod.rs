@@ -1,8 +1,8 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`. Never two
-//! queues, but for a transaction, which takes its queues in the order of their numbers; the last
-//! two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
+//! Lock order, whole text: `administration → definitions → one Queue → Delay → Outbox | the store's
+//! buffer`. Never two queues, nor two delays, but for a transaction, which takes both in the order of
+//! their numbers; the last two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
 //! one routing decision and for nothing else. No lock is held across an `.await`.
 
 mod access;

@@ -2,7 +2,7 @@
 //!
 //! Every change is one *turn*: lock, change, dispatch, hand the records to the store and the
 //! deliveries to the outboxes, unlock, and only then wake, load and report. Lock order:
-//! `definitions → one Queue → Outbox | the store's buffer`; the last two are leaves.
+//! `definitions → one Queue → Delay → Outbox | the store's buffer`; the last two are leaves.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

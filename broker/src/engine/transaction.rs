@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use parking_lot::MutexGuard;
 
 use super::Engine;
 use super::afterwork::Afterwork;
@@ -13,6 +14,7 @@ use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::turn::Turn;
 use crate::model::{Message, Operation, QueueId, Seq, SeqRange, Settlement};
+use crate::queue::DelayedMessages;
 use crate::store::Ticket;
 
 /// What a transaction does to one queue.
@@ -146,8 +148,9 @@ impl Transaction {
             open.push((queue, locked, turn));
         }
         operations.extend(settlements(self.left));
-        let delayed = self.delayed.iter();
-        operations.extend(delayed.filter_map(|(delay, message)| delay.add_with(engine, message)));
+        let mut delayed = self.delayed;
+        delayed.sort_by_key(|(delay, _)| delay.id());
+        let locked_delays = hold_back(engine, &delayed, &mut operations);
         let mut ticket = Ticket::default();
         if !operations.is_empty() {
             // A lease covers messages that may be on disk already, so it goes ahead by itself.
@@ -156,6 +159,10 @@ impl Transaction {
                 .partition(|operation| matches!(operation, Operation::Delivered { .. }));
             leases.push(Operation::Transaction(changes));
             ticket = engine.submit(&mut leases);
+        }
+        if !locked_delays.is_empty() {
+            drop(locked_delays);
+            engine.look_at_delays();
         }
         let mut aftermaths = Vec::with_capacity(open.len());
         for (queue, mut locked, mut turn) in open {
@@ -176,6 +183,27 @@ impl Transaction {
         }
         Effect { ticket, refused }
     }
+}
+
+/// Adds messages to where they wait, in the order of its numbers; what is locked is to stay so until
+/// the records are handed over.
+fn hold_back<'d>(
+    engine: &Engine,
+    delayed: &'d [(Arc<Delay>, Message)],
+    operations: &mut Vec<Operation>,
+) -> Vec<MutexGuard<'d, Option<DelayedMessages>>> {
+    let mut locked = Vec::new();
+    for group in delayed.chunk_by(|(one, _), (other, _)| one.id() == other.id()) {
+        let Some((delay, _)) = group.first() else {
+            continue;
+        };
+        let mut waiting = delay.lock();
+        for (_, message) in group {
+            operations.extend(delay.enter(engine, &mut waiting, message));
+        }
+        locked.push(waiting);
+    }
+    locked
 }
 
 /// The records of places that were left.
