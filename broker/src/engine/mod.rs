@@ -1,9 +1,10 @@
 //! The only place where routing, queues and storage meet.
 //!
 //! Lock order, whole text: `administration → definitions → one Queue → Delay → Outbox | the store's
-//! buffer`. Never two queues, nor two delays, but for a transaction, which takes both in the order of
-//! their numbers; the last two are leaves, and so is the registry of reply consumers. An exchange's table is read-locked for
-//! one routing decision and for nothing else. No lock is held across an `.await`.
+//! buffer`. Never two queues or delays, but for a transaction and for dead letters, which take those
+//! that they enter in the order of their numbers; the last two are leaves, and so are the registry of
+//! reply consumers and the timers' schedule. An exchange's table is read-locked for one routing
+//! decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
 mod alarms;

@@ -1,12 +1,19 @@
-//! A set of places within one chunk.
+//! A set of small numbers: places within one chunk, levels of a queue.
 
-/// One bit per place of a chunk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mask([u64; Self::WORDS]);
+/// One bit per number below 64 times `WORDS`; by default, one per place of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mask<const WORDS: usize = 8>([u64; WORDS]);
 
-impl Mask {
-    const WORDS: usize = 8;
+/// One bit per level of a queue.
+pub(super) type LevelMask = Mask<4>;
 
+impl<const WORDS: usize> Default for Mask<WORDS> {
+    fn default() -> Self {
+        Self([0; WORDS])
+    }
+}
+
+impl<const WORDS: usize> Mask<WORDS> {
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
@@ -84,7 +91,7 @@ mod tests {
 
     #[test]
     fn members_come_back_in_ascending_order() {
-        let mut mask = Mask::default();
+        let mut mask: Mask = Mask::default();
         for offset in [511, 0, 64, 63, 300] {
             mask.insert(offset);
         }
@@ -98,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_removed_member_is_gone_and_outsiders_are_ignored() {
-        let mut mask = Mask::default();
+        let mut mask: Mask = Mask::default();
         mask.insert(7);
         mask.remove(7);
         mask.insert(512);

@@ -3,7 +3,7 @@
 //! Bursts are the rule, and finding a place costs more than handing it out; so a chunk is found
 //! once for as many of its places as follow one another.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::chunk::{Content, Places};
 use super::dispatch::is_over;
@@ -19,7 +19,7 @@ use crate::model::{Now, Seq};
 /// What is written down while places change hands.
 pub(super) struct Books<'a> {
     pub(super) tally: &'a mut Tally,
-    pub(super) delivery_counts: &'a mut HashMap<Seq, u32, ahash::RandomState>,
+    pub(super) delivery_counts: &'a mut BTreeMap<Seq, u32>,
     /// Recorded places that left for good.
     pub(super) settled: &'a mut Ranges,
     pub(super) effects: &'a mut Vec<Effect>,

@@ -1,6 +1,6 @@
 //! The queue as a whole.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
@@ -8,7 +8,7 @@ use super::deaths::Mortality;
 use super::effect::{Admission, DeadLetter, DeadLetters, Effect};
 use super::lease::{self, LeaseRecord};
 use super::level::Level;
-use super::mask::Mask;
+use super::mask::LevelMask;
 use super::succession::Sharing;
 use super::tally::{Counts, Tally};
 use crate::model::{ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
@@ -49,10 +49,10 @@ pub struct QueueState<C> {
     /// As many as were needed so far.
     pub(super) levels: Vec<Level>,
     /// Levels that may have something ready.
-    pub(super) occupied: Mask,
+    pub(super) occupied: LevelMask,
     pub(super) consumers: Consumers<C>,
     pub(super) tally: Tally,
-    pub(super) delivery_counts: HashMap<Seq, u32, ahash::RandomState>,
+    pub(super) delivery_counts: BTreeMap<Seq, u32>,
     pub(super) last_delivery_ms: u64,
     /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
     pub(super) awaited: bool,
@@ -74,10 +74,10 @@ impl<C> QueueState<C> {
             terms: Arc::default(),
             block_bits,
             levels: Vec::new(),
-            occupied: Mask::default(),
+            occupied: LevelMask::default(),
             consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
-            delivery_counts: HashMap::default(),
+            delivery_counts: BTreeMap::new(),
             last_delivery_ms: 0,
             awaited: false,
             deadline_ms: None,
