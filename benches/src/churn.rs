@@ -16,6 +16,9 @@ pub(crate) struct ChurnOptions {
     /// Threads, each with one connection at a time.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) clients: usize,
+    /// Keep the connection; only declare a durable queue and delete it.
+    #[arg(long)]
+    pub(crate) connected: bool,
     /// Measured seconds.
     #[arg(long, default_value_t = 10.0, value_name = "S")]
     pub(crate) seconds: f64,
@@ -69,7 +72,8 @@ impl ChurnOutcome {
     }
 }
 
-/// Repeats connect, declare, publish, get, delete, close in every thread.
+/// Repeats connect, declare, publish, get, delete, close in every thread, or only the declare and
+/// the delete.
 pub(crate) fn run(uri: &Uri, options: &ChurnOptions) -> Result<ChurnOutcome> {
     ensure!(options.clients > 0, "--clients has to be at least 1");
     ensure!(
@@ -82,9 +86,19 @@ pub(crate) fn run(uri: &Uri, options: &ChurnOptions) -> Result<ChurnOutcome> {
     let shared = Arc::new(Shared::new(0, 0));
     let start = |client: usize| {
         let (uri, queue) = (uri.clone(), format!("{name}.churn.{client}"));
-        let stop = Arc::clone(&shared);
+        let (stop, connected) = (Arc::clone(&shared), options.connected);
         spawn("churn", &shared, move || {
-            repeat(&uri, &queue, from, to, &stop)
+            if !connected {
+                return repeat(from, to, &stop, || cycle(&uri, &queue));
+            }
+            let mut connection = Connection::open(&uri)?;
+            connection.open_channel(1)?;
+            let latency = repeat(from, to, &stop, || {
+                connection.declare_queue(1, &queue, true, &[])?;
+                connection.delete_queue(1, &queue)
+            })?;
+            connection.close()?;
+            Ok(latency)
         })
     };
     let workers = (0..options.clients).map(start).collect::<Result<_>>();
@@ -104,11 +118,10 @@ pub(crate) fn run(uri: &Uri, options: &ChurnOptions) -> Result<ChurnOutcome> {
 }
 
 fn repeat(
-    uri: &Uri,
-    queue: &str,
     from: Instant,
     to: Instant,
     shared: &Shared,
+    mut cycle: impl FnMut() -> Result<(), ClientError>,
 ) -> Result<Latency, ClientError> {
     let mut latency = Latency::default();
     loop {
@@ -116,7 +129,7 @@ fn repeat(
             return Err(ClientError::Stopped);
         }
         let start = Instant::now();
-        cycle(uri, queue)?;
+        cycle()?;
         let end = Instant::now();
         if end >= to {
             return Ok(latency);

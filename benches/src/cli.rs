@@ -6,6 +6,7 @@ use crate::churn::ChurnCommand;
 use crate::compare::CompareCommand;
 use crate::crash::{BacklogCommand, CrashCommand, StartCommand};
 use crate::load::LoadCommand;
+use crate::matrix::MatrixCommand;
 
 /// Load, comparison and crash benchmarks for any AMQP 0-9-1 broker.
 ///
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     /// again and consumes everything. A confirmed message that is lost, doubled or changed fails
     /// the run (exit status 3) and is told by its number.
     Crash(CrashCommand),
+    /// Measure every row of the table in docs/benchmarks.md on Leveret and RabbitMQ, and write it.
+    Matrix(MatrixCommand),
     /// Fill a queue, kill the broker, start it again; report memory, times and faults.
     Backlog(BacklogCommand),
     /// Start an empty broker again and again; report time to ready and idle memory.

@@ -8,6 +8,7 @@ mod crash;
 mod fake;
 mod interrupt;
 mod load;
+mod matrix;
 mod plot;
 mod process;
 mod progress;
@@ -31,11 +32,13 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::listen();
+    process::allow_many_files();
     let result = match cli.command {
         Command::Load(command) => load(&command),
         Command::Churn(command) => churn(&command),
         Command::Compare(command) => compare::run(&command),
         Command::Crash(command) => crash::crash(&command),
+        Command::Matrix(command) => matrix::run(&command),
         Command::Backlog(command) => crash::backlog(&command),
         Command::Start(command) => crash::start(&command),
     };

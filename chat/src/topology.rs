@@ -31,6 +31,8 @@ pub const CONTROL_EXCHANGE: &str = "chat.ctl";
 pub const DEAD_LETTER_EXCHANGE: &str = "chat.dlx";
 /// The queue of dead letters.
 pub const DEAD_QUEUE: &str = "chat.dead";
+/// A second queue of dead letters, from which their senders are told.
+pub const DEAD_WATCH_QUEUE: &str = "chat.dead.watch";
 /// Where goes what has no queue.
 pub const UNROUTED_EXCHANGE: &str = "chat.unrouted";
 /// The queue of what had none.
@@ -171,6 +173,7 @@ impl Topology {
         };
         topology.add(refusing(REQUEST_QUEUE), REQUEST_EXCHANGE, REQUEST_KEY);
         topology.add(refusing(DEAD_QUEUE), DEAD_LETTER_EXCHANGE, "#");
+        topology.add(refusing(DEAD_WATCH_QUEUE), DEAD_LETTER_EXCHANGE, "#");
         topology.add(refusing(UNROUTED_QUEUE), UNROUTED_EXCHANGE, "");
         topology
     }
@@ -290,7 +293,7 @@ fn policies() -> Vec<Policy> {
         ),
         policy(
             "chat-dead",
-            r"^chat\.(dead|unrouted\.q)$",
+            r"^chat\.(dead|dead\.watch|unrouted\.q)$",
             &[("message-ttl", 30 * DAY), ("max-length", 200_000)],
         ),
     ]
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn every_queue_is_bound_and_named_once() {
         let topology = Topology::new(ShardCount::default());
-        assert_eq!(topology.queues.len(), 64 + 16 + 4 + 1 + 2);
+        assert_eq!(topology.queues.len(), 64 + 16 + 4 + 1 + 3);
         let names: BTreeSet<_> = topology.queues.iter().map(|queue| &queue.name).collect();
         assert_eq!(names.len(), topology.queues.len());
         let bound: BTreeSet<_> = topology

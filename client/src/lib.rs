@@ -1,5 +1,5 @@
 //! The chat's client library: what is said ([`message`]), what must not be forgotten ([`outbox`],
-//! [`timeline`], [`journal`]), and how it gets there ([`transport`]).
+//! [`timeline`], [`journal`]), how it gets there ([`transport`]), and all of that together ([`session`]).
 //!
 //! The service, `leveret-chat`, uses [`message`] as well. `message`, `outbox` and `timeline` are pure:
 //! time comes in as an argument, and what is to be done comes out as a value.
@@ -22,8 +22,10 @@
 //! assert_eq!(envelope::decode(&bytes), Ok(Command::Send(post)));
 //! ```
 
+pub mod http;
 pub mod journal;
 pub mod message;
 pub mod outbox;
+pub mod session;
 pub mod timeline;
 pub mod transport;

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 
 use crate::client::{Client, Options};
 use crate::differences::DIFFERENCES;
+use crate::management::segment;
 use crate::outcome::Outcome;
 use crate::raw::Peer;
 use crate::raw::method;
@@ -35,10 +36,13 @@ pub struct Context {
     made: Mutex<Vec<Made>>,
 }
 
+/// What a test made and does not have to delete.
 #[derive(Clone, Debug)]
-enum Made {
+pub(crate) enum Made {
     Queue(String),
     Exchange(String),
+    User(String),
+    VirtualHost(String),
 }
 
 impl Context {
@@ -77,7 +81,7 @@ impl Context {
         name
     }
 
-    fn made(&self, made: Made) {
+    pub(crate) fn made(&self, made: Made) {
         self.made
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -134,6 +138,12 @@ impl Context {
         }
     }
 
+    /// Deletes what lies at a path of the API, if it is still there.
+    async fn delete(&self, path: &str) -> Result<()> {
+        self.management()?.send("DELETE", path, None).await?;
+        Ok(())
+    }
+
     /// Deletes what the test made. One channel for each, since a refusal closes it.
     async fn clean_up(&self) -> Result<()> {
         let made = self
@@ -146,11 +156,19 @@ impl Context {
         }
         let mut client = Client::connect(&self.address, &Options::default()).await?;
         for item in made {
-            client.open(1).await?;
             let delete = match &item {
                 Made::Queue(name) => method::queue_delete(name, 0),
                 Made::Exchange(name) => method::exchange_delete(name, 0),
+                Made::User(name) => {
+                    self.delete(&format!("users/{}", segment(name))).await?;
+                    continue;
+                }
+                Made::VirtualHost(name) => {
+                    self.delete(&format!("vhosts/{}", segment(name))).await?;
+                    continue;
+                }
             };
+            client.open(1).await?;
             if let Outcome::Reply(_) = client.call(1, delete).await? {
                 client.ok(1, method::channel_close()).await?;
             }

@@ -98,12 +98,15 @@ impl Target {
 async fn start_embedded() -> Result<std::result::Result<Running, String>> {
     let broker = leveret::Broker::builder()
         .amqp("127.0.0.1:0")
+        .management("127.0.0.1:0")
         .start()
         .await?;
     let address = Address::parse(&broker.amqp_url())?;
     Ok(Ok(Running {
         address,
-        management: None,
+        management: broker
+            .management_address()
+            .map(|address| format!("http://guest:guest@{address}")),
         broker: Some(broker),
     }))
 }

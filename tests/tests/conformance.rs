@@ -36,6 +36,10 @@ mod hostile;
 mod length;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
+#[path = "conformance/policies.rs"]
+mod policies;
+#[path = "conformance/policy_settings.rs"]
+mod policy_settings;
 #[path = "conformance/priority.rs"]
 mod priority;
 #[path = "conformance/properties.rs"]

@@ -13,9 +13,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-pub(crate) use ratio::median;
+pub(crate) use ratio::{Ratio, median};
+pub(crate) use round::{Broker, Round, RoundOptions, cpu_per_message, load, single_confirm};
+#[cfg(test)]
+pub(crate) use workload::options as load_options;
 
-use crate::compare::round::{Broker, RoundOptions};
 use crate::compare::table::{Figure, Table};
 use crate::compare::workload::{WORKLOADS, Workload};
 use crate::progress::Progress;

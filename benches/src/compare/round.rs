@@ -62,7 +62,8 @@ pub(crate) fn run(
     }
 }
 
-fn load(
+/// Runs one load; what the broker did wrong goes to `round`.
+pub(crate) fn load(
     arguments: &str,
     broker: &Broker<'_>,
     options: &RoundOptions<'_>,
@@ -84,7 +85,7 @@ fn load(
 
 /// Confirms one at a time. In turn with them the disk is asked what a sync costs, since a
 /// durable confirm cannot be cheaper than that.
-fn single_confirm(broker: &Broker<'_>, options: &RoundOptions<'_>) -> Result<Round> {
+pub(crate) fn single_confirm(broker: &Broker<'_>, options: &RoundOptions<'_>) -> Result<Round> {
     let mut round = Round::default();
     let arguments = format!("--size {CONFIRM_BYTES} --confirm-window 1 --publish-only");
     let transient = confirm_p50(&load(&arguments, broker, options, &mut round)?)?;
@@ -122,6 +123,7 @@ fn churn(broker: &Broker<'_>, options: &RoundOptions<'_>) -> Result<Round> {
         broker.uri,
         &ChurnOptions {
             clients: 2,
+            connected: false,
             seconds,
             warmup,
         },
@@ -141,7 +143,7 @@ fn churn(broker: &Broker<'_>, options: &RoundOptions<'_>) -> Result<Round> {
 }
 
 /// What the broker's processor time comes to for each message; it needs the broker's process.
-fn cpu_per_message(results: &LoadResults) -> Option<Sample> {
+pub(crate) fn cpu_per_message(results: &LoadResults) -> Option<Sample> {
     let rate = results
         .consumed_per_second
         .or(results.published_per_second)?;

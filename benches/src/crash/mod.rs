@@ -17,5 +17,7 @@ mod start;
 mod victim;
 
 pub(crate) use backlog::{BacklogCommand, run as backlog};
-pub(crate) use redelivery::{CrashCommand, run as crash};
+pub(crate) use fill::{Backlog, fill};
+pub(crate) use redelivery::{CrashCommand, Target, TargetOptions, run as crash, summary};
 pub(crate) use start::{StartCommand, run as start};
+pub(crate) use victim::Victim;

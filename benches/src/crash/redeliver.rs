@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use crate::interrupt;
 use crate::load::Stamp;
 use crate::progress::Progress;
-use crate::wire::{ClientError, Connection, DeliveryAssembler, MethodFrame, Uri, method};
+use crate::wire::{
+    Acknowledgement, ClientError, Connection, DeliveryAssembler, MethodFrame, Uri, method,
+};
 
 /// What came of a backlog, and when.
 #[derive(Debug, Default)]
@@ -47,7 +49,7 @@ pub(crate) fn hold(uri: &Uri, expected: &Expected<'_>) -> Result<Holder> {
     let mut connection = Connection::open(uri)?;
     connection.open_channel(1)?;
     let prefetch = u16::try_from(expected.held).context("more than 65535 to hold")?;
-    connection.consume(1, expected.queue, prefetch, false)?;
+    consume_from(&mut connection, expected.queue, prefetch)?;
     let mut reader = Reader::new(connection, expected.size);
     let mut count = 0;
     while count < expected.held {
@@ -68,7 +70,7 @@ pub(crate) fn consume(
 ) -> Result<Redelivered> {
     let mut connection = Connection::open(uri)?;
     connection.open_channel(1)?;
-    connection.consume(1, expected.queue, expected.prefetch, false)?;
+    consume_from(&mut connection, expected.queue, expected.prefetch)?;
     let mut reader = Reader::new(connection, expected.size);
     let mut check = Check::new(expected);
     while check.unique < expected.count {
@@ -96,6 +98,15 @@ pub(crate) fn consume(
     // Closing shows that the broker took the acknowledgements.
     reader.connection.close()?;
     Ok(check.finish())
+}
+
+fn consume_from(
+    connection: &mut Connection,
+    queue: &str,
+    prefetch: u16,
+) -> Result<(), ClientError> {
+    let by = Acknowledgement::Explicit;
+    connection.consume_all(1, &[queue.to_owned()], &[prefetch], by)
 }
 
 /// A numbered delivery.

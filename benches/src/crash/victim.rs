@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -95,6 +95,19 @@ impl Victim {
             deadline: Instant::now(),
             output,
         })
+    }
+
+    /// The broker's process: the one in its file, or the one that was started.
+    pub(crate) fn process(&self) -> Option<u32> {
+        match &self.options.pid_file {
+            Some(_) => self.pid(),
+            None => self.child.as_ref().map(Child::id),
+        }
+    }
+
+    /// The directory that `{dir}` stands for.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) fn uri(&self) -> &Uri {

@@ -18,7 +18,7 @@ use crate::load::shared::Shared;
 use crate::load::topology::Topology;
 use crate::load::workers::{StopOnDrop, Workers, both, connect, join, spawn};
 use crate::progress::Progress;
-use crate::wire::{Connection, Uri};
+use crate::wire::{Acknowledgement, Connection, Uri};
 
 /// The coordinator's own step while it waits.
 const STEP: Duration = Duration::from_millis(20);
@@ -217,16 +217,24 @@ impl Run<'_> {
             (false, 1) => Acknowledge::Each,
             (false, count) => Acknowledge::Every(count),
         };
+        let by = if options.auto_ack {
+            Acknowledgement::Automatic
+        } else {
+            Acknowledgement::Explicit
+        };
         let mut workers = Vec::new();
         for (index, mut connection) in connections.into_iter().enumerate() {
             let own: Vec<usize> = (index..consumers)
                 .step_by(connection_count)
                 .map(|consumer| consumer % queues.len())
                 .collect();
-            for (channel, queue) in (1_u16..).zip(&own) {
+            let channels = || (1_u16..).zip(&own);
+            for (channel, _) in channels() {
                 connection.open_channel(channel)?;
-                let queue = &queues[*queue];
-                connection.consume(channel, queue, options.prefetch, options.auto_ack)?;
+            }
+            for (channel, queue) in channels() {
+                let queue = std::slice::from_ref(&queues[*queue]);
+                connection.consume_all(channel, queue, &[options.prefetch], by)?;
             }
             let measured = measured.clone();
             let body_bytes = options.size;

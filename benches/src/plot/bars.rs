@@ -6,7 +6,7 @@ use crate::plot::axis::{Axis, Scale};
 use crate::plot::{colour, escape, open};
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 230.0;
+const LEFT: f64 = 270.0;
 const RIGHT: f64 = 120.0;
 const TOP: f64 = 58.0;
 const STEP: f64 = 26.0;
@@ -96,7 +96,7 @@ mod tests {
             .filter_map(|part| part.rsplit_once(r#"width=""#))
             .map(|(_, width)| width.trim_end_matches("\" "))
             .collect();
-        assert_eq!(widths[..3], ["1.0", "205.0", "410.0"]);
+        assert_eq!(widths[..3], ["1.0", "185.0", "370.0"]);
         assert_eq!(svg.matches("dasharray").count(), 3);
     }
 }

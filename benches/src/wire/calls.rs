@@ -6,6 +6,15 @@ use crate::wire::connection::{PATIENCE, header_body_bytes};
 use crate::wire::method::{self, MethodFrame, Value};
 use crate::wire::{Arguments, ClientError, Connection, FrameKind, append_frame, control};
 
+/// Who says that a message has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acknowledgement {
+    /// The broker, when it sends it.
+    Automatic,
+    /// The consumer.
+    Explicit,
+}
+
 impl Connection {
     pub(crate) fn open_channel(&mut self, channel: u16) -> Result<(), ClientError> {
         let open = MethodFrame::new(channel, method::CHANNEL_OPEN)
@@ -81,41 +90,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Sets the channel's prefetch and starts a consumer on it.
-    pub(crate) fn consume(
-        &mut self,
-        channel: u16,
-        queue: &str,
-        prefetch: u16,
-        automatic_ack: bool,
-    ) -> Result<(), ClientError> {
-        let qos = MethodFrame::new(channel, method::BASIC_QOS)
-            .u32(0)
-            .u16(prefetch)
-            .u8(0);
-        self.call(
-            &qos.finish()?,
-            channel,
-            method::BASIC_QOS_OK,
-            "basic.qos-ok",
-        )?;
-        let consume = MethodFrame::new(channel, method::BASIC_CONSUME)
-            .u16(0)
-            .short_string(queue)
-            .short_string("")
-            .u8(if automatic_ack { 2 } else { 0 })
-            .table(&[])
-            .finish()?;
-        // The answer is left to the reader: deliveries may follow it in the same read.
-        self.write(&consume)
-    }
-
     /// Starts a consumer on each queue with one write. Its tag is the queue's place in the list.
+    ///
+    /// Nothing is waited for: deliveries may come before the answers, and who waits drops them.
+    /// All channels have to be open before the first consumer starts.
     pub(crate) fn consume_all(
         &mut self,
         channel: u16,
         queues: &[String],
         prefetch: &[u16],
+        acknowledge: Acknowledgement,
     ) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
         let mut latest = None;
@@ -132,7 +116,10 @@ impl Connection {
                 .u16(0)
                 .short_string(queue)
                 .short_string(&place.to_string())
-                .u8(0)
+                .u8(match acknowledge {
+                    Acknowledgement::Automatic => 2,
+                    Acknowledgement::Explicit => 0,
+                })
                 .table(&[]);
             bytes.extend(consume.finish()?);
         }

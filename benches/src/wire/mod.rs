@@ -19,6 +19,7 @@ pub(crate) mod method;
 mod uri;
 
 pub(crate) use arguments::Arguments;
+pub(crate) use calls::Acknowledgement;
 pub(crate) use connection::{Connection, control, header_body_bytes};
 pub(crate) use delivery::{Delivery, DeliveryAssembler};
 pub(crate) use error::{ClientError, FrameError};

@@ -146,15 +146,17 @@ impl Reader {
     ) -> Result<(), ReadError> {
         let end = segment.extent.lock().end_offset;
         let ahead = WINDOW_BYTES.min((end - start) as usize).max(length);
-        self.window.clear();
         if ahead <= WINDOW_BYTES {
             // One huge payload must not keep its memory.
+            self.window.truncate(WINDOW_BYTES);
             self.window.shrink_to(WINDOW_BYTES);
         }
+        // What is there already is written over: zeroing it first would cost as much as reading.
         self.window.resize(ahead, 0);
         self.start = start;
-        let count = fill(&self.table, segment, location, start, &mut self.window)?;
-        self.window.truncate(count);
-        Ok(())
+        let filled = fill(&self.table, segment, location, start, &mut self.window);
+        // Nothing of what was there before may pass for what could not be read.
+        self.window.truncate(*filled.as_ref().unwrap_or(&0));
+        filled.map(drop)
     }
 }

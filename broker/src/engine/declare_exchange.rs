@@ -90,6 +90,7 @@ impl VirtualHost {
             self.delay(engine, &exchange, &mut changes);
         }
         let ticket = changes.submit(engine);
+        self.govern_exchange(&exchange);
         self.insert_exchange(exchange);
         Ok(ticket)
     }

@@ -106,7 +106,8 @@ impl VirtualHost {
             rights.check(Verb::Write, Resource::Exchange(exchange))?;
         }
         let owner = definition.exclusive.then_some(declaration.connection);
-        let queue = engine.new_queue(self.name(), declaration.definition, arguments, owner);
+        let terms = self.terms(&declaration.definition.name, &arguments);
+        let queue = engine.new_queue(self.name(), declaration.definition, arguments, terms, owner);
         let ticket = self.publish_queue(engine, &mut definitions, &queue);
         Ok(declared(engine, &queue, ticket))
     }

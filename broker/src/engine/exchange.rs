@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::delay::Delay;
 use super::queue::Queue;
 use crate::model::{
-    DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind, HashInput,
+    DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind, ExchangeName, HashInput,
 };
 use crate::topology::BindingTable;
 
@@ -50,6 +50,8 @@ pub(crate) struct Exchange {
     pub(super) delay: OnceLock<Arc<Delay>>,
     /// Its bindings. Read-locked for one routing decision, never across another lock.
     pub(crate) table: RwLock<BindingTable<Destination>>,
+    /// Where a policy sends what it cannot route. A leaf: nothing else is locked meanwhile.
+    policy_alternate: RwLock<Option<ExchangeName>>,
 }
 
 impl Exchange {
@@ -64,8 +66,23 @@ impl Exchange {
             routing: arguments.routing,
             delay: OnceLock::new(),
             table: RwLock::new(BindingTable::new(arguments.routing)),
+            policy_alternate: RwLock::new(None),
             definition,
         }
+    }
+
+    /// Where messages go that it cannot route: the argument wins over a policy (spec 3.3.3).
+    pub(crate) fn alternate(&self) -> Option<ExchangeName> {
+        let declared = self.definition.alternate.clone();
+        declared.or_else(|| self.policy_alternate.read().clone())
+    }
+
+    /// Takes what a policy says; whether that is something else than before.
+    pub(super) fn set_policy_alternate(&self, alternate: Option<ExchangeName>) -> bool {
+        let mut current = self.policy_alternate.write();
+        let changed = *current != alternate;
+        *current = alternate;
+        changed
     }
 }
 

@@ -119,6 +119,8 @@ impl VirtualHost {
     fn demolish(&self, engine: &Arc<Engine>, changes: &mut Changes) {
         let mut definitions = self.definitions.lock();
         definitions.bury();
+        self.drop_policies(changes);
+        self.drop_parameters(changes);
         for queue in self.all_queues() {
             // Without a condition nothing is refused; what is closed already is gone.
             let _ = queue.close(engine, CloseCondition::default());

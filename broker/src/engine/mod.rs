@@ -27,6 +27,8 @@ mod exchange;
 mod hosts;
 mod memory;
 mod outbox;
+mod parameters;
+mod policies;
 mod publish;
 mod queue;
 mod recover;
@@ -50,6 +52,7 @@ use self::access::Access;
 use self::alarms::Alarms;
 use self::budget::BodyBudget;
 use self::delay::Delays;
+use self::parameters::GlobalParameters;
 use self::timers::Timers;
 use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
@@ -71,6 +74,8 @@ pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
+#[cfg(feature = "management")]
+pub(crate) use self::parameters::ParameterError;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
 pub(crate) use self::queue::{CloseCondition, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
@@ -106,6 +111,7 @@ pub(crate) struct Engine {
     is_new: bool,
     /// Serialises changes of users, rights and virtual hosts, and resets.
     administration: Mutex<()>,
+    global_parameters: GlobalParameters,
 }
 
 impl Engine {
@@ -201,6 +207,7 @@ impl Engine {
         virtual_host: &VirtualHostName,
         definition: QueueDefinition,
         arguments: QueueArguments,
+        terms: QueueTerms,
         owner: Option<u64>,
     ) -> Arc<Queue> {
         let recorded = definition.durable && self.store.records();
@@ -209,8 +216,7 @@ impl Engine {
         } else {
             self.transient_queue_id()
         };
-        let mut state = QueueState::new(queue_settings(&arguments, recorded))
-            .on_terms(QueueTerms::of(&arguments));
+        let mut state = QueueState::new(queue_settings(&arguments, recorded)).on_terms(terms);
         state.used(self.now());
         let host = virtual_host.clone();
         Arc::new(Queue::new(id, host, definition, arguments, owner, state))

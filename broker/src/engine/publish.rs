@@ -184,8 +184,7 @@ impl Graph for Map<'_> {
     }
 
     fn alternate(&self, exchange: &Arc<Exchange>) -> Option<Arc<Exchange>> {
-        self.host
-            .exchange(exchange.definition.alternate.as_ref()?.as_str())
+        self.host.exchange(exchange.alternate()?.as_str())
     }
 }
 

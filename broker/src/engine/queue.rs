@@ -225,13 +225,11 @@ impl Queue {
     }
 
     /// What holds for the queue now.
-    #[allow(dead_code, reason = "policies are to show it")]
     pub(crate) fn terms(&self) -> Arc<QueueTerms> {
         Arc::clone(self.guarded.lock().state.terms())
     }
 
     /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
-    #[allow(dead_code, reason = "policies are to set it")]
     pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
         self.turn(engine, |state, _| state.set_terms(terms));
     }

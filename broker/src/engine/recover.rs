@@ -22,7 +22,7 @@ use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
     Entity, EntityChange, ExchangeName, QueueArguments, QueueDefinition, QueueId, QueueProperties,
-    QueueTerms, VirtualHostName,
+    VirtualHostName,
 };
 use crate::queue::{
     BlockEntry, DelayedMessages, QueueState, Recovered as RecoveredState, RecoveredLevel,
@@ -57,6 +57,7 @@ impl Engine {
             next_transient_queue: AtomicU32::new(TRANSIENT_QUEUE_FIRST),
             last_ticket: AtomicU64::new(0),
             administration: Mutex::new(()),
+            global_parameters: RwLock::default(),
         });
         let mut queues: AHashMap<QueueId, RecoveredQueue> = recovered
             .queues
@@ -65,6 +66,12 @@ impl Engine {
             .collect();
         for entity in recovered.definitions {
             engine.apply(entity, &mut queues);
+        }
+        for host in engine.virtual_hosts() {
+            // Those that the host itself declares are not among the definitions.
+            for exchange in host.all_exchanges() {
+                host.govern_exchange(&exchange);
+            }
         }
         engine.follow_checkpoints();
         engine.schedule_all();
@@ -137,6 +144,26 @@ impl Engine {
             Entity::User { .. } | Entity::Permission { .. } | Entity::TopicPermission { .. } => {
                 self.access.apply(&[EntityChange::Put(entity)]);
             }
+            Entity::Policy {
+                virtual_host,
+                scope,
+                policy,
+            } => {
+                let host = self.ensure_virtual_host(&virtual_host);
+                host.restore_policy(scope, policy);
+            }
+            Entity::Parameter {
+                virtual_host,
+                component,
+                name,
+                value,
+            } => {
+                let host = self.ensure_virtual_host(&virtual_host);
+                host.restore_parameter(component, name, value);
+            }
+            Entity::GlobalParameter { name, value } => {
+                self.restore_global_parameter(name, value);
+            }
         }
     }
 
@@ -164,7 +191,7 @@ impl Engine {
             || QueueState::new(settings),
             |recovered| QueueState::recover(settings, state(recovered)),
         );
-        let state = state.on_terms(QueueTerms::of(&arguments));
+        let state = state.on_terms(host.terms(&definition.name, &arguments));
         let host = host.name().clone();
         Arc::new(Queue::new(id, host, definition, arguments, None, state))
     }
@@ -235,7 +262,10 @@ const fn is_about_access(entity: &Entity) -> bool {
         Entity::Exchange { .. }
         | Entity::Queue { .. }
         | Entity::Delay { .. }
-        | Entity::Binding { .. } => false,
+        | Entity::Binding { .. }
+        | Entity::Policy { .. }
+        | Entity::Parameter { .. }
+        | Entity::GlobalParameter { .. } => false,
     }
 }
 

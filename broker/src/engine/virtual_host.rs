@@ -11,6 +11,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::definitions::Definitions;
 use super::exchange::Exchange;
+use super::parameters::HostParameters;
+use super::policies::Policies;
 use super::queue::Queue;
 use super::reply::ReplyRegistry;
 use crate::model::{
@@ -46,6 +48,8 @@ pub(crate) struct VirtualHost {
     limits: RwLock<VirtualHostLimits>,
     pub(super) definitions: Mutex<Definitions>,
     pub(super) replies: Arc<ReplyRegistry>,
+    pub(super) policies: Policies,
+    pub(super) parameters: HostParameters,
 }
 
 impl VirtualHost {
@@ -73,6 +77,8 @@ impl VirtualHost {
             limits: RwLock::default(),
             definitions: Mutex::default(),
             replies: Arc::default(),
+            policies: Policies::default(),
+            parameters: HostParameters::default(),
         }
     }
 

@@ -14,6 +14,8 @@ mod health;
 mod list;
 mod listener;
 mod overview;
+mod parameters;
+mod policies;
 mod queues;
 mod rates;
 mod refusal;
@@ -67,6 +69,8 @@ impl Management {
             health::routes,
             users::routes,
             queues::routes,
+            policies::routes,
+            parameters::routes,
             backup::routes,
         ];
         nouns

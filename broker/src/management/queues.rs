@@ -163,6 +163,7 @@ impl Management {
     fn queue_row(&self, (host, queue): &Listed) -> Value {
         let definition = queue.definition();
         let counts = queue.counts();
+        let governed = host.governing_queue(queue);
         json!({
             "name": queue.name().as_str(),
             "vhost": host.name().as_str(),
@@ -172,6 +173,9 @@ impl Management {
             "exclusive": definition.exclusive,
             "arguments": table::to_json(definition.arguments.fields()),
             "node": self.engine.settings().node_name,
+            "policy": governed.policy.as_ref().map(|policy| &policy.name),
+            "operator_policy": governed.operator_policy.as_ref().map(|policy| &policy.name),
+            "effective_policy_definition": governed.settings(),
             "state": "running",
             "messages": counts.ready + counts.unacked,
             "messages_ready": counts.ready,

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::engine::StorageFailed;
+use crate::model::policy::PolicyError;
 use crate::model::{AmqpError, ReplyCode};
 
 /// Why a request is not answered.
@@ -133,6 +134,12 @@ impl From<AmqpError> for Refusal {
             | ReplyCode::ResourceError
             | ReplyCode::NotImplemented => Self::bad_request(error.text),
         }
+    }
+}
+
+impl From<PolicyError> for Refusal {
+    fn from(error: PolicyError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }
 

@@ -49,6 +49,25 @@ impl FromRequestParts<Arc<Management>> for Host {
     }
 }
 
+/// The virtual host that the path names, to make or change something in it: a missing one has another
+/// name for RabbitMQ there.
+#[derive(Clone, Debug)]
+pub(super) struct HostToChange(pub(super) Arc<VirtualHost>);
+
+impl FromRequestParts<Arc<Management>> for HostToChange {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        management: &Arc<Management>,
+    ) -> Result<Self, Refusal> {
+        match Host::from_request_parts(parts, management).await {
+            Ok(Host(host)) => Ok(Self(host)),
+            Err(_) => Err(Refusal::no_such("vhost_not_found")),
+        }
+    }
+}
+
 /// The query of a request's address. Of equal names the first counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(BTreeMap<String, String>);

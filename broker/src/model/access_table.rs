@@ -100,7 +100,10 @@ impl AccessTable {
             | Entity::Exchange { .. }
             | Entity::Queue { .. }
             | Entity::Delay { .. }
-            | Entity::Binding { .. } => {}
+            | Entity::Binding { .. }
+            | Entity::Policy { .. }
+            | Entity::Parameter { .. }
+            | Entity::GlobalParameter { .. } => {}
         }
     }
 
@@ -123,7 +126,10 @@ impl AccessTable {
             EntityKey::VirtualHost { .. }
             | EntityKey::Exchange { .. }
             | EntityKey::Queue { .. }
-            | EntityKey::Binding { .. } => {}
+            | EntityKey::Binding { .. }
+            | EntityKey::Policy { .. }
+            | EntityKey::Parameter { .. }
+            | EntityKey::GlobalParameter { .. } => {}
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::access::{Permission, TopicPermission, User, VirtualHostLimits};
 use super::identity::QueueId;
 use super::name::{ExchangeName, QueueName, UserName, VirtualHostName};
+use super::policy::{PolicyDefinition, PolicyScope};
 use crate::wire::{TableReader, TableWriter, Value};
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
@@ -291,6 +292,33 @@ pub enum Entity {
         /// Which keys.
         permission: TopicPermission,
     },
+    /// A policy.
+    Policy {
+        /// Where it holds.
+        virtual_host: VirtualHostName,
+        /// Whose it is.
+        scope: PolicyScope,
+        /// What it says.
+        policy: PolicyDefinition,
+    },
+    /// A runtime parameter of a virtual host.
+    Parameter {
+        /// Where it holds.
+        virtual_host: VirtualHostName,
+        /// What it is for.
+        component: String,
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: serde_json::Value,
+    },
+    /// A runtime parameter of the whole broker.
+    GlobalParameter {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: serde_json::Value,
+    },
 }
 
 /// What names an entity: the same key means the same entity, whatever its other fields.
@@ -342,6 +370,29 @@ pub enum EntityKey {
         /// With which exchange.
         exchange: ExchangeName,
     },
+    /// A policy.
+    Policy {
+        /// Where it holds.
+        virtual_host: VirtualHostName,
+        /// Whose it is.
+        scope: PolicyScope,
+        /// Its name.
+        name: String,
+    },
+    /// A runtime parameter of a virtual host.
+    Parameter {
+        /// Where it holds.
+        virtual_host: VirtualHostName,
+        /// What it is for.
+        component: String,
+        /// Its name.
+        name: String,
+    },
+    /// A runtime parameter of the whole broker.
+    GlobalParameter {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Entity {
@@ -355,7 +406,10 @@ impl Entity {
             | Self::Binding { .. }
             | Self::User { .. }
             | Self::Permission { .. }
-            | Self::TopicPermission { .. } => None,
+            | Self::TopicPermission { .. }
+            | Self::Policy { .. }
+            | Self::Parameter { .. }
+            | Self::GlobalParameter { .. } => None,
         }
     }
 
@@ -398,6 +452,26 @@ impl Entity {
                 user: user.clone(),
                 exchange: exchange.clone(),
             },
+            Self::Policy {
+                virtual_host,
+                scope,
+                policy,
+            } => EntityKey::Policy {
+                virtual_host: virtual_host.clone(),
+                scope: *scope,
+                name: policy.name.clone(),
+            },
+            Self::Parameter {
+                virtual_host,
+                component,
+                name,
+                ..
+            } => EntityKey::Parameter {
+                virtual_host: virtual_host.clone(),
+                component: component.clone(),
+                name: name.clone(),
+            },
+            Self::GlobalParameter { name, .. } => EntityKey::GlobalParameter { name: name.clone() },
         }
     }
 }

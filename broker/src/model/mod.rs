@@ -15,6 +15,7 @@ mod error;
 mod identity;
 mod message;
 mod name;
+pub mod policy;
 mod presentation;
 mod queue_terms;
 mod record;

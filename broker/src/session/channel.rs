@@ -1,7 +1,8 @@
 //! One channel: what it declared last, whom it consumes for, what it has not settled.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use ahash::AHashMap;
 
 use super::assembler::Assembler;
 use super::confirms::ConfirmTracker;
@@ -50,7 +51,7 @@ pub(super) struct Channel {
     pub(super) number: u16,
     pub(super) phase: Phase,
     pub(super) last_queue: Option<QueueName>,
-    pub(super) consumers: HashMap<ConsumerTag, Arc<ConsumerLink>>,
+    pub(super) consumers: AHashMap<ConsumerTag, Arc<ConsumerLink>>,
     /// The consumer of direct replies, if there is one (spec 7.6.1).
     pub(super) replies: Option<ReplyAddress>,
     pub(super) window: Window,
@@ -71,7 +72,7 @@ impl Channel {
             number,
             phase: Phase::Open,
             last_queue: None,
-            consumers: HashMap::new(),
+            consumers: AHashMap::default(),
             replies: None,
             window: Window::default(),
             prefetch: 0,

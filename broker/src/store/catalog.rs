@@ -219,11 +219,12 @@ pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<
     let mut all: Vec<Entity> = definitions.cloned().collect();
     all.sort_by_key(|entity| match entity {
         Entity::VirtualHost { .. } => (0, 0),
-        Entity::Exchange { .. } => (1, 0),
-        Entity::Queue { id, .. } | Entity::Delay { id, .. } => (2, *id),
-        Entity::Binding { .. } => (3, 0),
-        Entity::User { .. } => (4, 0),
-        Entity::Permission { .. } | Entity::TopicPermission { .. } => (5, 0),
+        Entity::Policy { .. } | Entity::Parameter { .. } | Entity::GlobalParameter { .. } => (1, 0),
+        Entity::Exchange { .. } => (2, 0),
+        Entity::Queue { id, .. } | Entity::Delay { id, .. } => (3, *id),
+        Entity::Binding { .. } => (4, 0),
+        Entity::User { .. } => (5, 0),
+        Entity::Permission { .. } | Entity::TopicPermission { .. } => (6, 0),
     });
     all
 }

@@ -81,8 +81,8 @@ pub struct RecoveredQueue {
 /// Everything that was on disk.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    /// All definitions, in an order in which they can be applied: virtual hosts, exchanges,
-    /// queues, bindings, users, rights.
+    /// All definitions, in an order in which they can be applied: virtual hosts, policies and
+    /// parameters, exchanges, queues, bindings, users, rights.
     pub definitions: Vec<Entity>,
     /// All queues that `definitions` names, by ascending number.
     pub queues: Vec<RecoveredQueue>,

@@ -11,6 +11,7 @@
 //! - a user and its name.
 
 pub mod conformance;
+mod embedded;
 mod error;
 mod kv;
 mod memory;
@@ -24,6 +25,7 @@ use leveret_client::message::{
     Toggle, UserId,
 };
 
+pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
 pub use self::types::{
@@ -163,7 +165,8 @@ pub trait ChatStore: Send + Sync + fmt::Debug + 'static {
     /// Ends a session.
     async fn remove_session(&self, token: &TokenHash) -> Result<(), StoreError>;
 
-    /// Forgets the ids of messages made before this time: sending those again would append them again.
+    /// Forgets the ids of messages made before this time, some thousands at once: sending those again
+    /// would append them again. Gives how many there were; to be called until there are none.
     async fn forget_ids(&self, before: Timestamp) -> Result<usize, StoreError>;
 
     /// Ends everything in order. What is asked afterwards fails.

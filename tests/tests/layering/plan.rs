@@ -45,6 +45,7 @@ pub(crate) const PACKAGES: &[Package] = &[
 /// Crates that one file alone may use, by the folder of the package.
 pub(crate) const ONE_FILE_CRATES: &[(&str, &str, &str)] = &[
     ("client/src/", "lapin", "client/src/transport/amqp.rs"),
+    ("client/src/", "ureq", "client/src/http.rs"),
     ("chat/src/", "lapin", "chat/src/amqp.rs"),
     ("chat/src/", "ureq", "chat/src/management.rs"),
 ];
@@ -88,6 +89,8 @@ const ROOMS: &[Room] = &[
             // Matches in linear time, whatever the pattern.
             "regex",
             "serde",
+            // A policy says what it says in JSON.
+            "serde_json",
             "sha2",
             "smallvec",
             // Compares hashes without telling how much of them is right.
@@ -269,6 +272,8 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
             "engine::definitions",
             "engine::exchange",
             "engine::outbox",
+            "engine::parameters",
+            "engine::policies",
             "engine::publish",
             "engine::queue",
             "engine::recover",

@@ -11,7 +11,9 @@ use crate::crash::redelivery::subject::Subject;
 use crate::interrupt;
 use crate::load::filling;
 use crate::progress::Progress;
-use crate::wire::{ClientError, Connection, DeliveryAssembler, MethodFrame, method};
+use crate::wire::{
+    Acknowledgement, ClientError, Connection, DeliveryAssembler, MethodFrame, method,
+};
 
 /// How many points the curve of a round has.
 const POINTS: u64 = 200;
@@ -128,7 +130,7 @@ impl Collector {
             }
             let mut lanes = Vec::new();
             for (channel, source, queues) in sources {
-                connection.consume_all(channel, queues, &prefetch)?;
+                connection.consume_all(channel, queues, &prefetch, Acknowledgement::Explicit)?;
                 lanes.push(Lane {
                     source,
                     assembler: DeliveryAssembler::comparing(&body),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, Parser};
 
 use crate::crash::redelivery::outcome::{RoundOutcome, Series, table};
 use crate::crash::redelivery::plan::{CrashOptions, Plan};
@@ -62,7 +62,8 @@ pub(crate) fn run(command: &CrashCommand) -> Result<bool> {
         .collect();
     for number in 0..command.rounds {
         for (target, series) in targets.iter().zip(&mut all) {
-            let outcome = round(command, target, number)
+            let name = format!("{} {}/{}", target.name, number + 1, command.rounds);
+            let outcome = one(target, &command.options, number, &Progress::new(&name))
                 .with_context(|| format!("{}, round {}", target.name, number + 1))?;
             report.json(&outcome)?;
             series.rounds.push(outcome);
@@ -89,13 +90,61 @@ pub(crate) fn run(command: &CrashCommand) -> Result<bool> {
     Ok(kept && (!command.strict || faults.is_empty()))
 }
 
-fn round(command: &CrashCommand, target: &Target, number: usize) -> Result<RoundOutcome> {
-    let name = format!("{} {}/{}", target.name, number + 1, command.rounds);
-    let progress = Progress::new(&name);
-    let plan = Plan::new(&command.options, &run_name(), &target.queue_arguments);
+/// What others than this command want of a round.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) accepting_seconds: f64,
+    pub(crate) first_seconds: Option<f64>,
+    pub(crate) all_seconds: Option<f64>,
+    /// Messages lost, doubled, changed or never sent.
+    pub(crate) breaches: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) unflagged: u64,
+    pub(crate) falsely_flagged: u64,
+    /// The breaches in words.
+    pub(crate) faults: Vec<String>,
+}
+
+/// A round of `count` messages and everything else as it is by default.
+pub(crate) fn summary(target: &Target, count: u64, number: usize) -> Result<Summary> {
+    #[derive(Parser)]
+    #[command(no_binary_name = true)]
+    struct Default {
+        #[command(flatten)]
+        options: CrashOptions,
+    }
+    let count = format!("--count={count}");
+    let options = Default::try_parse_from([count])?.options;
+    options.check()?;
+    let outcome = one(target, &options, number, &Progress::hidden())?;
+    let findings = &outcome.findings;
+    let kept = findings.keeps_promise();
+    Ok(Summary {
+        accepting_seconds: outcome.accepting_seconds,
+        first_seconds: outcome.first_seconds,
+        all_seconds: outcome.all_seconds,
+        breaches: findings.breaches().iter().map(|(_, ids)| ids.count).sum(),
+        out_of_order: findings.out_of_order.count,
+        unflagged: findings.unflagged.count,
+        falsely_flagged: findings.falsely_flagged.count,
+        faults: if kept {
+            Vec::new()
+        } else {
+            outcome.faults(u64::MAX)
+        },
+    })
+}
+
+fn one(
+    target: &Target,
+    options: &CrashOptions,
+    number: usize,
+    progress: &Progress,
+) -> Result<RoundOutcome> {
+    let plan = Plan::new(options, &run_name(), &target.queue_arguments);
     // Dropped at the end of the round, whichever way it ends: with process and data.
     let mut victim = target.victim()?;
-    let outcome = round::run(&mut victim, &plan, number, &progress);
+    let outcome = round::run(&mut victim, &plan, number, progress);
     let mut outcome = outcome.map_err(|error| match victim.obituary() {
         Some(obituary) => error.context(obituary),
         None => error,

@@ -8,7 +8,9 @@ use crate::crash::redelivery::ledger::{Ledger, Settlement};
 use crate::crash::redelivery::plan::Plan;
 use crate::interrupt;
 use crate::load::Stamp;
-use crate::wire::{ClientError, Connection, DeliveryAssembler, MethodFrame, Uri, method};
+use crate::wire::{
+    Acknowledgement, ClientError, Connection, DeliveryAssembler, MethodFrame, Uri, method,
+};
 
 const CHANNEL: u16 = 1;
 /// `requeue` false, `multiple` false.
@@ -23,7 +25,7 @@ pub(super) fn hold(
 ) -> Result<Connection> {
     let mut connection = Connection::open(uri)?;
     connection.open_channel(CHANNEL)?;
-    connection.consume_all(CHANNEL, &plan.queues, &plan.held)?;
+    connection.consume_all(CHANNEL, &plan.queues, &plan.held, Acknowledgement::Explicit)?;
     let settlement = plan.options.settlement();
     let mut left: u64 = plan.settled.iter().sum();
     left += plan.held.iter().copied().map(u64::from).sum::<u64>();

@@ -28,4 +28,5 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use command::{CrashCommand, run};
+pub(crate) use command::{CrashCommand, run, summary};
+pub(crate) use target::{Target, TargetOptions};

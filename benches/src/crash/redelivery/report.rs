@@ -159,8 +159,8 @@ fn summary(all: &[Series], options: &CrashOptions) -> String {
     }
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "{}. {} rounds in turn on {}: {} persistent messages of {} bytes published with confirms \
-         into {} queue(s){variant}; {} held unacknowledged when the broker was killed with \
+        "{}. Rounds of each: {}, in turn on {}. {} persistent messages of {} bytes published with \
+         confirms, queues: {}{variant}; {} held unacknowledged when the broker was killed with \
          SIGKILL. {cores} cores, shared with the generator. Made by leveret-bench {}.",
         today(),
         all.first().map_or(0, |series| series.rounds.len()),

@@ -124,6 +124,16 @@ impl TargetOptions {
         Ok(targets)
     }
 
+    /// Leveret, and RabbitMQ with classic queues.
+    pub(crate) fn pair(&self) -> Result<[Target; 2]> {
+        let is_plain = self.target.is_empty() && self.uri.is_none();
+        ensure!(
+            is_plain,
+            "the brokers are Leveret and RabbitMQ: no --target, no --uri"
+        );
+        Ok([self.leveret()?, self.rabbitmq(QueueKind::Classic)?])
+    }
+
     fn leveret(&self) -> Result<Target> {
         let program = match &self.leveret {
             Some(program) => program.clone(),

@@ -30,6 +30,9 @@ pub(super) fn message_of(view: &dyn View, id_key: &[u8]) -> Result<Option<Messag
     })
 }
 
+/// Ids forgotten by one call, at most.
+const FORGOTTEN_MAX: usize = 5_000;
+
 /// Forgets the ids of messages made before this time.
 pub(super) fn forget_ids(
     changes: &mut Transaction<'_>,
@@ -42,7 +45,11 @@ pub(super) fn forget_ids(
         if id.is_some_and(|time| time < before) {
             old.push(found.to_vec());
         }
-        Ok(Step::Next)
+        Ok(if old.len() < FORGOTTEN_MAX {
+            Step::Next
+        } else {
+            Step::Stop
+        })
     })?;
     let count = old.len();
     for key in old {

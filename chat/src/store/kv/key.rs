@@ -38,6 +38,11 @@ fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     key
 }
 
+/// Whether a message's value belongs to this key.
+pub(crate) fn is_message(key: &[u8]) -> bool {
+    key.first() == Some(&MESSAGE)
+}
+
 pub(crate) fn user(id: &UserId) -> Vec<u8> {
     key(b'u', &[id.as_str().as_bytes()])
 }

@@ -126,10 +126,6 @@ impl<'v> Transaction<'v> {
     }
 
     /// Takes over the changes of a transaction on top of this one.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the store on disk groups transactions")
-    )]
     pub(crate) fn absorb(&mut self, mut changes: Changes) {
         self.changes.append(&mut changes);
     }

@@ -1,0 +1,127 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use leveret_chat::accounts::Registration;
+use leveret_chat::service::Role;
+use leveret_client::message::ShardCount;
+
+/// The chat's service.
+#[derive(Debug, Parser)]
+#[command(name = "leveret-chat", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// What is logged: error, warn, info, debug, or a filter such as `leveret_chat=debug`.
+    #[arg(
+        long,
+        global = true,
+        default_value = "info,lapin=warn",
+        env = "LEVERET_CHAT_LOG"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sets up exchanges, queues and policies, and says what is there and different.
+    Init(BrokerOptions),
+    /// Serves, and sets up what is missing.
+    Serve(ServeOptions),
+}
+
+/// The broker and the store.
+#[derive(Args, Clone)]
+pub(crate) struct BrokerOptions {
+    /// A broker with the service's login and virtual host, `amqp://user:password@host:5672/chat`.
+    /// Without it one is embedded.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "management",
+        env = "LEVERET_CHAT_BROKER",
+        hide_env_values = true
+    )]
+    pub(crate) broker: Option<String>,
+    /// That broker's management API, with a login that may make users,
+    /// `http://user:password@host:15672`.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "broker",
+        env = "LEVERET_CHAT_MANAGEMENT",
+        hide_env_values = true
+    )]
+    pub(crate) management: Option<String>,
+    /// Where everything is kept: the chat in `chat`, the embedded broker in `broker`.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "leveret-data",
+        env = "LEVERET_CHAT_DATA"
+    )]
+    pub(crate) data_dir: PathBuf,
+    /// Send shards, if the chat is not set up yet.
+    #[arg(long, value_name = "NUMBER", default_value_t)]
+    pub(crate) shards: ShardCount,
+    /// Where the embedded broker speaks AMQP.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:5672",
+        conflicts_with = "broker"
+    )]
+    pub(crate) amqp: String,
+    /// Where the embedded broker's management API is.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:15672",
+        conflicts_with = "broker"
+    )]
+    pub(crate) amqp_management: String,
+}
+
+impl std::fmt::Debug for BrokerOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URLs hold passwords.
+        formatter
+            .debug_struct("BrokerOptions")
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
+    #[command(flatten)]
+    pub(crate) broker: BrokerOptions,
+    /// What this process does; everything, if it is not said.
+    #[arg(long = "role", value_name = "ROLE,…", value_delimiter = ',')]
+    pub(crate) roles: Vec<Role>,
+    /// Where clients register and log in; `none` for nowhere.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) http: String,
+    /// Who may register.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) registration: WhoRegisters,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum WhoRegisters {
+    /// Everybody; the first one is the administrator.
+    #[default]
+    Open,
+    /// The first one, who is the administrator; then only whom an administrator registers.
+    Closed,
+}
+
+impl From<WhoRegisters> for Registration {
+    fn from(who: WhoRegisters) -> Self {
+        match who {
+            WhoRegisters::Open => Self::Open,
+            WhoRegisters::Closed => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `init` and `serve`.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use leveret::Broker;
+use leveret_chat::accounts::Accounts;
+use leveret_chat::amqp::{BrokerUrl, Link};
+use leveret_chat::gateway::Gateway;
+use leveret_chat::management::Management;
+use leveret_chat::service::{self, Role, Service, ServiceOptions};
+use leveret_chat::settings::Settings;
+use leveret_chat::store::{ChatStore, EmbeddedStore};
+use leveret_chat::topology::Topology;
+use leveret_client::message::properties::VIRTUAL_HOST;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::arguments::{BrokerOptions, ServeOptions};
+
+/// The embedded broker's own login; it lets that one in from this machine alone.
+const EMBEDDED_LOGIN: &str = "guest:guest";
+
+/// The broker, wherever it runs.
+struct Connected {
+    embedded: Option<Broker>,
+    url: BrokerUrl,
+    management: Management,
+}
+
+impl Connected {
+    async fn new(options: &BrokerOptions) -> Result<Self> {
+        if let (Some(url), Some(management)) = (&options.broker, &options.management) {
+            let url = BrokerUrl::parse(url).map_err(anyhow::Error::msg)?;
+            let management = Management::new(management, url.virtual_host())?;
+            return Ok(Self {
+                embedded: None,
+                url,
+                management,
+            });
+        }
+        let broker = Broker::builder()
+            .data_dir(options.data_dir.join("broker"))
+            .amqp(&*options.amqp)
+            .management(&*options.amqp_management)
+            .start()
+            .await
+            .context("the embedded broker does not start")?;
+        let amqp = broker.amqp_address().context("it speaks AMQP")?;
+        let api = broker.management_address().context("it speaks HTTP")?;
+        let url = format!("amqp://{EMBEDDED_LOGIN}@{amqp}/{VIRTUAL_HOST}");
+        Ok(Self {
+            embedded: Some(broker),
+            url: BrokerUrl::parse(&url).map_err(anyhow::Error::msg)?,
+            management: Management::new(&format!("http://{EMBEDDED_LOGIN}@{api}"), VIRTUAL_HOST)?,
+        })
+    }
+
+    /// Virtual host, rights and policies.
+    async fn prepare(&self, options: &BrokerOptions) -> Result<()> {
+        self.management.make_virtual_host(self.url.user()).await?;
+        let topology = Topology::new(options.shards);
+        self.management.set_policies(&topology.policies).await?;
+        Ok(())
+    }
+
+    async fn end(self) -> Result<()> {
+        match self.embedded {
+            Some(broker) => Ok(broker.shutdown().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn open_store(options: &BrokerOptions) -> Result<Arc<dyn ChatStore>> {
+    let path = options.data_dir.join("chat");
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await?;
+    let (store, report) = opened.context("the store cannot be opened")?;
+    if !report.damage.is_empty() {
+        tracing::error!(ranges = report.damage.len(), "the history's log is damaged");
+    }
+    Ok(store)
+}
+
+/// Sets everything up.
+pub(crate) async fn init(options: BrokerOptions) -> Result<()> {
+    let store = open_store(&options).await?;
+    let broker = Connected::new(&options).await?;
+    broker.prepare(&options).await?;
+    let link = Link::open(&broker.url, "leveret-chat init").await?;
+    let deployment = service::init(&link, &*store, options.shards).await?;
+    link.close().await;
+    store.close().await;
+    broker.end().await?;
+    say(&format!(
+        "leveret-chat is set up, shards={}",
+        deployment.shards
+    ))
+}
+
+/// Serves until a signal comes.
+pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let store = open_store(&options.broker).await?;
+    let broker = Connected::new(&options.broker).await?;
+    broker.prepare(&options.broker).await?;
+    let roles = if options.roles.is_empty() {
+        BTreeSet::from(Role::ALL)
+    } else {
+        options.roles.iter().copied().collect()
+    };
+    let service = Service::start(ServiceOptions {
+        broker: broker.url.clone(),
+        store: store.clone(),
+        roles,
+        shards: options.broker.shards,
+        trusted: Vec::new(),
+        settings: Settings::default(),
+    });
+    let service = service.await?;
+    let gateway = match options.http.as_str() {
+        "none" => None,
+        address => {
+            let accounts = Accounts::new(
+                store.clone(),
+                service.links().clone(),
+                broker.management.clone(),
+                service.deployment().shards,
+                options.registration.into(),
+            );
+            let started = Gateway::start(address, Arc::new(accounts), broker.url.public());
+            Some(
+                started
+                    .await
+                    .with_context(|| format!("cannot listen on {address}"))?,
+            )
+        }
+    };
+    announce(&broker, gateway.as_ref())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    if let Some(gateway) = gateway {
+        gateway.shutdown().await;
+    }
+    service.shutdown().await;
+    store.close().await;
+    broker.end().await
+}
+
+/// One line for programs, and how to go on for people.
+fn announce(broker: &Connected, gateway: Option<&Gateway>) -> Result<()> {
+    let http = gateway.map_or("none".to_owned(), |gateway| gateway.address().to_string());
+    let amqp = broker.url.public();
+    let pid = std::process::id();
+    say(&format!(
+        "leveret-chat ready http={http} amqp={amqp} pid={pid}"
+    ))?;
+    if gateway.is_some() {
+        let _ = writeln!(
+            io::stderr(),
+            "register the first person, who is the administrator: chat register http://{http} NAME"
+        );
+    }
+    Ok(())
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut output = io::stdout();
+    writeln!(output, "{line}")?;
+    Ok(output.flush()?)
+}

@@ -1,0 +1,224 @@
+//! Messages: checked, appended, handed on, and only then acknowledged.
+//!
+//! A crash anywhere is healed by the redelivery: the second append finds the first, and everything after
+//! it is done again, which recipients recognise by `seq`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use leveret_client::message::properties::BrokerUser;
+use leveret_client::message::{
+    Body, Bump, Command, Event, Message, MessageId, Post, Rejected, RejectionCode, SendShard, Sent,
+    ShardCount, Timestamp, UserId, envelope,
+};
+use parking_lot::Mutex;
+
+use crate::amqp::{Incoming, Link};
+use crate::directory::Directory;
+use crate::fanout::{Fanout, Flying, Keeping, Parcel};
+use crate::identity::{Claims, Services};
+use crate::rate::Rates;
+use crate::store::{Append, Appended, ChatStore};
+use crate::worker::{HandleError, Handler};
+
+/// What the routers of a process share.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    pub(crate) store: Arc<dyn ChatStore>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) fanout: Arc<Fanout>,
+    pub(crate) services: Services,
+    pub(crate) shards: ShardCount,
+    pub(crate) rates: Mutex<Rates<UserId>>,
+    pub(crate) fanout_write_max: u64,
+}
+
+/// The router of one shard.
+#[derive(Debug)]
+pub(crate) struct Router {
+    pub(crate) routing: Arc<Routing>,
+    pub(crate) shard: SendShard,
+}
+
+/// What is to be done about a delivery.
+#[derive(Debug)]
+enum Admission {
+    /// To be appended.
+    Append(Append),
+    /// To be refused, if it can be said to whom and of what.
+    Refuse(Option<(BrokerUser, MessageId)>, RejectionCode),
+}
+
+/// A refusal that a message which was appended before does not get: sending again is harmless.
+fn is_forgiven_to_duplicates(code: RejectionCode) -> bool {
+    matches!(code, RejectionCode::Clock | RejectionCode::RateLimited)
+}
+
+impl Router {
+    async fn admit(&self, incoming: &Incoming, now: Timestamp) -> Result<Admission, HandleError> {
+        let claims = Claims {
+            user_id: incoming.user_id.as_deref(),
+            sender: incoming.sender.as_ref(),
+            was_dead_lettered: incoming.was_dead_lettered,
+        };
+        let author = self.routing.services.author(&claims);
+        let post = match envelope::decode::<Command>(&incoming.body) {
+            Ok(Command::Send(post)) => post,
+            Ok(Command::Receive(_) | Command::Typing(_) | Command::Presence(_)) => {
+                return Ok(Admission::Refuse(None, RejectionCode::Unsupported));
+            }
+            Err(error) => {
+                tracing::debug!(reason = error.reason, "a message that cannot be read");
+                return Ok(Admission::Refuse(author.zip(error.id), error.code));
+            }
+        };
+        let claimed = BrokerUser {
+            user: post.from.clone(),
+            device: post.dev.clone(),
+        };
+        if author.as_ref() != Some(&claimed) {
+            // Whom to tell is not known if nobody vouches for it.
+            let whom = author.map(|author| (author, post.id));
+            return Ok(Admission::Refuse(whom, RejectionCode::Forged));
+        }
+        match self.check(&post, incoming, now) {
+            Ok(()) => {}
+            Err(code) if is_forgiven_to_duplicates(code) => {
+                let known = self.routing.store.message_of(&post.from, post.id).await?;
+                if known.is_none() {
+                    return Ok(Admission::Refuse(Some((claimed, post.id)), code));
+                }
+            }
+            Err(code) => return Ok(Admission::Refuse(Some((claimed, post.id)), code)),
+        }
+        Ok(Admission::Append(Append { post, at: now }))
+    }
+
+    fn check(&self, post: &Post, incoming: &Incoming, now: Timestamp) -> Result<(), RejectionCode> {
+        if self.routing.shards.shard_of(&post.conv) != self.shard {
+            return Err(RejectionCode::WrongShard);
+        }
+        post.check(now)?;
+        // What comes again was counted when it came first.
+        let is_first = !incoming.redelivered;
+        if is_first
+            && !self
+                .routing
+                .rates
+                .lock()
+                .take(post.from.clone(), Instant::now())
+        {
+            return Err(RejectionCode::RateLimited);
+        }
+        Ok(())
+    }
+
+    async fn refuse(
+        &self,
+        link: &Link,
+        whom: Option<(BrokerUser, MessageId)>,
+        code: RejectionCode,
+    ) -> Result<Vec<Flying>, HandleError> {
+        let Some((device, id)) = whom else {
+            tracing::info!(shard = self.shard.number(), %code, "a message of nobody was refused");
+            return Ok(Vec::new());
+        };
+        tracing::debug!(user = %device.user, %id, %code, "refused");
+        let parcel = Parcel {
+            event: Event::Rejected(Rejected::new(id, code)),
+            keeping: Keeping::Durable,
+            place: None,
+        };
+        let fanout = &self.routing.fanout;
+        Ok(fanout.to_device(link, &device, &parcel).await?)
+    }
+
+    /// Everybody's copy, and the sender's answer.
+    async fn hand_on(
+        &self,
+        link: &Link,
+        append: &Append,
+        message: Message,
+    ) -> Result<Vec<Flying>, HandleError> {
+        let routing = &self.routing;
+        let members = routing.directory.members(&message.conv).await?;
+        let mut users: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
+        // Who has just gone is told so.
+        if let Body::Member { user, .. } = &message.body
+            && !users.contains(user)
+        {
+            users.push(user.clone());
+        }
+        let sent = Sent {
+            id: message.id,
+            conv: message.conv.clone(),
+            seq: message.seq,
+            ts: message.ts,
+        };
+        let place = Some((message.conv.clone(), message.seq));
+        let is_large = users.len() as u64 > routing.fanout_write_max;
+        let event = if is_large {
+            Event::Bump(Bump {
+                conv: message.conv.clone(),
+                last_seq: message.seq,
+            })
+        } else {
+            Event::Msg(message)
+        };
+        let parcel = Parcel {
+            event,
+            keeping: Keeping::Durable,
+            place: place.clone(),
+        };
+        let fanout = &routing.fanout;
+        let mut flying = fanout.to_users(link, &users, &parcel).await?;
+        let answer = Parcel {
+            event: Event::Sent(sent),
+            keeping: Keeping::Durable,
+            place,
+        };
+        let device = BrokerUser {
+            user: append.post.from.clone(),
+            device: append.post.dev.clone(),
+        };
+        flying.extend(fanout.to_device(link, &device, &answer).await?);
+        Ok(flying)
+    }
+}
+
+#[async_trait]
+impl Handler for Router {
+    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+        let now = Timestamp::now();
+        let mut flying = Vec::new();
+        let mut appends = Vec::new();
+        for incoming in batch {
+            match self.admit(incoming, now).await? {
+                Admission::Append(append) => appends.push(append),
+                Admission::Refuse(whom, code) => {
+                    flying.extend(self.refuse(link, whom, code).await?);
+                }
+            }
+        }
+        let appended = self.routing.store.append(appends.clone()).await?;
+        for (append, appended) in appends.iter().zip(appended) {
+            let more = match appended {
+                Appended::Stored(message) | Appended::Duplicate(message) => {
+                    self.hand_on(link, append, message).await?
+                }
+                Appended::Denied(code) => {
+                    let device = BrokerUser {
+                        user: append.post.from.clone(),
+                        device: append.post.dev.clone(),
+                    };
+                    self.refuse(link, Some((device, append.post.id)), code)
+                        .await?
+                }
+            };
+            flying.extend(more);
+        }
+        self.routing.fanout.settle(link, flying).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,397 @@
+//! Putting it together: one process that does some or all of the roles.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leveret_client::message::properties::{Address, DeliveryMode, Properties};
+use leveret_client::message::{EphemeralShard, ReceiptShard, SendShard, ShardCount, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::amqp::{BrokerUrl, ConsumeOptions, Link, LinkError, Outgoing};
+use crate::dead_letters::DeadLetters;
+use crate::desk::Desk;
+use crate::directory::{Control, Directory};
+use crate::ephemeral::Ephemeral;
+use crate::fanout::Fanout;
+use crate::identity::Services;
+use crate::links::Links;
+use crate::rate::Rates;
+use crate::receipts::Receipts;
+use crate::requests::Requests;
+use crate::router::{Router, Routing};
+use crate::settings::Settings;
+use crate::store::{ChatStore, Deployment, StoreError};
+use crate::topology::{self, CONTROL_EXCHANGE, DEAD_WATCH_QUEUE, REQUEST_QUEUE, Topology};
+use crate::worker::{Handler, Worker};
+
+/// How long what is in hand may take when the service stops; what is not done by then comes again.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Checks messages, appends them, hands them on.
+    Router,
+    /// Moves cursors.
+    Receipts,
+    /// Hands on who is writing and who is there.
+    Ephemeral,
+    /// Answers requests.
+    Rpc,
+    /// Tells senders of dead letters.
+    DeadLetters,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Router,
+        Self::Receipts,
+        Self::Ephemeral,
+        Self::Rpc,
+        Self::DeadLetters,
+    ];
+
+    /// As it is written on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::Receipts => "receipts",
+            Self::Ephemeral => "ephemeral",
+            Self::Rpc => "rpc",
+            Self::DeadLetters => "dead-letters",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no role: {names}")
+        })
+    }
+}
+
+/// What a service is to be.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// The broker, with the service's own login.
+    pub broker: BrokerUrl,
+    /// The store.
+    pub store: Arc<dyn ChatStore>,
+    /// What this process does.
+    pub roles: BTreeSet<Role>,
+    /// Send shards, if the chat is not set up yet.
+    pub shards: ShardCount,
+    /// Other users of the broker that services log in as.
+    pub trusted: Vec<String>,
+    /// Limits and sizes.
+    pub settings: Settings,
+}
+
+/// Why a service did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The broker.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    links: Arc<Links>,
+    directory: Arc<Directory>,
+    desk: Desk,
+    store: Arc<dyn ChatStore>,
+    deployment: Deployment,
+    fanout: Arc<Fanout>,
+    stop: watch::Sender<bool>,
+    workers: JoinSet<()>,
+}
+
+/// Sets the chat up in store and broker, unless it is; gives what holds. Policies are not part of it:
+/// see [`Management`](crate::management::Management).
+pub async fn init(
+    link: &Link,
+    store: &dyn ChatStore,
+    shards: ShardCount,
+) -> Result<Deployment, StartError> {
+    let created = Timestamp::now();
+    let deployment = store.set_up(Deployment { shards, created }).await?;
+    link.declare(&Topology::new(deployment.shards)).await?;
+    Ok(deployment)
+}
+
+impl Service {
+    /// Sets up what is missing, and begins to work.
+    pub async fn start(options: ServiceOptions) -> Result<Self, StartError> {
+        let own = options.broker.user().to_owned();
+        let links = Arc::new(Links::new(options.broker, "leveret-chat"));
+        let link = links.current().await?;
+        let store = options.store;
+        let deployment = init(&link, &*store, options.shards).await?;
+        let directory = Arc::new(Directory::new(store.clone()));
+        let settings = options.settings;
+        let fanout = Arc::new(Fanout::new(directory.clone(), settings.fanout_chunk));
+        let desk = Desk::new(store.clone(), settings.clone());
+        let services = Services::new(options.trusted.into_iter().chain([own]));
+        let plan = Plan {
+            store: store.clone(),
+            directory: directory.clone(),
+            fanout: fanout.clone(),
+            desk: desk.clone(),
+            services,
+            settings,
+            shards: deployment.shards,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let mut workers = JoinSet::new();
+        for role in options.roles {
+            for worker in plan.workers(role) {
+                workers.spawn(worker.run(links.clone(), stopped.clone()));
+            }
+        }
+        workers.spawn(listen(links.clone(), directory.clone(), stopped));
+        Ok(Self {
+            links,
+            directory,
+            desk,
+            store,
+            deployment,
+            fanout,
+            stop,
+            workers,
+        })
+    }
+
+    /// How the chat is set up.
+    #[must_use]
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// Answers requests, for gateways in the same process.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Where users are to be reached, for gateways in the same process.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The connection to the broker.
+    #[must_use]
+    pub fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ChatStore> {
+        &self.store
+    }
+
+    /// Devices that could not be told something since the start; they catch up from the history.
+    #[must_use]
+    pub fn degraded(&self) -> u64 {
+        self.fanout.degraded()
+    }
+
+    /// Stops taking messages, finishes what is in hand, and ends the connection. The store stays open:
+    /// whoever opened it closes it.
+    pub async fn shutdown(mut self) {
+        // Workers that have ended do not listen.
+        let _ = self.stop.send(true);
+        let ended = async { while self.workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_PATIENCE, ended).await.is_err() {
+            tracing::warn!("what was in hand is not done; it comes again");
+            self.workers.shutdown().await;
+        }
+        self.links.close().await;
+    }
+}
+
+/// What the workers are made of.
+struct Plan {
+    store: Arc<dyn ChatStore>,
+    directory: Arc<Directory>,
+    fanout: Arc<Fanout>,
+    desk: Desk,
+    services: Services,
+    settings: Settings,
+    shards: ShardCount,
+}
+
+impl Plan {
+    fn workers(&self, role: Role) -> Vec<Worker> {
+        match role {
+            Role::Router => self.routers(),
+            Role::Receipts => self.receipts(),
+            Role::Ephemeral => self.ephemeral(),
+            Role::Rpc => vec![self.requests()],
+            Role::DeadLetters => vec![self.dead_letters()],
+        }
+    }
+
+    fn routers(&self) -> Vec<Worker> {
+        let settings = &self.settings;
+        let routing = Arc::new(Routing {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            fanout: self.fanout.clone(),
+            services: self.services.clone(),
+            shards: self.shards,
+            rates: Mutex::new(Rates::new(settings.user_rate, settings.user_burst)),
+            fanout_write_max: settings.fanout_write_max,
+        });
+        let worker = |shard: SendShard| Worker {
+            queue: topology::send_queue(shard),
+            prefetch: settings.send_prefetch,
+            gather: Duration::ZERO,
+            handler: Arc::new(Router {
+                routing: routing.clone(),
+                shard,
+            }),
+        };
+        self.shards.shards().map(worker).collect()
+    }
+
+    fn receipts(&self) -> Vec<Worker> {
+        let handler: Arc<dyn Handler> = Arc::new(Receipts {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            fanout: self.fanout.clone(),
+            services: self.services.clone(),
+            cursor_members_max: self.settings.cursor_members_max,
+        });
+        let worker = |shard: ReceiptShard| Worker {
+            queue: topology::receipt_queue(shard),
+            prefetch: self.settings.receipt_prefetch,
+            gather: self.settings.receipt_delay,
+            handler: handler.clone(),
+        };
+        ReceiptShard::all().map(worker).collect()
+    }
+
+    fn ephemeral(&self) -> Vec<Worker> {
+        let handler: Arc<dyn Handler> = Arc::new(Ephemeral {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            fanout: self.fanout.clone(),
+            services: self.services.clone(),
+            typing_members_max: self.settings.typing_members_max,
+            present: Mutex::default(),
+        });
+        let worker = |shard: EphemeralShard| Worker {
+            queue: topology::ephemeral_queue(shard),
+            prefetch: 64,
+            gather: Duration::ZERO,
+            handler: handler.clone(),
+        };
+        EphemeralShard::all().map(worker).collect()
+    }
+
+    fn requests(&self) -> Worker {
+        Worker {
+            queue: REQUEST_QUEUE.to_owned(),
+            prefetch: self.settings.request_prefetch,
+            gather: Duration::ZERO,
+            handler: Arc::new(Requests {
+                desk: self.desk.clone(),
+                services: self.services.clone(),
+            }),
+        }
+    }
+
+    fn dead_letters(&self) -> Worker {
+        Worker {
+            queue: DEAD_WATCH_QUEUE.to_owned(),
+            prefetch: 16,
+            gather: Duration::ZERO,
+            handler: Arc::new(DeadLetters {
+                store: self.store.clone(),
+                directory: self.directory.clone(),
+                fanout: self.fanout.clone(),
+            }),
+        }
+    }
+}
+
+/// Tells all services something.
+pub async fn announce(link: &Link, control: &Control) -> Result<(), LinkError> {
+    let body = serde_json::to_vec(control).unwrap_or_default();
+    let now = Timestamp::now();
+    let message = Outgoing {
+        address: Address {
+            exchange: CONTROL_EXCHANGE.to_owned(),
+            routing_key: String::new(),
+        },
+        also: &[],
+        properties: Properties::new("chat.control.v1", DeliveryMode::Transient, now),
+        body: &body,
+    };
+    link.publish(message).await?.wait().await?;
+    Ok(())
+}
+
+/// Hears what other services have to say.
+async fn listen(links: Arc<Links>, directory: Arc<Directory>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let heard = hear(&links, &directory);
+        tokio::select! {
+            Err(error) = heard => tracing::warn!(%error, "does not hear other services"),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn hear(links: &Links, directory: &Directory) -> Result<std::convert::Infallible, LinkError> {
+    let link = links.current().await?;
+    let queue = format!(
+        "ctl.{}",
+        leveret_client::message::MessageId::new(Timestamp::now())
+    );
+    link.declare_own(&queue, Some(CONTROL_EXCHANGE)).await?;
+    let options = ConsumeOptions {
+        prefetch: 100,
+        priority: 0,
+    };
+    let mut news = link.consume(&queue, options).await?;
+    directory.forget_devices();
+    announce(&link, &Control::Who).await?;
+    loop {
+        let incoming = news.next().await?;
+        match serde_json::from_slice(&incoming.body) {
+            Ok(control) => directory.learn(&control, Instant::now()),
+            Err(error) => tracing::warn!(%error, "news that cannot be read"),
+        }
+        news.ack(incoming.tag, crate::amqp::Reach::One).await?;
+    }
+}

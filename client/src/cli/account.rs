@@ -1,0 +1,56 @@
+//! Registering, logging in and out.
+
+use std::io::{self, IsTerminal as _};
+
+use leveret_client::http::ServiceHttp;
+use leveret_client::message::Handle;
+
+use super::Failure;
+use super::home::{Home, Login};
+
+/// Where a password may come from, so that it stands in no list of processes.
+const PASSWORD: &str = "LEVERET_CHAT_PASSWORD";
+
+fn password() -> Result<String, Failure> {
+    if let Ok(password) = std::env::var(PASSWORD) {
+        return Ok(password);
+    }
+    if io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password("password: ")?);
+    }
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+pub(crate) async fn register(home: &Home, url: &str, name: &Handle) -> Result<(), Failure> {
+    let password = password()?;
+    ServiceHttp::new(url).register(name, &password).await?;
+    log_in(home, url, name, &password).await
+}
+
+pub(crate) async fn login(home: &Home, url: &str, name: &Handle) -> Result<(), Failure> {
+    log_in(home, url, name, &password()?).await
+}
+
+async fn log_in(home: &Home, url: &str, name: &Handle, password: &str) -> Result<(), Failure> {
+    let http = ServiceHttp::new(url);
+    // The same device again, with what waits for it, if it was this account's.
+    let before = home.login().ok();
+    let before = before.filter(|login| login.account.handle == *name && login.url == url);
+    let device = before.map(|login| login.account.device);
+    let account = http
+        .login(name, password, device.as_ref(), "a terminal")
+        .await?;
+    let amqp = http.amqp(&account.token).await?;
+    let url = url.to_owned();
+    home.keep(&Login { url, account, amqp })
+}
+
+pub(crate) async fn logout(home: &Home) -> Result<(), Failure> {
+    let login = home.login()?;
+    ServiceHttp::new(&login.url)
+        .logout(&login.account.token)
+        .await?;
+    home.forget()
+}

@@ -1,0 +1,122 @@
+//! The command line. Exit codes are stable: 0 done, 1 something else, 2 used wrongly, 3 not logged in,
+//! 4 refused, 5 nobody answers.
+
+mod account;
+mod arguments;
+mod converse;
+mod home;
+mod output;
+mod person;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use leveret_client::http::HttpError;
+use leveret_client::message::RejectionCode;
+use leveret_client::transport::{ConnectError, TransportError};
+
+use self::arguments::{Arguments, Command};
+use self::home::Home;
+use self::output::Output;
+
+/// Why a command did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("log in first: chat login URL NAME")]
+    NotLoggedIn,
+    #[error("{0}")]
+    Auth(String),
+    #[error("{0}")]
+    Denied(String),
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Io(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotLoggedIn | Self::Auth(_) => 3,
+            Self::Denied(_) => 4,
+            Self::Unreachable(_) => 5,
+        }
+    }
+}
+
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        let text = error.to_string();
+        match error {
+            HttpError::Unreachable(_) => Self::Unreachable(text),
+            HttpError::Refused { status: 401, .. } => Self::Auth(text),
+            HttpError::Refused { status, .. } if status >= 500 => Self::Unreachable(text),
+            HttpError::Refused { .. } => Self::Denied(text),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let text = error.to_string();
+        match error {
+            ConnectError::Unreachable { .. } => Self::Unreachable(text),
+            ConnectError::Denied { .. } | ConnectError::Forgotten { .. } => Self::Auth(text),
+        }
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+}
+
+impl From<RejectionCode> for Failure {
+    fn from(code: RejectionCode) -> Self {
+        Self::Denied(code.to_string())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = tokio::runtime::Runtime::new()
+        .map_err(Failure::from)
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(arguments));
+            // A blocking read of a terminal does not end by itself.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nothing can be done about a closed standard error.
+            let _ = writeln!(io::stderr(), "chat: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let home = Home::new(arguments.home)?;
+    let output = Output::new(arguments.json);
+    match arguments.command {
+        Command::Register { url, name } => account::register(&home, &url, &name).await,
+        Command::Login { url, name } => account::login(&home, &url, &name).await,
+        Command::Logout => account::logout(&home).await,
+        command => {
+            let login = home.login()?;
+            match command {
+                Command::Tail { to } => converse::tail(&home, &login, to, &output).await,
+                command => converse::once(&login, command, &output).await,
+            }
+        }
+    }
+}

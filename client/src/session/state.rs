@@ -1,0 +1,147 @@
+//! What a session knows. Pure.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::Notice;
+use crate::journal::Remembered;
+use crate::message::properties::BrokerUser;
+use crate::message::{
+    ConversationId, Event, Message, Position, Receipt, ReceiptStatus, SyncPage, Timestamp,
+};
+use crate::outbox::Outbox;
+use crate::timeline::{Arrival, Timelines};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) outbox: Outbox,
+    pub(super) timelines: Timelines,
+    device: BrokerUser,
+    /// Positions that are not written down yet.
+    news: HashMap<ConversationId, Position>,
+    /// Deliveries that are not reported yet: the last one of each conversation.
+    receipts: HashMap<ConversationId, Receipt>,
+}
+
+/// A receipt for a message and everything before it.
+pub(super) fn receipt(device: &BrokerUser, message: &Message, status: ReceiptStatus) -> Receipt {
+    Receipt {
+        recipient: device.user.clone(),
+        dev: device.device.clone(),
+        conv: message.conv.clone(),
+        message: message.id,
+        seq: message.seq,
+        status,
+        at: Timestamp::now(),
+    }
+}
+
+impl State {
+    pub(super) fn new(remembered: Remembered, device: BrokerUser, now: Instant) -> Self {
+        let mut outbox = Outbox::default();
+        for post in remembered.posts {
+            outbox.push(post, now);
+        }
+        let mut timelines = Timelines::default();
+        for position in remembered.positions {
+            timelines.restore(position);
+        }
+        Self {
+            outbox,
+            timelines,
+            device,
+            news: HashMap::new(),
+            receipts: HashMap::new(),
+        }
+    }
+
+    /// An event: what to show, and which conversations lack something.
+    pub(super) fn event(
+        &mut self,
+        event: Event,
+        notices: &mut Vec<Notice>,
+        missing: &mut Vec<ConversationId>,
+    ) {
+        let mut lacks = |conversation: ConversationId| {
+            if !missing.contains(&conversation) {
+                missing.push(conversation);
+            }
+        };
+        match event {
+            Event::Msg(message) => match self.timelines.arrive(message) {
+                Arrival::Show(messages) => {
+                    notices.extend(messages.into_iter().map(Notice::Message));
+                }
+                Arrival::Duplicate => {}
+                Arrival::Gap(position) => lacks(position.conv),
+            },
+            Event::Sent(sent) => {
+                // A second answer to a message that was sent twice is no news.
+                if self.outbox.settled(sent.id).is_some() {
+                    notices.push(Notice::Sent(sent));
+                }
+            }
+            Event::Rejected(rejected) => {
+                if let Some(post) = self.outbox.settled(rejected.id) {
+                    notices.push(Notice::Rejected(rejected, Box::new(post)));
+                }
+            }
+            Event::Bump(bump) => {
+                if self.timelines.missing(&bump.conv, bump.last_seq).is_some() {
+                    lacks(bump.conv);
+                }
+            }
+            Event::Cursor(cursor) => notices.push(Notice::Cursor(cursor)),
+            Event::Typing(typing) => notices.push(Notice::Typing(typing)),
+            Event::Presence(presence) => notices.push(Notice::Presence(presence)),
+            Event::Unknown => {}
+        }
+    }
+
+    /// What a synchronisation brought.
+    pub(super) fn page(&mut self, page: SyncPage, notices: &mut Vec<Notice>) {
+        for position in page.hidden {
+            self.news.insert(position.conv.clone(), position.clone());
+            let messages = self.timelines.hidden(position);
+            notices.extend(messages.into_iter().map(Notice::Message));
+        }
+        for message in page.messages {
+            match self.timelines.arrive(message) {
+                Arrival::Show(messages) => {
+                    notices.extend(messages.into_iter().map(Notice::Message));
+                }
+                // What comes before comes with the next page.
+                Arrival::Duplicate | Arrival::Gap(_) => {}
+            }
+        }
+    }
+
+    /// A message is about to be shown.
+    pub(super) fn shown(&mut self, message: &Message) {
+        let position = Position {
+            conv: message.conv.clone(),
+            after: message.seq,
+        };
+        self.news.insert(message.conv.clone(), position);
+        if message.from != self.device.user {
+            let receipt = receipt(&self.device, message, ReceiptStatus::Delivered);
+            self.receipts.insert(message.conv.clone(), receipt);
+        }
+    }
+
+    pub(super) fn take_news(&mut self) -> Vec<Position> {
+        self.news.drain().map(|(_, position)| position).collect()
+    }
+
+    pub(super) fn take_receipts(&mut self) -> Vec<Receipt> {
+        self.receipts.drain().map(|(_, receipt)| receipt).collect()
+    }
+
+    pub(super) fn positions(&self, conversations: &[ConversationId]) -> Vec<Position> {
+        let position = |conversation: &ConversationId| Position {
+            conv: conversation.clone(),
+            after: self.timelines.position(conversation),
+        };
+        conversations.iter().map(position).collect()
+    }
+}

@@ -1,0 +1,25 @@
+//! The chat, on the embedded broker and on a real RabbitMQ: one test, two targets.
+
+/// As `on_both_targets`, where the target has accounts of its own: users and their rights over HTTP. One
+/// that has none is skipped, and it is said.
+macro_rules! chat_tests {
+    ($($name:ident),* $(,)?) => {
+        mod on_target {
+            $(async fn $name(context: &leveret_tests::Context) -> anyhow::Result<()> {
+                if crate::stage::has_accounts(context).await? {
+                    super::$name(context).await?;
+                }
+                Ok(())
+            })*
+
+            leveret_tests::on_both_targets!($($name),*);
+        }
+    };
+}
+
+#[path = "chat/attacks.rs"]
+mod attacks;
+#[path = "chat/stage.rs"]
+mod stage;
+#[path = "chat/talk.rs"]
+mod talk;
