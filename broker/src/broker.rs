@@ -5,7 +5,7 @@ mod port;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
 use self::port::Port;
+
+/// Nobody has more definitions than that; it may be the wrong file (spec 13.16).
+const DEFINITIONS_BYTES_MAX: u64 = 256 << 20;
 
 /// How long open connections may take to say goodbye at a shutdown.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -55,6 +58,14 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file of definitions cannot be brought in.
+    #[error("definitions cannot be loaded from {}: {reason}", .path.display())]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The default user could not be stored.
     #[error("the default user cannot be made: {0}")]
     DefaultUser(String),
@@ -189,7 +200,10 @@ impl Broker {
         let management = config.management.map(http::bind).transpose()?;
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
-        create_defaults(&engine, &config).await?;
+        match &config.load_definitions {
+            Some(path) => load_definitions(&engine, path).await?,
+            None => create_defaults(&engine, &config).await?,
+        }
         let sessions = Sessions::new(Arc::clone(&engine), session_settings(&config));
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
@@ -436,6 +450,40 @@ fn anonymous(config: &Config) -> Option<LoginRequest> {
         user: "guest".to_owned(),
         password: Secret::new(b"guest"),
     })
+}
+
+/// Brings in what a file defines. Nobody is let in before it is durable.
+async fn load_definitions(engine: &Arc<Engine>, path: &Path) -> Result<(), StartError> {
+    let refuse = |reason: String| StartError::Definitions {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let (loader, file) = (Arc::clone(engine), path.to_path_buf());
+    let loading = tokio::task::spawn_blocking(move || {
+        let text = read_definitions(&file).map_err(|error| error.to_string())?;
+        http::load_definitions(&loader, &text)
+    });
+    loading
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))?
+        .map_err(refuse)?;
+    engine
+        .durable(engine.last_ticket())
+        .await
+        .map_err(|error| refuse(error.to_string()))
+}
+
+fn read_definitions(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path)?;
+    let read = io::Read::read_to_end(
+        &mut io::Read::take(file, DEFINITIONS_BYTES_MAX + 1),
+        &mut text,
+    )?;
+    if read as u64 > DEFINITIONS_BYTES_MAX {
+        return Err(io::Error::other("it is longer than 256 MiB"));
+    }
+    Ok(text)
 }
 
 /// Makes the default user and virtual host where there is nobody and nothing yet. Nobody is let in

@@ -153,6 +153,9 @@ pub struct Config {
     pub vm_memory_high_watermark: MemoryWatermark,
     /// When free space on the disk is too little.
     pub disk_free_limit: DiskFreeLimit,
+    /// A file of definitions, as RabbitMQ exports them, that is brought in at each start; then no
+    /// default user is made (spec 8.3.3).
+    pub load_definitions: Option<PathBuf>,
     /// What bounds it.
     pub limits: Limits,
 }
@@ -237,6 +240,7 @@ impl Default for Config {
             cluster_name: "leveret".to_owned(),
             vm_memory_high_watermark: MemoryWatermark::default(),
             disk_free_limit: DiskFreeLimit::default(),
+            load_definitions: None,
             limits: Limits::default(),
         }
     }

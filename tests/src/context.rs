@@ -81,6 +81,14 @@ impl Context {
         name
     }
 
+    /// A name never used before, for a queue and an exchange; both are deleted after the test.
+    #[must_use]
+    pub fn queue_and_exchange(&self, name: &str) -> String {
+        let name = self.queue(name);
+        self.made(Made::Exchange(name.clone()));
+        name
+    }
+
     pub(crate) fn made(&self, made: Made) {
         self.made
             .lock()

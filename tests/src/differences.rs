@@ -196,6 +196,21 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "classic queues may have a delivery limit too",
     },
     Accepted {
+        line: "5.1.6",
+        step: "…",
+        rabbitmq: "…expiration=7000…",
+        leveret: "…expiration=+7000…",
+        reason: "an expiration that is written with a sign is delivered as it was published",
+    },
+    Accepted {
+        line: "6.2.3",
+        step: "…Commit…",
+        rabbitmq: "…delivers to…",
+        leveret: "…delivers to … again from…",
+        reason: "a transaction happens at once, and what it gives back has an older place than what it publishes; RabbitMQ \
+                 delivers the one before it takes the other back",
+    },
+    Accepted {
         line: "6.2.3",
         step: "…Commit…",
         rabbitmq: "reply: 506x failed to deliver message: {not_found,…}",
@@ -203,4 +218,96 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "a queue may go between publish and commit, which is no more the publisher's fault than without a \
                  transaction",
     },
+];
+
+/// A difference that generated calls of the HTTP API come across; as [`Accepted`].
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptedByHttp {
+    /// Number of the line in the behavioural specification.
+    pub line: &'static str,
+    /// Method and path.
+    pub call: &'static str,
+    /// What RabbitMQ says; empty if it does not matter.
+    pub rabbitmq: &'static str,
+    /// What Leveret says; empty if it does not matter.
+    pub leveret: &'static str,
+    /// Why this is so.
+    pub reason: &'static str,
+}
+
+/// All of them.
+pub const ACCEPTED_BY_HTTP: &[AcceptedByHttp] = &[];
+
+/// How a line's behaviour in RabbitMQ is to be had from Leveret, for every line where the two differ on purpose, by
+/// default or always.
+pub const RABBITMQS_WAY: &[(&str, &str)] = &[
+    ("1.1.2", "not to be had: AMQP 1.0 is not spoken"),
+    ("1.2.4", "options `product` and `version`"),
+    ("1.4.2", "not to be had: clients take both"),
+    ("1.4.3", "not to be had: whoever asks for 8192 gets it"),
+    ("1.6.8", "not to be had: both end the connection"),
+    ("1.6.9", "not to be had: both end the connection"),
+    (
+        "1.6.10",
+        "agree on a frame-max above the size of all headers",
+    ),
+    (
+        "2.2",
+        "not to be had: both refuse more channels than agreed",
+    ),
+    (
+        "2.4",
+        "not to be had: only a client's mistake would show it",
+    ),
+    ("3.1.2", "it is the same: 406"),
+    ("3.4.5", "not to be had: both refuse it"),
+    ("3.5.2", "bind with no more than two `#`"),
+    ("3.6.3", "not to be had: it is a mistake in RabbitMQ"),
+    ("4.1.1", "do not send `x-name-prefix`"),
+    (
+        "4.1.3",
+        "count the active consumer alone, by `active` in `/api/consumers`",
+    ),
+    (
+        "4.1.8",
+        "declare queues durable or exclusive: those are the same on both",
+    ),
+    (
+        "4.3",
+        "do not send `x-queue-version` 1 or `x-queue-master-locator`",
+    ),
+    (
+        "4.3.2",
+        "do not send arguments of quorum queues to classic ones",
+    ),
+    ("4.4.1", "not to be had: there is one node"),
+    ("4.4.4", "not to be had: there are no streams"),
+    ("5.1.6", "write expirations without a sign"),
+    (
+        "5.3.8",
+        "not to be had: only a client's mistake would show it",
+    ),
+    ("5.4.3", "send `basic.qos` with `global` false"),
+    (
+        "5.5.7",
+        "count what comes back by `basic.reject` alone: use `basic.nack` on RabbitMQ's terms with a higher `x-delivery-limit`",
+    ),
+    ("5.5.8", "argument or policy `consumer-timeout`"),
+    (
+        "6.2.3",
+        "not to be had: what RabbitMQ does by parts happens at once",
+    ),
+    (
+        "6.2.5",
+        "await `tx.commit-ok` before the next method: that is the same on both",
+    ),
+    (
+        "7.2.2",
+        "not to be had: a dead letter cannot be lost by a crash",
+    ),
+    ("7.2.8", "not to be had: the bit is only ever clearer"),
+    ("7.6.3", "publish replies without `mandatory`"),
+    ("9.2", "`durability = \"os\"`"),
+    ("13.4", "not to be had: nest no deeper than 100 tables"),
+    ("13.12", "not to be had: only forged addresses show it"),
 ];

@@ -78,12 +78,24 @@ impl Management {
 
     /// Sends a request with any body.
     pub async fn send_bytes(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Answer> {
+        self.send_typed(method, path, "application/json", body)
+            .await
+    }
+
+    /// Sends a request with a body of any type.
+    pub async fn send_typed(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer> {
         let login = base64(format!("{}:{}", self.user, self.password).as_bytes());
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}/api/{path}", self.base))
             .header("authorization", format!("Basic {login}"))
-            .header("content-type", "application/json")
+            .header("content-type", content_type)
             .body(body)?;
         let agent = self.agent.clone();
         let answered = tokio::task::spawn_blocking(move || {

@@ -35,16 +35,18 @@ enum Client {
 const PIKA: Client = python("pika_client.py");
 const AIO_PIKA: Client = python("aio_pika_client.py");
 const CELERY: Client = python("celery_client.py");
+const KOMBU: Client = python("kombu_client.py");
 const AMQP_TOOLS: Client = python("amqp_tools_client.py");
 const AMQPLIB: Client = Client::Script(Script {
     language: Language::Node,
     file: "amqplib_client.js",
 });
 
-const ALL: [Client; 7] = [
+const ALL: [Client; 8] = [
     PIKA,
     AIO_PIKA,
     CELERY,
+    KOMBU,
     AMQPLIB,
     AMQP_TOOLS,
     Client::Native(LAPIN),
@@ -171,6 +173,16 @@ fn celery_speaks_with_rabbitmq() -> anyhow::Result<()> {
 #[test]
 fn celery_speaks_with_leveret() -> anyhow::Result<()> {
     CELERY.on_leveret()
+}
+
+#[test]
+fn kombu_speaks_with_rabbitmq() -> anyhow::Result<()> {
+    KOMBU.on_rabbitmq()
+}
+
+#[test]
+fn kombu_speaks_with_leveret() -> anyhow::Result<()> {
+    KOMBU.on_leveret()
 }
 
 #[test]

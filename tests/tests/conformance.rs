@@ -16,6 +16,8 @@ mod connection;
 mod consume;
 #[path = "conformance/dead_letter.rs"]
 mod dead_letter;
+#[path = "conformance/definitions.rs"]
+mod definitions;
 #[path = "conformance/delayed.rs"]
 mod delayed;
 #[path = "conformance/dying.rs"]

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use leveret_tests::differences::{ACCEPTED, DIFFERENCES};
+use leveret_tests::differences::{ACCEPTED, DIFFERENCES, RABBITMQS_WAY};
 
 /// A test function whose doc comment names lines of the specification.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,6 +168,15 @@ fn differences_table() -> String {
     table
 }
 
+fn ways_table() -> String {
+    let mut table =
+        String::from("| line | how RabbitMQ's behaviour is to be had |\n| --- | --- |\n");
+    for (line, way) in RABBITMQS_WAY {
+        writeln!(table, "| {line} | {way} |").expect("a string");
+    }
+    table
+}
+
 fn accepted_table() -> String {
     let mut table = String::from(
         "| line | at a step like | RabbitMQ 4.3 says | Leveret says | why |\n| --- | --- | --- | --- | --- |\n",
@@ -236,6 +245,16 @@ fn tests_name_only_lines_that_exist() {
 }
 
 #[test]
+fn every_difference_says_how_rabbitmqs_behaviour_is_to_be_had() {
+    let differing = DIFFERENCES.iter().map(|difference| difference.line);
+    let differing = differing.chain(ACCEPTED.iter().map(|accepted| accepted.line));
+    let silent: BTreeSet<_> = differing
+        .filter(|line| !RABBITMQS_WAY.iter().any(|(known, _)| known == line))
+        .collect();
+    assert!(silent.is_empty(), "{silent:?} are not in RABBITMQS_WAY");
+}
+
+#[test]
 fn a_line_that_is_tested_gives_no_reason_why_not() {
     let proofs = proofs();
     let tested = |line: &Line| {
@@ -287,6 +306,7 @@ fn the_compatibility_page_is_up_to_date() {
     let wanted = with_section(&page, "table", &coverage_table(&lines(), &proofs()))
         .and_then(|page| with_section(&page, "differences", &differences_table()))
         .and_then(|page| with_section(&page, "accepted", &accepted_table()))
+        .and_then(|page| with_section(&page, "ways", &ways_table()))
         .expect("all sections have their markers");
     if env::var("UPDATE_TABLE").is_ok_and(|value| value == "1") {
         fs::write(&path, &wanted).expect("the page can be written");

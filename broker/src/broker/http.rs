@@ -1,10 +1,10 @@
 //! The HTTP API as the broker starts it; without feature `management` there is none.
 
 #[cfg(feature = "management")]
-pub(super) use present::{bind, serve};
+pub(super) use present::{bind, load_definitions, serve};
 
 #[cfg(not(feature = "management"))]
-pub(super) use absent::{bind, serve};
+pub(super) use absent::{bind, load_definitions, serve};
 
 #[cfg(feature = "management")]
 mod present {
@@ -22,6 +22,14 @@ mod present {
 
     pub(in super::super) fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Port::bind(address)
+    }
+
+    /// Brings in what a file defines, or says why not. Blocks.
+    pub(in super::super) fn load_definitions(
+        engine: &Arc<Engine>,
+        text: &[u8],
+    ) -> Result<(), String> {
+        crate::management::load_definitions(engine, text).map_err(|error| error.to_string())
     }
 
     /// Answers until told to stop.
@@ -74,6 +82,10 @@ mod absent {
 
     pub(in super::super) const fn bind(address: SocketAddr) -> Result<Port, StartError> {
         Err(StartError::NoManagement(address))
+    }
+
+    pub(in super::super) fn load_definitions(_: &Arc<Engine>, _: &[u8]) -> Result<(), String> {
+        Err("this build has no HTTP API, which reads definitions".to_owned())
     }
 
     pub(in super::super) fn serve(

@@ -76,6 +76,10 @@ pub(crate) struct ServerOptions {
     /// [default: commit].
     #[arg(long, value_name = "PROMISE")]
     durability: Option<String>,
+    /// Bring in the definitions of this file, as RabbitMQ exports them, and make no default user
+    /// [env: LEVERET_LOAD_DEFINITIONS].
+    #[arg(long, value_name = "FILE")]
+    load_definitions: Option<String>,
     /// Write the log as text or json [env: LEVERET_LOG_FORMAT] [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -111,6 +115,11 @@ impl ServerOptions {
             ("amqp", "--amqp", &self.amqp),
             ("management", "--management", &self.management),
             ("durability", "--durability", &self.durability),
+            (
+                "load_definitions",
+                "--load-definitions",
+                &self.load_definitions,
+            ),
             ("log_format", "--log-format", &self.log_format),
             ("log_level", "--log-level", &self.log_level),
         ];

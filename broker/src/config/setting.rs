@@ -282,6 +282,24 @@ const PLAIN: &[Plain] = &[
         write: |draft, value| parse::name(value).map(|name| draft.broker.cluster_name = name),
     },
     Plain {
+        key: "load_definitions",
+        about: &[
+            "A file of definitions, as RabbitMQ exports them, to be brought in at each start, or none.",
+            "Users come from it, too: no default user is made.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| {
+            let path = draft.broker.load_definitions.as_ref();
+            shown(path.map_or_else(|| "none".to_owned(), |path| path.display().to_string()))
+        },
+        write: |draft, value| {
+            let path = parse::optional(value, parse::text)?;
+            draft.broker.load_definitions = path.map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Plain {
         key: "log_format",
         about: &["How the server writes its log: text or json."],
         aliases: &[],

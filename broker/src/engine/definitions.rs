@@ -229,6 +229,40 @@ impl VirtualHost {
         self.forget_exchange(name);
     }
 
+    /// Every binding that outlives connections: all but those to exclusive queues.
+    pub(crate) fn shared_bindings(&self) -> Vec<BindingDefinition> {
+        let mut bindings = Vec::new();
+        for exchange in self.all_exchanges() {
+            let name = &exchange.definition.name;
+            for binding in exchange.table.read().iter() {
+                if let Destination::Queue(queue) = binding.destination
+                    && queue.owner().is_some()
+                {
+                    continue;
+                }
+                let (key, arguments) = (binding.routing_key, binding.arguments);
+                bindings.push(binding_definition(
+                    name,
+                    binding.destination,
+                    key,
+                    arguments,
+                ));
+            }
+        }
+        bindings.sort_by(|left, right| {
+            let of = |binding: &BindingDefinition| {
+                let destination = (binding.destination_kind, binding.destination.clone());
+                (
+                    binding.source.clone(),
+                    destination,
+                    binding.routing_key.clone(),
+                )
+            };
+            of(left).cmp(&of(right))
+        });
+        bindings
+    }
+
     pub(super) fn binding_key(&self, definition: BindingDefinition) -> EntityKey {
         EntityKey::Binding {
             virtual_host: self.name().clone(),

@@ -7,11 +7,10 @@
 //! decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
-mod alarms;
-// The HTTP API is about to call these.
 #[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
 mod afterwork;
+mod alarms;
 mod backup;
 mod budget;
 mod burial;

@@ -187,7 +187,7 @@ impl VirtualHost {
     }
 
     /// All exchanges, in no order.
-    pub(super) fn all_exchanges(&self) -> Vec<Arc<Exchange>> {
+    pub(crate) fn all_exchanges(&self) -> Vec<Arc<Exchange>> {
         self.exchanges.read().values().cloned().collect()
     }
 

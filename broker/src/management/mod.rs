@@ -10,6 +10,7 @@
 mod access;
 mod backup;
 mod caller;
+mod definitions;
 mod health;
 mod list;
 mod listener;
@@ -39,6 +40,7 @@ use self::rates::Rates;
 use self::refusal::Refusal;
 use self::routes::Routes;
 
+pub(crate) use self::definitions::load_definitions;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::settings::ManagementSettings;
 
@@ -71,6 +73,7 @@ impl Management {
             queues::routes,
             policies::routes,
             parameters::routes,
+            definitions::routes,
             backup::routes,
         ];
         nouns

@@ -101,6 +101,13 @@ impl Refusal {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", reason)
     }
 
+    /// The reason, as text.
+    pub(super) fn reason(&self) -> String {
+        self.reason
+            .as_str()
+            .map_or_else(|| self.reason.to_string(), str::to_owned)
+    }
+
     /// It was tried and failed.
     pub(super) fn failed(reason: impl Into<String>) -> Self {
         Self::new(

@@ -415,9 +415,8 @@ impl Session {
         let _ = self.burst.flush(&self.engine);
         self.flush_settlements();
         let numbers: Vec<u16> = self.channels.keys().copied().collect();
-        let mut ticket = Ticket::default();
+        let ticket = self.release_channels(&numbers);
         for number in numbers {
-            ticket = ticket.max(self.release_channel(number));
             self.forget_channel(number);
         }
         for entry in self.outbox.close() {

@@ -143,20 +143,28 @@ impl Session {
     /// Stops a channel's consumers and returns what it holds to the queues (spec 2.6). The ticket
     /// covers auto-delete queues that went with their last consumer.
     pub(super) fn release_channel(&mut self, number: u16) -> Ticket {
-        let Some(channel) = self.channels.get_mut(&number) else {
-            return Ticket::default();
-        };
-        let links: Vec<_> = channel.consumers.drain().map(|(_, link)| link).collect();
-        let mut held = channel.window.take_all();
-        if let Mode::Transactional(transaction) = std::mem::take(&mut channel.mode) {
-            let settled = transaction.settlements.into_iter();
-            held.extend(settled.map(|(tag, unacked, _)| (tag, unacked)));
+        self.release_channels(&[number])
+    }
+
+    /// The same for several channels at once: what one of them holds is not handed to another.
+    pub(super) fn release_channels(&mut self, numbers: &[u16]) -> Ticket {
+        let (mut links, mut held) = (Vec::new(), Vec::new());
+        for number in numbers {
+            let Some(channel) = self.channels.get_mut(number) else {
+                continue;
+            };
+            links.extend(channel.consumers.drain().map(|(_, link)| link));
+            held.extend(channel.window.take_all());
+            if let Mode::Transactional(transaction) = std::mem::take(&mut channel.mode) {
+                let settled = transaction.settlements.into_iter();
+                held.extend(settled.map(|(tag, unacked, _)| (tag, unacked)));
+            }
+            channel.replies = None;
+            channel.assembler.discard();
+            channel.last_queue = None;
+            self.unconfirmed.remove(number);
+            self.confirming.remove(number);
         }
-        channel.replies = None;
-        channel.assembler.discard();
-        channel.last_queue = None;
-        self.unconfirmed.remove(&number);
-        self.confirming.remove(&number);
         let unused: Vec<_> = held_by_queue(links, held)
             .into_values()
             .filter_map(|Held { queue, links, seqs }| {

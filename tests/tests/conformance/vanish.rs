@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use leveret_tests::Context;
 use leveret_tests::client::Client;
 use leveret_tests::raw::content::Properties;
-use leveret_tests::raw::method::{self, queue_bits};
+use leveret_tests::raw::method::{self, consume_bits, queue_bits};
 use leveret_tests::raw::value::Table;
 use leveret_tests::raw::{self, Frame};
+use leveret_tests::target::Target;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -142,5 +143,34 @@ async fn a_transaction_whose_client_vanishes_never_happened(context: &Context) -
     }
     let found = look(&mut keeper, &queue).await?;
     ensure!(found == [(0, true), (1, false), (2, false)], "{found:?}");
+    Ok(())
+}
+
+/// Spec 1.8.1. In RabbitMQ each channel of a connection ends by itself, and may hand what it held to a consumer that
+/// is about to end; so this is a test of Leveret alone.
+#[test]
+fn a_connection_that_ends_hands_nothing_to_its_own_consumers() {
+    leveret_tests::context::run(Target::Leveret, module_path!(), ends_with_two_consumers);
+}
+
+async fn ends_with_two_consumers(context: &Context) -> Result<()> {
+    let (mut client, queue) = (context.client().await?, context.queue("q"));
+    declare(&mut client, &queue).await?;
+    for (channel, bits) in [(1, 0), (2, consume_bits::NO_ACK), (3, consume_bits::NO_ACK)] {
+        if channel > 1 {
+            client.open(channel).await?;
+        }
+        let consume = method::basic_consume(&queue, "c", bits, &Table::new());
+        client.ok(channel, consume).await?;
+        if channel == 1 {
+            client.put(1, &queue, "7").await?;
+            client.delivery(1).await?;
+        }
+    }
+    let refused = client.call(2, method::channel_flow(false)).await?;
+    refused.expect("540x active=false")?;
+    let mut client = context.client().await?;
+    let left = look(&mut client, &queue).await?;
+    ensure!(left == [(7, true)], "{left:?}");
     Ok(())
 }

@@ -93,10 +93,12 @@ impl fmt::Display for Divergence {
 
 /// Plays a script from its begin.
 pub(crate) async fn play(stage: &Stage, script: &Script) -> Result<Ending> {
-    let prefix = format!("differential-{:012x}-", rand::random::<u64>() >> 16);
+    // Of one length, since texts are cut; but not the same, so that a broker can be played against itself.
+    let run = rand::random::<u64>() >> 16;
+    let [ours, theirs] = ['a', 'b'].map(|side| format!("differential-{run:012x}{side}-"));
     let (leveret, rabbitmq) = tokio::try_join!(
-        Side::open(&stage.leveret, &prefix, script),
-        Side::open(&stage.rabbitmq, &prefix, script),
+        Side::open(&stage.leveret, &ours, script),
+        Side::open(&stage.rabbitmq, &theirs, script),
     )?;
     let mut duet = Duet {
         leveret,

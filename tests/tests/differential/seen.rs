@@ -86,7 +86,14 @@ pub(crate) fn reply(received: &Received) -> Result<String> {
 
 /// A delivered message.
 pub(crate) fn message(delivery: &Delivery) -> String {
-    let again = if delivery.redelivered { " again" } else { "" };
+    // RabbitMQ also says so of a dead letter that was rejected elsewhere (line 7.2.8 of the differences).
+    let headers = delivery.content.properties.headers.as_ref();
+    let is_dead_letter = headers.is_some_and(|headers| headers.value("x-death").is_some());
+    let again = if delivery.redelivered && !is_dead_letter {
+        " again"
+    } else {
+        ""
+    };
     format!(
         "{}{again} from '{}' by '{}'",
         content(&delivery.content),
@@ -156,6 +163,8 @@ fn properties(properties: &Properties) -> String {
 fn table(table: Table) -> String {
     let entries = table.sorted().0.into_iter();
     let entries: Vec<_> = entries
+        // Line 4.4.3 of the differences: RabbitMQ also counts how often a message was handed out.
+        .filter(|(key, _)| key != "x-acquired-count")
         .map(|(key, field)| format!("{key}: {}", value(field)))
         .collect();
     format!("{{{}}}", entries.join(", "))

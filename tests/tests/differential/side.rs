@@ -32,6 +32,8 @@ pub(crate) struct Side {
     /// Names that the broker made, and what they are called in comparisons.
     made: Vec<(String, String)>,
     seen: Seen,
+    /// Connections that ended in this step.
+    ended: BTreeSet<usize>,
 }
 
 /// What a client knows about a channel of its own.
@@ -71,6 +73,7 @@ impl Side {
             watched: BTreeMap::new(),
             made: Vec::new(),
             seen: Seen::default(),
+            ended: BTreeSet::new(),
         };
         for connection in 0..connections.unwrap_or(1) {
             let client = side.connect(connection).await?;
@@ -95,7 +98,15 @@ impl Side {
 
     /// What the present step has brought so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let lines = self.seen.lines();
+        // RabbitMQ ends the channels of a connection one by one, and hands to one what the other held.
+        let too_late = |line: &String| {
+            self.slots.iter().any(|slot| {
+                self.ended.contains(&slot.connection)
+                    && line.starts_with(&format!("{slot} delivers to"))
+            })
+        };
+        let mut lines = self.seen.lines();
+        lines.retain(|line| !too_late(line));
         lines.into_iter().map(|line| self.clean(line)).collect()
     }
 
@@ -148,6 +159,7 @@ impl Side {
         target: Option<&Target>,
     ) -> Result<()> {
         self.seen = Seen::default();
+        self.ended.clear();
         self.watch_what_is_declared(step);
         let on = step.on;
         match &step.action {
@@ -209,6 +221,7 @@ impl Side {
     /// Opens a connection in the place of one, which is still open.
     async fn replace(&mut self, connection: usize) -> Result<Client> {
         let fresh = self.connect(connection).await?;
+        self.ended.insert(connection);
         Ok(std::mem::replace(&mut self.clients[connection], fresh))
     }
 

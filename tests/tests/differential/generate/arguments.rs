@@ -67,9 +67,7 @@ impl Generator {
         if self.has(Feature::LengthLimits) && self.one_in(3) {
             self.add(&mut fields, "x-max-length", &[1, 2]);
         }
-        if self.has(Feature::SingleActiveConsumer) && self.one_in(3) {
-            fields.push(("x-single-active-consumer".to_owned(), Field::Bool(true)));
-        }
+        // Without a single active consumer: RabbitMQ counts those that wait in classic queues only.
         fields
     }
 

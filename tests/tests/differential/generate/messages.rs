@@ -31,7 +31,7 @@ impl Generator {
             let headers = publish.headers.get_or_insert_default();
             headers.push((key, keys));
         }
-        if self.has(Feature::Priorities) && self.one_in(2) {
+        if self.has(Feature::Priorities) && !self.has_quorum && self.one_in(2) {
             publish.priority = self.pick(&[0, 1, 2, 5, 255]);
         }
         if self.has(Feature::TimeToLive) && self.one_in(4) {
@@ -48,8 +48,7 @@ impl Generator {
     /// A message that is refused, or nearly so.
     pub(super) fn wrong_publish(&mut self) -> Publish {
         let mut publish = self.publish();
-        match self.random.random_range(0..7) {
-            0 => publish.immediate = true,
+        match self.random.random_range(1..7) {
             1 => publish.exchange = "x9".to_owned(),
             2 => publish.user_id = Some("nobody".to_owned()),
             3 => publish.user_id = Some("guest".to_owned()),
