@@ -21,6 +21,7 @@ use crate::model::{
 use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
+use self::http::HttpPorts;
 use self::port::Port;
 
 /// Nobody has more definitions than that; it may be the wrong file (spec 13.16).
@@ -89,6 +90,7 @@ pub struct BrokerBuilder {
     config: Config,
     amqp: Option<String>,
     management: Option<String>,
+    prometheus: Option<String>,
     recovery_progress: Option<RecoveryProgress>,
 }
 
@@ -127,6 +129,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Shows metrics for Prometheus on this address, for example `127.0.0.1:15692`, to anybody who
+    /// asks.
+    pub fn prometheus(mut self, address: impl Into<String>) -> Self {
+        self.prometheus = Some(address.into());
+        self
+    }
+
     /// What a confirm promises.
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.config.durability = durability;
@@ -160,6 +169,9 @@ impl BrokerBuilder {
         if let Some(text) = self.management.take() {
             self.config.management = Some(resolve(text)?);
         }
+        if let Some(text) = self.prometheus.take() {
+            self.config.prometheus = Some(resolve(text)?);
+        }
         Broker::start(self.config, self.recovery_progress).await
     }
 }
@@ -184,6 +196,7 @@ pub struct Broker {
     sessions: Arc<Sessions>,
     amqp: Option<SocketAddr>,
     management: Option<SocketAddr>,
+    prometheus: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -197,7 +210,10 @@ impl Broker {
     async fn start(config: Config, progress: Option<RecoveryProgress>) -> Result<Self, StartError> {
         config.check()?;
         let amqp = config.amqp.map(Port::bind).transpose()?;
-        let management = config.management.map(http::bind).transpose()?;
+        let ports = HttpPorts {
+            management: config.management.map(http::bind).transpose()?,
+            prometheus: config.prometheus.map(http::bind).transpose()?,
+        };
         let (store, recovered) = open_store(&config, progress).await?;
         let engine = Engine::start(engine_settings(&config), store, recovered);
         match &config.load_definitions {
@@ -208,7 +224,8 @@ impl Broker {
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
             amqp: amqp.as_ref().map(Port::address),
-            management: management.as_ref().map(Port::address),
+            management: ports.management.as_ref().map(Port::address),
+            prometheus: ports.prometheus.as_ref().map(Port::address),
             config,
             engine,
             sessions,
@@ -230,9 +247,9 @@ impl Broker {
                 .tasks
                 .push(tokio::spawn(listener.run(sessions, stopped.clone())));
         }
-        if let Some(port) = management {
+        if !ports.is_empty() {
             let (engine, config) = (&broker.engine, &broker.config);
-            let served = http::serve(port, engine, config, broker.amqp, stopped)?;
+            let served = http::serve(ports, engine, config, broker.amqp, stopped)?;
             broker.tasks.push(tokio::spawn(served));
         }
         Ok(broker)
@@ -259,6 +276,12 @@ impl Broker {
     #[must_use]
     pub const fn management_address(&self) -> Option<SocketAddr> {
         self.management
+    }
+
+    /// Where metrics are shown.
+    #[must_use]
+    pub const fn prometheus_address(&self) -> Option<SocketAddr> {
+        self.prometheus
     }
 
     /// What opening the store found; empty for a broker in memory.

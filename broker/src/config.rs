@@ -128,6 +128,8 @@ pub struct Config {
     pub amqp: Option<SocketAddr>,
     /// Where the HTTP API listens; `None` for nowhere.
     pub management: Option<SocketAddr>,
+    /// Where metrics for Prometheus are shown to anybody who asks; `None` for nowhere.
+    pub prometheus: Option<SocketAddr>,
     /// What a confirm promises.
     pub durability: Durability,
     /// The user that exists from the start.
@@ -228,6 +230,7 @@ impl Default for Config {
             data_dir: None,
             amqp: None,
             management: None,
+            prometheus: None,
             durability: Durability::Commit,
             default_user: "guest".to_owned(),
             default_pass: Password::from("guest"),

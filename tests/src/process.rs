@@ -60,6 +60,7 @@ impl BrokerCommand {
             .arg("--data-dir")
             .arg(&self.directory)
             .args(["--amqp", "127.0.0.1:0", "--management", "none"])
+            .args(["--prometheus", "none"])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

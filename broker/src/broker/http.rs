@@ -6,6 +6,24 @@ pub(super) use present::{bind, load_definitions, serve};
 #[cfg(not(feature = "management"))]
 pub(super) use absent::{bind, load_definitions, serve};
 
+use super::port::Port;
+
+/// The ports that are answered on.
+#[derive(Debug, Default)]
+pub(super) struct HttpPorts {
+    /// The API.
+    pub(super) management: Option<Port>,
+    /// Metrics.
+    pub(super) prometheus: Option<Port>,
+}
+
+impl HttpPorts {
+    /// Whether there is none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.management.is_none() && self.prometheus.is_none()
+    }
+}
+
 #[cfg(feature = "management")]
 mod present {
     use std::net::SocketAddr;
@@ -16,6 +34,7 @@ mod present {
 
     use super::super::StartError;
     use super::super::port::Port;
+    use super::HttpPorts;
     use crate::config::Config;
     use crate::engine::Engine;
     use crate::management::{Listener, Management, ManagementSettings};
@@ -34,33 +53,52 @@ mod present {
 
     /// Answers until told to stop.
     pub(in super::super) fn serve(
-        port: Port,
+        ports: HttpPorts,
         engine: &Arc<Engine>,
         config: &Config,
         amqp: Option<SocketAddr>,
         stop: watch::Receiver<bool>,
     ) -> Result<impl Future<Output = ()> + use<>, StartError> {
-        let settings = settings(config, amqp, port.address());
+        let settings = settings(config, amqp, &ports);
         let management = Management::new(Arc::clone(engine), settings);
-        let listener = Listener::new(port.listen()?);
-        Ok(listener.run(management, stop))
+        let listener = |port: Port| port.listen().map(Listener::new);
+        let api = ports.management.map(listener).transpose()?;
+        let metrics = ports.prometheus.map(listener).transpose()?;
+        let (api_management, metrics_management) =
+            (Arc::clone(&management), Arc::clone(&management));
+        let (api_stop, metrics_stop) = (stop.clone(), stop.clone());
+        let api = async move {
+            if let Some(listener) = api {
+                listener.run(api_management, api_stop).await;
+            }
+        };
+        let metrics = async move {
+            if let Some(listener) = metrics {
+                listener.run_metrics(metrics_management, metrics_stop).await;
+            }
+        };
+        Ok(async move {
+            tokio::join!(api, metrics, management.observe(stop));
+        })
     }
 
     fn settings(
         config: &Config,
         amqp: Option<SocketAddr>,
-        management: SocketAddr,
+        ports: &HttpPorts,
     ) -> ManagementSettings {
         let limits = &config.limits;
         ManagementSettings {
             amqp,
-            management,
+            management: ports.management.as_ref().map(Port::address),
+            prometheus: ports.prometheus.as_ref().map(Port::address),
             data_dir: config.data_dir.clone(),
             product: config.product.clone(),
             product_version: config.product_version.clone(),
             cluster_name: config.cluster_name.clone(),
             amqp_connections_max: limits.connections_max,
             connections_max: limits.management_connections_max,
+            message_bytes_max: limits.message_bytes_max,
             body_bytes_max: limits.management_body_bytes_max,
             timeout: Duration::from_millis(limits.management_timeout_ms),
             refusal_delay: Duration::from_millis(limits.refusal_delay_ms),
@@ -77,6 +115,7 @@ mod absent {
 
     use super::super::StartError;
     use super::super::port::Port;
+    use super::HttpPorts;
     use crate::config::Config;
     use crate::engine::Engine;
 
@@ -89,12 +128,14 @@ mod absent {
     }
 
     pub(in super::super) fn serve(
-        port: Port,
+        ports: HttpPorts,
         _: &Arc<Engine>,
         _: &Config,
         _: Option<SocketAddr>,
         _: watch::Receiver<bool>,
     ) -> Result<std::future::Ready<()>, StartError> {
-        Err(StartError::NoManagement(port.address()))
+        // No port was ever bound, so there is nothing to answer on.
+        drop(ports);
+        Ok(std::future::ready(()))
     }
 }

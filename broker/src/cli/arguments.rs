@@ -69,6 +69,10 @@ pub(crate) struct ServerOptions {
     /// 127.0.0.1:15672].
     #[arg(long, value_name = "HOST:PORT")]
     management: Option<String>,
+    /// Show metrics for Prometheus on this address, or `none` [env: LEVERET_PROMETHEUS] [default:
+    /// 127.0.0.1:15692].
+    #[arg(long, value_name = "HOST:PORT")]
+    prometheus: Option<String>,
     /// Read options from this TOML file [env: LEVERET_CONFIG].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -114,6 +118,7 @@ impl ServerOptions {
             ("data_dir", "--data-dir", &self.data_dir),
             ("amqp", "--amqp", &self.amqp),
             ("management", "--management", &self.management),
+            ("prometheus", "--prometheus", &self.prometheus),
             ("durability", "--durability", &self.durability),
             (
                 "load_definitions",

@@ -73,7 +73,8 @@ fn say_ready(broker: &Broker) -> anyhow::Result<()> {
     };
     let amqp = shown(broker.amqp_address());
     let management = shown(broker.management_address());
-    tracing::info!(amqp, management, "Server startup complete");
+    let prometheus = shown(broker.prometheus_address());
+    tracing::info!(amqp, management, prometheus, "Server startup complete");
     let pid = std::process::id();
     output::line(&format!(
         "leveret ready amqp={amqp} management={management} pid={pid}"

@@ -177,6 +177,16 @@ const PLAIN: &[Plain] = &[
         },
     },
     Plain {
+        key: "prometheus",
+        about: &["Where metrics for Prometheus are shown, without a login, or none."],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| address(draft.broker.prometheus),
+        write: |draft, value| {
+            parse::address(value).map(|address| draft.broker.prometheus = address)
+        },
+    },
+    Plain {
         key: "durability",
         about: &[
             "What a confirm promises: commit (synced to disk), interval=MILLISECONDS (synced that",

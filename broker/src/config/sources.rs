@@ -47,6 +47,7 @@ impl Config {
             data_dir: Some(PathBuf::from("leveret-data/broker")),
             amqp: Some(SocketAddr::new(loopback, 5672)),
             management: Some(SocketAddr::new(loopback, 15672)),
+            prometheus: Some(SocketAddr::new(loopback, 15692)),
             ..Self::default()
         }
     }

@@ -1,5 +1,6 @@
 //! Who is connected: facts to show, and a handle to close each.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +8,8 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::model::{AmqpError, UserName, VirtualHostName};
+use super::meters::ClientMeter;
+use crate::model::{AmqpError, Arguments, UserName, VirtualHostName};
 
 /// What is known of a connection once it is open.
 #[derive(Clone, Debug)]
@@ -22,11 +24,33 @@ pub(crate) struct ClientFacts {
     pub(crate) name: Option<String>,
 }
 
+/// What is known of a connection and decides nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientDetails {
+    /// Its two ends, the client's first; `None` inside the process.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: u64,
+    /// How the client logged in.
+    pub(crate) mechanism: &'static str,
+    /// What the client told about itself.
+    pub(crate) properties: Arguments,
+    /// Channels that it may have; 0 for any number.
+    pub(crate) channel_max: u16,
+    /// Bytes of a frame; 0 for any number.
+    pub(crate) frame_max: u32,
+    /// Seconds between heartbeats; 0 for none.
+    pub(crate) heartbeat_seconds: u16,
+}
+
 /// One open connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     /// What is known of it.
     pub(crate) facts: ClientFacts,
+    /// What it does.
+    pub(crate) meter: ClientMeter,
+    details: OnceLock<ClientDetails>,
     channels: AtomicU64,
     is_blocked: AtomicBool,
     /// What the user's connections have together.
@@ -41,6 +65,25 @@ impl Client {
     pub(crate) fn close(&self, reason: &str) {
         if self.closing.set(Arc::from(reason)).is_ok() {
             self.closed.notify_one();
+        }
+    }
+
+    /// Notes what else is known of it. Only the first note counts.
+    pub(crate) fn describe(&self, details: ClientDetails) {
+        // There is one task that describes a connection, and it does so once.
+        let _ = self.details.set(details);
+    }
+
+    /// What else is known of it; `None` for the moment before it is noted.
+    pub(crate) fn details(&self) -> Option<&ClientDetails> {
+        self.details.get()
+    }
+
+    /// The name that RabbitMQ gives a connection: its two ends.
+    pub(crate) fn title(&self) -> String {
+        match self.details().and_then(|details| details.ends) {
+            Some((peer, local)) => format!("{peer} -> {local}"),
+            None => format!("<leveret.{}>", self.facts.number),
         }
     }
 
@@ -178,6 +221,8 @@ impl Clients {
         user_load.connections.fetch_add(1, Ordering::Relaxed);
         let client = Arc::new(Client {
             facts,
+            meter: ClientMeter::default(),
+            details: OnceLock::new(),
             channels: AtomicU64::new(0),
             is_blocked: AtomicBool::new(false),
             user_load,
@@ -234,6 +279,11 @@ impl Clients {
     /// How many connections are open.
     pub(crate) fn count(&self) -> usize {
         self.open.lock().clients.len()
+    }
+
+    /// The open connection of that number.
+    pub(crate) fn client(&self, number: u64) -> Option<Arc<Client>> {
+        self.open.lock().clients.get(&number).cloned()
     }
 
     /// Counts a connection that says goodbye, until the guard is dropped. To be called before the

@@ -33,14 +33,4 @@ pub(crate) struct Counters {
     pub(crate) queues_created: Counter,
     /// Queues removed.
     pub(crate) queues_deleted: Counter,
-    /// Messages published.
-    pub(crate) published: Counter,
-    /// Messages handed to consumers or by `basic.get`.
-    pub(crate) delivered: Counter,
-    /// Deliveries acknowledged.
-    pub(crate) acknowledged: Counter,
-    /// Publishes confirmed.
-    pub(crate) confirmed: Counter,
-    /// Messages returned because no queue took them.
-    pub(crate) returned: Counter,
 }

@@ -6,8 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+use super::counters::Counter;
 use super::delay::Delay;
 use super::queue::Queue;
+#[cfg(feature = "management")]
+use crate::model::BindingDefinition;
 use crate::model::{
     DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind, ExchangeName, HashInput,
 };
@@ -50,6 +53,10 @@ pub(crate) struct Exchange {
     pub(super) delay: OnceLock<Arc<Delay>>,
     /// Its bindings. Read-locked for one routing decision, never across another lock.
     pub(crate) table: RwLock<BindingTable<Destination>>,
+    /// Messages that were published to it.
+    pub(crate) published_in: Counter,
+    /// Messages that it gave to queues.
+    pub(crate) published_out: Counter,
     /// Where a policy sends what it cannot route. A leaf: nothing else is locked meanwhile.
     policy_alternate: RwLock<Option<ExchangeName>>,
 }
@@ -68,6 +75,38 @@ impl Exchange {
             table: RwLock::new(BindingTable::new(arguments.routing)),
             policy_alternate: RwLock::new(None),
             definition,
+            published_in: Counter::default(),
+            published_out: Counter::default(),
+        }
+    }
+
+    /// Tells exchanges of the same name apart.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its bindings, in no particular order.
+    #[cfg(feature = "management")]
+    pub(crate) fn bindings(&self) -> Vec<BindingDefinition> {
+        let table = self.table.read();
+        let bindings = table.iter().map(|binding| {
+            let (destination_kind, destination) = identity(binding.destination);
+            BindingDefinition {
+                source: self.definition.name.clone(),
+                destination_kind,
+                destination: destination.to_owned(),
+                routing_key: binding.routing_key.to_owned(),
+                arguments: binding.arguments.clone(),
+            }
+        });
+        bindings.collect()
+    }
+
+    /// Counts messages that came to it, and that it gave to queues.
+    pub(super) fn published(&self, messages: u64, to_queues: u64) {
+        self.published_in.add(messages);
+        if to_queues > 0 {
+            self.published_out.add(to_queues);
         }
     }
 

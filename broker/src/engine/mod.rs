@@ -21,12 +21,16 @@ mod declare_exchange;
 mod declare_queue;
 mod definitions;
 mod delay;
+mod envelope;
 mod exchange;
 #[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
 mod memory;
+mod meters;
 mod outbox;
 mod parameters;
+#[cfg(feature = "management")]
+mod peek;
 mod policies;
 mod publish;
 mod queue;
@@ -67,22 +71,29 @@ pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{
-    ChannelLimits, ChannelsFull, Client, ClientFacts, Clients, ConnectionLimits,
+    ChannelLimits, ChannelsFull, Client, ClientDetails, ClientFacts, Clients, ConnectionLimits,
 };
-pub(crate) use self::counters::Counters;
+pub(crate) use self::counters::{Counter, Counters};
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
+pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, text};
+pub(crate) use self::exchange::Exchange;
+pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 #[cfg(feature = "management")]
 pub(crate) use self::parameters::ParameterError;
+#[cfg(feature = "management")]
+pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
-pub(crate) use self::queue::{CloseCondition, Queue};
+pub(crate) use self::queue::{CloseCondition, ConsumerFacts, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
 pub(crate) use self::rights::Rights;
 pub(crate) use self::settings::{AccessSettings, EngineSettings};
 pub(crate) use self::transaction::{PartiallyRefused, Transaction};
 pub(crate) use self::virtual_host::VirtualHost;
 pub(crate) use crate::queue::{ConsumeRefusal, Consumer, Delivery};
+#[cfg(feature = "management")]
+pub(crate) use crate::queue::{Counts, Shown};
 pub(crate) use crate::store::{Outcome, Progress, Ticket};
 
 /// A broker without its listeners.
@@ -97,6 +108,7 @@ pub(crate) struct Engine {
     pub(crate) clients: Clients,
     /// What has happened so far, for the overview.
     pub(crate) counters: Counters,
+    past: meters::Past,
     /// Whether memory and disk suffice.
     pub(crate) alarms: Alarms,
     bodies: BodyBudget,

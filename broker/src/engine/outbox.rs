@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::meters::{Event, Tally};
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use crate::model::{Arguments, ConsumerKey, ConsumerTag, Message, Seq};
@@ -32,14 +33,12 @@ pub(crate) struct ConsumerLink {
     /// Where its deliveries wait.
     pub(crate) outbox: Arc<Outbox>,
     /// The number of its connection.
-    #[allow(dead_code, reason = "for the HTTP API, which lists consumers")]
     pub(crate) connection: u64,
     /// The channel that it was started on.
     pub(crate) channel: u16,
     /// Its tag on that channel.
     pub(crate) tag: ConsumerTag,
     /// As it was started with.
-    #[allow(dead_code, reason = "for the HTTP API, which lists consumers")]
     pub(crate) arguments: Arguments,
     /// Whether a delivery is settled by being delivered.
     pub(crate) no_ack: bool,
@@ -92,6 +91,16 @@ impl ChannelLimit {
         } else {
             self.take_starved()
         }
+    }
+
+    /// Deliveries that wait for their acknowledgement.
+    pub(super) fn outstanding(&self) -> u32 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// The limit; 0 for none.
+    pub(super) fn prefetch(&self) -> u32 {
+        self.prefetch.load(Ordering::Relaxed)
     }
 
     /// Takes back one count for a delivery that was not handed over after all.
@@ -293,6 +302,8 @@ impl Outbox {
 #[derive(Default)]
 pub(crate) struct BurstSink {
     batches: Vec<Batch>,
+    /// What was delivered.
+    pub(super) tally: Tally,
 }
 
 struct Batch {
@@ -319,9 +330,12 @@ impl crate::queue::Sink<Arc<ConsumerLink>> for BurstSink {
         let fits = batch.used_bytes < batch.free_bytes;
         if fits {
             batch.used_bytes += bytes;
+            let redelivered = delivery.redelivered.into();
             batch
                 .entries
                 .push(Outgoing::Delivery(Arc::clone(link), delivery));
+            self.tally.add(Event::delivery(link.no_ack), 1);
+            self.tally.add(Event::Redeliver, redelivered);
             return Ok(());
         }
         batch.starved.push(Arc::clone(link));

@@ -21,6 +21,8 @@ use crate::wire::{Properties, TableReader, Value};
 /// The queues and the reply consumers that a message goes to, each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Route {
+    /// Where the message was published to; `None` before a route was found.
+    exchange: Option<Arc<Exchange>>,
     queues: SmallVec<[Arc<Queue>; 2]>,
     replies: Vec<Arc<ReplyConsumer>>,
     delays: Vec<Arc<Delay>>,
@@ -42,6 +44,11 @@ impl Route {
     /// until names or bindings change.
     pub(crate) fn depends_on_key_alone(&self) -> bool {
         !self.depends_on_headers && self.replies.is_empty()
+    }
+
+    /// Where the message was published to.
+    pub(super) const fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.exchange.as_ref()
     }
 
     /// The queues.
@@ -81,6 +88,7 @@ impl Route {
         let mut router = Router::default();
         let queues = SmallVec::from(router.route(&map, exchange));
         Self {
+            exchange: Some(Arc::clone(exchange)),
             queues,
             depends_on_headers: map.depends_on_headers.get(),
             replies: map.replies.into_inner(),
@@ -203,6 +211,8 @@ pub(crate) struct Burst {
     queues: Vec<QueueBurst>,
     replies: Vec<(Arc<ReplyConsumer>, Message)>,
     delayed: Vec<(Arc<Delay>, Message)>,
+    /// How many messages came to each exchange, and how many it gave to queues.
+    exchanges: Vec<(Arc<Exchange>, u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -223,11 +233,12 @@ pub(crate) struct Flushed {
 impl Burst {
     /// Whether nothing was collected.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.replies.is_empty() && self.delayed.is_empty()
+        self.exchanges.is_empty()
     }
 
     /// Adds a message for everybody on its route.
     pub(crate) fn add(&mut self, route: &Route, message: Message, origin: Origin) {
+        self.count(route);
         for consumer in route.replies() {
             self.replies.push((Arc::clone(consumer), message.clone()));
         }
@@ -241,6 +252,21 @@ impl Burst {
             self.add_to(queue, message.clone(), origin);
         }
         self.add_to(last, message, origin);
+    }
+
+    /// Counted here and added up at the end, so that publishers to one exchange do not contend.
+    fn count(&mut self, route: &Route) {
+        let Some(exchange) = &route.exchange else {
+            return;
+        };
+        let to_queues = route.queues.len() as u64;
+        match self.exchanges.last_mut() {
+            Some((last, messages, taken)) if last == exchange => {
+                *messages += 1;
+                *taken += to_queues;
+            }
+            Some(_) | None => self.exchanges.push((Arc::clone(exchange), 1, to_queues)),
+        }
     }
 
     fn add_to(&mut self, queue: &Arc<Queue>, message: Message, origin: Origin) {
@@ -267,6 +293,9 @@ impl Burst {
             let (refused, ticket) = queue.publish(engine, messages);
             flushed.ticket = flushed.ticket.max(ticket);
             flushed.refused.extend(refused);
+        }
+        for (exchange, messages, to_queues) in self.exchanges.drain(..) {
+            exchange.published(messages, to_queues);
         }
         for (consumer, message) in self.replies.drain(..) {
             Outbox::push_reply(consumer, message);

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::Engine;
 use super::afterwork::Afterwork;
+use super::meters::{Event, Tally};
 use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
@@ -53,6 +54,8 @@ pub(crate) struct Queue {
 struct Guarded {
     state: State,
     phase: Phase,
+    /// What has happened here so far.
+    tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +101,6 @@ pub(crate) enum CloseRefusal {
 
 /// A consumer as it is.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the HTTP API, which lists them")]
 pub(crate) struct ConsumerFacts {
     /// Who it is.
     pub(crate) link: Arc<ConsumerLink>,
@@ -138,6 +140,7 @@ impl Queue {
             guarded: Mutex::new(Guarded {
                 state,
                 phase: Phase::Running,
+                tally: Tally::default(),
             }),
             loaded: Notify::new(),
             resident_bytes: AtomicUsize::new(0),
@@ -197,6 +200,16 @@ impl Queue {
         guarded.state.counts()
     }
 
+    /// What has happened to its messages so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.guarded.lock().tally
+    }
+
+    /// Whether it serves: one that a panic left half changed does not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.guarded.lock().phase == Phase::Running
+    }
+
     /// Counts of what it holds.
     pub(crate) fn counts(&self) -> Counts {
         self.guarded.lock().state.counts()
@@ -248,8 +261,17 @@ impl Queue {
                 // What comes back counts before anybody can take it, as in RabbitMQ.
                 turn.enforce(state);
             }
+            if settlement == Settlement::Acknowledge {
+                turn.tally.add(Event::Acknowledge, seqs.len() as u64);
+            }
         })
         .map_or_else(Ticket::default, |((), ticket)| ticket)
+    }
+
+    /// Told when something was read back from disk.
+    #[cfg(feature = "management")]
+    pub(super) fn loaded(&self) -> tokio::sync::futures::Notified<'_> {
+        self.loaded.notified()
     }
 
     /// Takes one message for `basic.get`, reading it back from disk if need be.
@@ -266,6 +288,7 @@ impl Queue {
             let (got, _) = self.turn(engine, |state, turn| {
                 let got = state.get(turn.now, no_ack, &mut turn.effects);
                 turn.absorb();
+                count_get(&mut turn.tally, &got, no_ack);
                 got
             })?;
             match got {
@@ -308,7 +331,6 @@ impl Queue {
     }
 
     /// The consumers, in no particular order.
-    #[allow(dead_code, reason = "for the HTTP API, which lists them")]
     pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
         let guarded = self.guarded.lock();
         let facts = guarded.state.consumers().map(|consumer| ConsumerFacts {
@@ -457,6 +479,7 @@ impl Queue {
         let result = act(&mut guarded.state, &mut turn);
         turn.dispatch(&mut guarded.state);
         turn.enforce(&mut guarded.state);
+        turn.count(&mut guarded.tally);
         let aftermath = turn.hand_over();
         self.keep_within_budget(engine, &mut guarded.state);
         let deadline = guarded.state.deadline();
@@ -590,6 +613,17 @@ impl Queue {
     }
 }
 
+fn count_get(tally: &mut Tally, got: &Get, no_ack: bool) {
+    match got {
+        Get::Empty => tally.add(Event::GetEmpty, 1),
+        Get::Message { delivery, .. } => {
+            tally.add(Event::get(no_ack), 1);
+            tally.add(Event::Redeliver, delivery.redelivered.into());
+        }
+        Get::Loading => {}
+    }
+}
+
 /// Damage is for ever; anything else may pass.
 pub(super) fn load_failure(error: &LoadError) -> LoadFailure {
     match error {
@@ -629,6 +663,11 @@ pub(super) struct LockedQueue<'a> {
 impl LockedQueue<'_> {
     pub(super) fn state(&mut self) -> &mut State {
         &mut self.guarded.state
+    }
+
+    /// Adds what a turn did to the queue's counts.
+    pub(super) fn count(&mut self, turn: &Turn<'_>) {
+        turn.count(&mut self.guarded.tally);
     }
 
     /// Unlocks. A queue that is dropped without this was left half changed by a panic.

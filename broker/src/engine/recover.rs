@@ -15,6 +15,7 @@ use super::counters::Counters;
 use super::declare_exchange::BindingRequest;
 use super::delay::Delays;
 use super::exchange::Exchange;
+use super::meters::Past;
 use super::queue::Queue;
 use super::settings::EngineSettings;
 use super::timers::Timers;
@@ -41,6 +42,7 @@ impl Engine {
         recovered: Recovered,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
+            past: Past::default(),
             alarms: Alarms::new(settings.alarms),
             access: Access::new(settings.access.clone()),
             bodies: BodyBudget::new(settings.body_cache_bytes),

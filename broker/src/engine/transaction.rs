@@ -8,6 +8,7 @@ use parking_lot::MutexGuard;
 use super::Engine;
 use super::afterwork::Afterwork;
 use super::delay::Delay;
+use super::meters::Event;
 use super::outbox::Outbox;
 use super::publish::Route;
 use super::queue::Queue;
@@ -48,6 +49,9 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Adds a publish.
     pub(crate) fn publish(&mut self, route: &Route, message: &Message) {
+        if let Some(exchange) = route.exchange() {
+            exchange.published(1, route.queues().len() as u64);
+        }
         for queue in route.queues() {
             self.enter(queue, message);
         }
@@ -142,6 +146,9 @@ impl Transaction {
             for (seq, settlement) in &part.settlements {
                 let state = locked.state();
                 state.settle(turn.now, &[*seq], *settlement, &mut turn.effects);
+                if *settlement == Settlement::Acknowledge {
+                    turn.tally.add(Event::Acknowledge, 1);
+                }
             }
             turn.absorb();
             operations.append(&mut turn.take_operations());
@@ -168,6 +175,7 @@ impl Transaction {
         for (queue, mut locked, mut turn) in open {
             turn.dispatch(locked.state());
             turn.enforce(locked.state());
+            locked.count(&turn);
             let aftermath = turn.hand_over().covering(ticket);
             queue.keep_within_budget(engine, locked.state());
             let deadline = locked.state().deadline();

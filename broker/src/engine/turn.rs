@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::meters::{Event, Tally};
 use super::outbox::{BurstSink, ConsumerLink, Handover};
 use crate::model::{Message, Now, Operation, QueueId};
 use crate::queue::{Admission, DeadLetters, Effect, QueueState};
@@ -21,6 +22,8 @@ pub(super) struct Turn<'a> {
     letters: Vec<DeadLetters>,
     sink: BurstSink,
     queue: QueueId,
+    /// What happened, deliveries to consumers left out.
+    pub(super) tally: Tally,
     /// Set when the disk did not answer: asking again at once would ask for ever.
     pub(super) holds: bool,
 }
@@ -36,6 +39,7 @@ impl<'a> Turn<'a> {
             letters: Vec::new(),
             sink: BurstSink::default(),
             queue,
+            tally: Tally::default(),
             holds: false,
         }
     }
@@ -60,6 +64,7 @@ impl<'a> Turn<'a> {
             record,
             deadline_ms,
         } = state.enqueue(self.now, message, &mut self.effects);
+        self.tally.add(Event::Publish, 1);
         if !self.effects.is_empty() {
             self.absorb();
         }
@@ -132,6 +137,12 @@ impl<'a> Turn<'a> {
                 | Effect::Missing { .. } => self.later.push(effect),
             }
         }
+    }
+
+    /// Adds what happened to a queue's counts.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        tally.absorb(&self.tally);
+        tally.absorb(&self.sink.tally);
     }
 
     pub(super) fn take_operations(&mut self) -> Vec<Operation> {

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::definitions::Definitions;
 use super::exchange::Exchange;
+use super::meters::Past;
 use super::parameters::HostParameters;
 use super::policies::Policies;
 use super::queue::Queue;
@@ -48,6 +49,8 @@ pub(crate) struct VirtualHost {
     limits: RwLock<VirtualHostLimits>,
     pub(super) definitions: Mutex<Definitions>,
     pub(super) replies: Arc<ReplyRegistry>,
+    /// What was counted here of clients that are gone.
+    pub(super) past: Past,
     pub(super) policies: Policies,
     pub(super) parameters: HostParameters,
 }
@@ -77,6 +80,7 @@ impl VirtualHost {
             limits: RwLock::default(),
             definitions: Mutex::default(),
             replies: Arc::default(),
+            past: Past::default(),
             policies: Policies::default(),
             parameters: HostParameters::default(),
         }

@@ -77,7 +77,6 @@ impl View {
         })
     }
 
-    #[allow(dead_code, reason = "for the nouns to come")]
     /// The query that this was read from.
     pub(super) const fn query(&self) -> &Query {
         &self.query
@@ -88,7 +87,6 @@ impl View {
         json_answer(self.columns.of(object).to_string().into_bytes())
     }
 
-    #[allow(dead_code, reason = "for the nouns to come")]
     /// A list that has no pages, such as that of bindings: all of it, in its order.
     pub(super) fn whole<T>(&self, items: &[T], row: impl Fn(&T) -> Value) -> Response {
         json_answer(self.rows(items.iter(), row))

@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Management;
 use super::access::Peer;
+use super::{Management, ManagementSettings};
 
 /// How long to wait when the system has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -36,11 +36,30 @@ impl Listener {
         Self(listener)
     }
 
-    /// Answers until told to stop, and then what is under way.
-    pub(crate) async fn run(self, management: Arc<Management>, mut stop: watch::Receiver<bool>) {
-        let places = Arc::new(Semaphore::new(management.settings.connections_max));
-        let router = management.router();
-        let timeout = management.settings.timeout;
+    /// Answers requests to the API until told to stop, and then what is under way.
+    pub(crate) async fn run(self, management: Arc<Management>, stop: watch::Receiver<bool>) {
+        self.answer(management.router(), &management.settings, stop)
+            .await;
+    }
+
+    /// The same for those who scrape metrics.
+    pub(crate) async fn run_metrics(
+        self,
+        management: Arc<Management>,
+        stop: watch::Receiver<bool>,
+    ) {
+        self.answer(management.metrics(), &management.settings, stop)
+            .await;
+    }
+
+    async fn answer(
+        self,
+        router: Router,
+        settings: &ManagementSettings,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let places = Arc::new(Semaphore::new(settings.connections_max));
+        let timeout = settings.timeout;
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {

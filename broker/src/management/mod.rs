@@ -7,23 +7,37 @@
 //! Live state is copied into JSON here; nothing of the engine is shaped for it. Whatever takes a
 //! queue's lock or asks the disk runs on a thread that may block.
 
+mod about;
 mod access;
 mod backup;
+mod bindings;
 mod caller;
+mod channels;
+mod connections;
+mod consumers;
 mod definitions;
+mod exchanges;
+mod exposition;
 mod health;
+mod history;
 mod list;
 mod listener;
+mod machine;
+mod messages;
+mod metrics;
+mod nodes;
 mod overview;
 mod parameters;
 mod policies;
+mod publish;
 mod queues;
-mod rates;
 mod refusal;
 mod request;
 mod routes;
 mod settings;
+mod stats;
 mod table;
+mod time;
 mod users;
 
 use std::sync::Arc;
@@ -32,11 +46,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, header};
 use axum::middleware;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::engine::{Engine, Ticket};
 
-use self::rates::Rates;
+use self::history::History;
 use self::refusal::Refusal;
 use self::routes::Routes;
 
@@ -49,7 +64,7 @@ pub(crate) use self::settings::ManagementSettings;
 pub(crate) struct Management {
     engine: Arc<Engine>,
     settings: ManagementSettings,
-    rates: Rates,
+    history: History,
     /// Copies under way: one disk does not copy two faster than one after the other.
     backups: Semaphore,
 }
@@ -60,7 +75,7 @@ impl Management {
         Arc::new(Self {
             engine,
             settings,
-            rates: Rates::new(),
+            history: History::default(),
             backups: Semaphore::new(1),
         })
     }
@@ -68,9 +83,18 @@ impl Management {
     fn router(self: &Arc<Self>) -> Router {
         let nouns = [
             overview::routes,
+            about::routes,
+            nodes::routes,
             health::routes,
             users::routes,
+            connections::routes,
+            channels::routes,
+            consumers::routes,
+            exchanges::routes,
             queues::routes,
+            messages::routes,
+            publish::routes,
+            bindings::routes,
             policies::routes,
             parameters::routes,
             definitions::routes,
@@ -83,6 +107,27 @@ impl Management {
             .fallback(async || Refusal::not_found())
             .layer(middleware::map_response(harden))
             .with_state(Arc::clone(self))
+    }
+
+    /// The pages for scrapers, which have an address of their own.
+    fn metrics(self: &Arc<Self>) -> Router {
+        metrics::router(self)
+            .fallback(async || Refusal::not_found())
+            .layer(middleware::map_response(harden))
+    }
+
+    /// Looks at everything now and then, for rates, until told to stop.
+    pub(crate) async fn observe(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(history::TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            // A look that failed is logged, and the next one may do better.
+            let _ = Arc::clone(&self).blocking(Self::look).await;
+        }
     }
 
     /// Waits until a change is durable, which is before anybody is told of it.

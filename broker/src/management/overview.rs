@@ -1,20 +1,23 @@
 //! `/api/overview`: the broker at a glance (spec 10.2).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::history::{Count, Kind, Ranges, Subject, insert};
 use super::list::View;
-use super::rates::Counts;
+use super::machine::Machine;
 use super::routes::{Gate, Methods, Routes};
+use super::stats::{
+    connection_counts, exchange_counts, length_counts, message_counts, message_stats, queue_counts,
+};
 use super::{Management, Refusal, Shared};
+use crate::engine::Counter;
 
 /// Clients parse it; there is no Erlang here.
-const ERLANG_VERSION: &str = "27.0";
+pub(super) const ERLANG_VERSION: &str = "27.0";
 
 const EXCHANGE_TYPES: [(&str, &str); 4] = [
     (
@@ -41,47 +44,63 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 async fn show(State(management): Shared, view: View) -> Result<Response, Refusal> {
-    let overview = management.blocking(Management::overview).await?;
+    let ranges = Ranges::read(view.query())?;
+    let overview = management
+        .blocking(move |management| management.overview(&ranges))
+        .await?;
     Ok(view.object(overview))
 }
 
-/// What all queues together hold.
-#[derive(Default)]
-struct Totals {
-    queues: u64,
-    exchanges: u64,
-    consumers: u64,
-    ready: u64,
-    unacknowledged: u64,
+/// The types that exchanges can have.
+pub(super) fn exchange_types() -> Value {
+    let types = EXCHANGE_TYPES.iter().map(
+        |(name, description)| json!({ "name": name, "description": description, "enabled": true }),
+    );
+    types.collect()
 }
+
+/// What all virtual hosts together hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) queues: u64,
+    pub(super) exchanges: u64,
+    pub(super) consumers: u64,
+    pub(super) ready: u64,
+    pub(super) unacknowledged: u64,
+}
+
+/// How many counts of connections, channels and queues that come and go there are.
+const CHURN: usize = 7;
 
 impl Management {
     /// What listens, and where.
     pub(super) fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let amqp = self.settings.amqp.map(|address| ("amqp", address));
-        amqp.into_iter().chain([("http", self.settings.management)])
+        let http = self.settings.management.map(|address| ("http", address));
+        let metrics = self
+            .settings
+            .prometheus
+            .map(|address| ("http/prometheus", address));
+        amqp.into_iter().chain(http).chain(metrics)
     }
 
-    fn overview(&self) -> Value {
+    fn overview(&self, ranges: &Ranges) -> Value {
         let totals = self.totals();
-        let counts = self.counts(&totals);
-        let rates = self.rates.observe(Instant::now(), &counts);
+        let counts = self.broker_counts(&totals);
+        let mut lengths = self
+            .history
+            .detailed(self.now_ms(), Subject::Broker, &counts, ranges);
+        let mut churn = lengths.split_off(3);
+        let events = churn.split_off(CHURN);
         let mut overview = self.facts();
-        overview.extend([
-            ("object_totals".to_owned(), self.object_totals(&totals)),
-            (
-                "queue_totals".to_owned(),
-                with_rates(&QUEUE_TOTALS, &counts, &rates, true),
-            ),
-            (
-                "churn_rates".to_owned(),
-                with_rates(&CHURN_RATES, &counts, &rates, true),
-            ),
-            (
-                "message_stats".to_owned(),
-                with_rates(&MESSAGE_STATS, &counts, &rates, false),
-            ),
-        ]);
+        for (name, group) in [("queue_totals", lengths), ("churn_rates", churn)] {
+            let mut object = Map::new();
+            insert(&mut object, group);
+            overview.insert(name.to_owned(), Value::Object(object));
+        }
+        let stats = message_stats(events).unwrap_or_else(|| json!({}));
+        overview.insert("message_stats".to_owned(), stats);
+        overview.insert("object_totals".to_owned(), self.object_totals(&totals));
         Value::Object(overview)
     }
 
@@ -99,12 +118,6 @@ impl Management {
                     "tls": false,
                     "socket_opts": {},
                 })
-            })
-            .collect();
-        let exchange_types: Vec<Value> = EXCHANGE_TYPES
-            .iter()
-            .map(|(name, description)| {
-                json!({ "name": name, "description": description, "enabled": true })
             })
             .collect();
         let facts = json!({
@@ -125,15 +138,9 @@ impl Management {
             "enable_queue_totals": false,
             "statistics_db_event_queue": 0,
             "uptime": u64::try_from(self.engine.uptime().as_millis()).unwrap_or(u64::MAX),
-            "exchange_types": exchange_types,
+            "exchange_types": exchange_types(),
             "listeners": listeners,
-            "contexts": [{
-                "node": node,
-                "description": "RabbitMQ Management",
-                "path": "/",
-                "ip": settings.management.ip().to_string(),
-                "port": settings.management.port().to_string(),
-            }],
+            "contexts": [self.context()],
         });
         match facts {
             Value::Object(facts) => facts,
@@ -141,7 +148,21 @@ impl Management {
         }
     }
 
-    fn totals(&self) -> Totals {
+    /// The web server.
+    pub(super) fn context(&self) -> Value {
+        let address = self.settings.management;
+        json!({
+            "node": self.engine.settings().node_name,
+            "description": "RabbitMQ Management",
+            "path": "/",
+            "ip": address.map(|address| address.ip().to_string()),
+            "port": address.map(|address| address.port().to_string()),
+            "cowboy_opts": "[]",
+            "ssl_opts": [],
+        })
+    }
+
+    pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for host in self.engine.virtual_hosts() {
             totals.exchanges += host.exchange_count() as u64;
@@ -168,64 +189,56 @@ impl Management {
         })
     }
 
-    fn counts(&self, totals: &Totals) -> Counts {
+    /// The broker's counts: messages, what comes and goes, events.
+    pub(super) fn broker_counts(&self, totals: &Totals) -> Vec<Count> {
+        length_counts(totals.ready, totals.unacknowledged)
+            .into_iter()
+            .chain(self.churn())
+            .chain(message_counts(&self.engine.traffic().events))
+            .collect()
+    }
+
+    /// What comes and goes.
+    pub(super) fn churn(&self) -> [Count; CHURN] {
         let counters = &self.engine.counters;
-        BTreeMap::from([
-            ("messages", totals.ready + totals.unacknowledged),
-            ("messages_ready", totals.ready),
-            ("messages_unacknowledged", totals.unacknowledged),
-            ("connection_created", counters.connections_created.value()),
-            ("connection_closed", counters.connections_closed.value()),
-            ("channel_created", counters.channels_created.value()),
-            ("channel_closed", counters.channels_closed.value()),
-            ("queue_declared", counters.queues_created.value()),
-            ("queue_created", counters.queues_created.value()),
-            ("queue_deleted", counters.queues_deleted.value()),
-            ("publish", counters.published.value()),
-            ("confirm", counters.confirmed.value()),
-            ("deliver_get", counters.delivered.value()),
-            ("ack", counters.acknowledged.value()),
-            ("return_unroutable", counters.returned.value()),
-        ])
+        let count = |name, counter: &Counter| Count::new(Kind::Messages, name, counter.value());
+        [
+            count("connection_created", &counters.connections_created),
+            count("connection_closed", &counters.connections_closed),
+            count("channel_created", &counters.channels_created),
+            count("channel_closed", &counters.channels_closed),
+            count("queue_declared", &counters.queues_created),
+            count("queue_created", &counters.queues_created),
+            count("queue_deleted", &counters.queues_deleted),
+        ]
     }
-}
 
-const QUEUE_TOTALS: [&str; 3] = ["messages", "messages_ready", "messages_unacknowledged"];
-
-const CHURN_RATES: [&str; 7] = [
-    "connection_created",
-    "connection_closed",
-    "channel_created",
-    "channel_closed",
-    "queue_declared",
-    "queue_created",
-    "queue_deleted",
-];
-
-const MESSAGE_STATS: [&str; 5] = [
-    "publish",
-    "confirm",
-    "deliver_get",
-    "ack",
-    "return_unroutable",
-];
-
-/// The named counts, each with its rate. What never happened is left out unless `even_zero`.
-fn with_rates(
-    names: &[&'static str],
-    counts: &Counts,
-    rates: &BTreeMap<&'static str, f64>,
-    even_zero: bool,
-) -> Value {
-    let mut object = Map::new();
-    for name in names {
-        let count = counts.get(name).copied().unwrap_or(0);
-        if count == 0 && !even_zero {
-            continue;
+    /// Looks at everything that has a history.
+    pub(super) fn look(&self) {
+        let totals = self.totals();
+        let mut subjects = vec![
+            (Subject::Broker, self.broker_counts(&totals)),
+            (Subject::Node, self.node_counts(&Machine::look())),
+        ];
+        for host in self.engine.virtual_hosts() {
+            subjects.extend(host.all_exchanges().into_iter().map(|exchange| {
+                let counts = exchange_counts(&exchange).to_vec();
+                (Subject::Exchange(exchange.number()), counts)
+            }));
+            subjects.extend(host.all_queues().into_iter().map(|queue| {
+                let counts = queue_counts(&queue.counts(), &queue.tally());
+                (Subject::Queue(queue.number()), counts)
+            }));
         }
-        let rate = rates.get(name).copied().unwrap_or(0.0);
-        object.insert((*name).to_owned(), count.into());
-        object.insert(format!("{name}_details"), json!({ "rate": rate }));
+        for client in self.engine.clients.all() {
+            let number = client.facts.number;
+            let counts = connection_counts(&client).to_vec();
+            subjects.push((Subject::Connection(number), counts));
+            subjects.extend(client.meter.channels().into_iter().map(|channel| {
+                let counts = message_counts(&channel.tally());
+                (Subject::Channel(number, channel.number), counts)
+            }));
+        }
+        self.history.look(self.now_ms(), subjects);
     }
-    Value::Object(object)
 }

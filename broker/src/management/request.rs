@@ -130,7 +130,6 @@ impl FromRequest<Arc<Management>> for JsonBody {
     }
 }
 
-#[allow(dead_code, reason = "for the nouns to come")]
 impl JsonBody {
     /// The whole object as one thing.
     pub(super) fn parse<T: DeserializeOwned>(self) -> Result<T, Refusal> {
@@ -183,7 +182,13 @@ impl JsonBody {
         if missing.is_empty() {
             Ok(())
         } else {
-            Err(Refusal::bad_request(format!("[{}]", missing.join(","))))
+            // Erlang's printer breaks lines that are longer than a screen.
+            const SCREEN: usize = 80;
+            let line = format!("[{}]", missing.join(","));
+            if line.len() <= SCREEN {
+                return Err(Refusal::bad_request(line));
+            }
+            Err(Refusal::bad_request(format!("[{}]", missing.join(",\n "))))
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawPathParams, Request};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{Extension, RawPathParams, Request};
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -23,7 +24,6 @@ pub(super) const HOST_PARAMETER: &str = "vhost";
 /// Whom a method of a path is for (spec 10.2, tag gates). Where the path names a virtual host, all
 /// but the last also ask whether the caller may enter it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "for the nouns to come")]
 pub(super) enum Gate {
     /// Whoever has one of management's tags.
     Management,
@@ -31,6 +31,7 @@ pub(super) enum Gate {
     Visible,
     /// Those who watch the whole broker.
     Monitoring,
+    #[allow(dead_code, reason = "for the nouns to come")]
     /// Those who set policies and parameters.
     PolicyMaker,
     /// Those who may do everything.
@@ -130,8 +131,8 @@ impl Methods {
         H: Handler<T, Arc<Management>>,
         T: 'static,
     {
-        let guard = move |caller: Caller, parameters: RawPathParams, request, next| {
-            guard(gate, caller, parameters, request, next)
+        let guard = move |management, caller, parameters, request, next| {
+            guard(gate, management, caller, parameters, request, next)
         };
         let guarded = on(filter, handler).route_layer(middleware::from_fn(guard));
         self.router = self.router.merge(guarded);
@@ -151,16 +152,23 @@ impl Methods {
     }
 }
 
+/// A path whose names are not text names nothing.
+type Names = Result<RawPathParams, RawPathParamsRejection>;
+
 async fn guard(
     gate: Gate,
+    Extension(management): Extension<Arc<Management>>,
     caller: Caller,
-    parameters: RawPathParams,
+    names: Names,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let host = parameters
+    let names = names.map_err(|_| Refusal::not_found())?;
+    let host = names
         .iter()
-        .find_map(|(name, value)| (name == HOST_PARAMETER).then_some(value));
+        .find_map(|(name, value)| (name == HOST_PARAMETER).then_some(value))
+        // That there is no such virtual host is for the handler to say.
+        .filter(|host| management.engine.virtual_host(host).is_some());
     gate.check(&caller, host)?;
     Ok(next.run(request).await)
 }
@@ -193,8 +201,10 @@ impl Routes {
             .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
         let refused = allowed.clone();
         let login = middleware::from_fn_with_state(Arc::clone(&self.management), access::require);
+        let shared = Extension(Arc::clone(&self.management));
         let router = methods
             .router
+            .route_layer(shared)
             .route_layer(login)
             // Which methods there are is no secret: RabbitMQ tells anybody.
             .options(async move || [(header::ALLOW, allowed)])

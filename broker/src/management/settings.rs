@@ -10,7 +10,9 @@ pub(crate) struct ManagementSettings {
     /// Where AMQP is spoken.
     pub(crate) amqp: Option<SocketAddr>,
     /// Where this API answers.
-    pub(crate) management: SocketAddr,
+    pub(crate) management: Option<SocketAddr>,
+    /// Where metrics are shown.
+    pub(crate) prometheus: Option<SocketAddr>,
     /// Where durable queues live.
     pub(crate) data_dir: Option<PathBuf>,
     /// What clients take the broker for.
@@ -23,6 +25,8 @@ pub(crate) struct ManagementSettings {
     pub(crate) amqp_connections_max: usize,
     /// Connections to the API that may be open.
     pub(crate) connections_max: usize,
+    /// Bytes of a message's body.
+    pub(crate) message_bytes_max: u64,
     /// Bytes of a request's body.
     pub(crate) body_bytes_max: usize,
     /// How long a request may take to arrive, and a connection be idle.

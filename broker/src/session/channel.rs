@@ -8,7 +8,7 @@ use super::assembler::Assembler;
 use super::confirms::ConfirmTracker;
 use super::transaction::PendingTransaction;
 use super::window::Window;
-use crate::engine::{ChannelLimit, ConsumerLink, ReplyAddress, Route};
+use crate::engine::{ChannelLimit, ChannelMeter, ConsumerLink, ReplyAddress, Route};
 use crate::model::{AmqpError, ConsumerTag, QueueName};
 
 /// How publishes on the channel are answered.
@@ -63,12 +63,16 @@ pub(super) struct Channel {
     pub(super) mode: Mode,
     pub(super) assembler: Assembler,
     pub(super) cache: RouteCache,
+    /// What others see of it.
+    pub(super) meter: Arc<ChannelMeter>,
 }
 
 impl Channel {
     /// A channel that was just opened.
     pub(super) fn new(number: u16) -> Self {
+        let limit: Arc<ChannelLimit> = Arc::default();
         Self {
+            meter: Arc::new(ChannelMeter::new(number, Arc::clone(&limit))),
             number,
             phase: Phase::Open,
             last_queue: None,
@@ -76,7 +80,7 @@ impl Channel {
             replies: None,
             window: Window::default(),
             prefetch: 0,
-            limit: Arc::default(),
+            limit,
             least_timeout_ms: None,
             mode: Mode::default(),
             assembler: Assembler::default(),
@@ -92,6 +96,21 @@ impl Channel {
         } else {
             Ok(QueueName::from(name))
         }
+    }
+
+    /// Tells others how much waits for a commit.
+    pub(super) fn note_uncommitted(&self) {
+        if let Mode::Transactional(transaction) = &self.mode {
+            let (publishes, settlements) = (&transaction.publishes, &transaction.settlements);
+            self.meter.uncommitted.set(publishes.len() as u64);
+            let settlements = settlements.len() as u64;
+            self.meter.uncommitted_settlements.set(settlements);
+        }
+    }
+
+    /// Tells others how many consumers there are.
+    pub(super) fn note_consumers(&self) {
+        self.meter.consumers.set(self.consumer_count() as u64);
     }
 
     /// Whether a consumer of any kind has that tag.

@@ -66,6 +66,11 @@ impl ConfirmTracker {
         }
     }
 
+    /// How many publishes were not answered yet.
+    pub(super) const fn unanswered(&self) -> u64 {
+        self.last_published.saturating_sub(self.last_answered)
+    }
+
     /// Whether anything waits.
     pub(super) fn is_waiting(&self) -> bool {
         !self.runs.is_empty()

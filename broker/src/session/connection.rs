@@ -22,7 +22,7 @@ use super::Sessions;
 use super::core::{End, Session};
 use super::greeting::{self, Failure};
 use super::stream::{Input, Stream};
-use crate::engine::Progress;
+use crate::engine::{ClientDetails, Progress};
 use crate::model::{AmqpError, ReplyCode, Shortage};
 use crate::wire::frame::HEARTBEAT;
 use crate::wire::method::{channel, connection};
@@ -45,18 +45,27 @@ const OUT_BYTES_KEPT: usize = 256 << 10;
 
 /// No timer is set for longer than this.
 const OVERDUE_WAIT_MAX: Duration = Duration::from_secs(3600);
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// The client's.
+    pub(super) peer: SocketAddr,
+    /// The broker's.
+    pub(super) local: SocketAddr,
+}
 
 /// Serves one connection to its end. `admitted` is dropped once the peer has logged in.
 pub(super) async fn serve<R, W, G>(
     sessions: Arc<Sessions>,
     reader: R,
     writer: W,
-    peer: Option<SocketAddr>,
+    ends: Option<Ends>,
     admitted: G,
 ) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    let peer = ends.map(|ends| ends.peer);
     let mut stream = Stream::new(reader, writer);
     let deadline = sessions.settings.handshake_timeout;
     let greeted =
@@ -67,11 +76,26 @@ pub(super) async fn serve<R, W, G>(
         Ok(Err(failure)) => return report(peer, &failure),
         Err(_) => return tracing::warn!(?peer, "handshake timed out"),
     };
+    session.client.describe(details(&session, ends));
     let number = session.number();
     let mut connection = Connection::new(session, stream);
     match connection.run().await {
         Ok(()) => tracing::info!(connection = number, "connection closed"),
         Err(error) => tracing::warn!(connection = number, %error, "connection lost"),
+    }
+}
+
+/// What others may see of a connection that has just been opened.
+fn details(session: &Session, ends: Option<Ends>) -> ClientDetails {
+    let (properties, tuning) = (&session.properties, &session.tuning);
+    ClientDetails {
+        ends: ends.map(|ends| (ends.peer, ends.local)),
+        opened_ms: session.engine.now().wall_ms,
+        mechanism: properties.mechanism,
+        properties: properties.table.clone(),
+        channel_max: tuning.channel_max,
+        frame_max: tuning.frame_limit.frame_max(),
+        heartbeat_seconds: tuning.heartbeat_seconds,
     }
 }
 
@@ -149,7 +173,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             self.session.drain_outbox();
             match self.next_event().await? {
                 Event::Read(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Event::Read(_) => self.silent_ticks = 0,
+                Event::Read(count) => self.received(count),
                 Event::Wrote(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Event::Wrote(count) => self.wrote(count),
                 Event::Woken => {}
@@ -193,6 +217,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let store_is_full = self.session.engine.is_store_full();
         let may_read = self.may_answer() && !store_is_full;
         let awaits_disk = self.session.awaits_confirms() || store_is_full;
+        let meter = &self.session.client.meter;
+        meter.held.set((!may_read).into());
+        let pending = self.session.out.len() - self.written;
+        meter.pending_bytes.set(pending as u64);
         let has_output = self.session.out.len() > self.written;
         let has_room =
             self.session.out.len() - self.written < self.session.settings.write_buffer_bytes;
@@ -234,7 +262,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         Some(Instant::now() + wait)
     }
 
+    fn received(&mut self, count: usize) {
+        self.silent_ticks = 0;
+        let meter = &self.session.client.meter;
+        meter.received_bytes.add(count as u64);
+        meter.reads.add(1);
+    }
+
     fn wrote(&mut self, count: usize) {
+        let meter = &self.session.client.meter;
+        meter.sent_bytes.add(count as u64);
+        meter.writes.add(1);
         self.written += count;
         self.wrote_since_tick = true;
         self.last_write = Instant::now();

@@ -4,13 +4,15 @@ use super::assembler::{BODY_BYTES_CEILING, ContentFault, Progress, PublishFlags}
 use super::channel::Mode;
 use super::core::Session;
 use super::transaction::PendingPublish;
-use crate::engine::{Origin, REPLY_QUEUE, Rights, Route};
+use crate::engine::{
+    CarbonCopies, Event, Origin, REPLY_QUEUE, Route, check_expiration, check_user_id, text,
+};
 use crate::model::{
     AmqpError, ExchangeKind, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb,
 };
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
-use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property, Value};
+use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property};
 
 const PUBLISH: (u16, u16) = (60, 40);
 
@@ -115,11 +117,14 @@ impl Session {
             return Err(AmqpError::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         let message = self.route(number, message)?;
-        self.engine.counters.published.add(1);
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
         let route = &channel.cache.route;
+        channel.meter.add(Event::Publish, 1);
+        if route.is_empty() {
+            channel.meter.add(unroutable(flags.mandatory), 1);
+        }
         let is_returned = flags.mandatory && route.is_empty();
         let returned = is_returned.then(|| message.clone());
         match &mut channel.mode {
@@ -135,6 +140,7 @@ impl Session {
                     channel: number,
                     number: tracker.publish(),
                 };
+                channel.meter.unconfirmed.set(tracker.unanswered());
                 self.burst.add(route, message, origin);
                 self.confirming.insert(number);
             }
@@ -148,6 +154,7 @@ impl Session {
                     let text = "the transaction is too large";
                     return Err(AmqpError::new(ReplyCode::ResourceError, text));
                 }
+                channel.note_uncommitted();
                 return Ok(());
             }
         }
@@ -212,7 +219,6 @@ impl Session {
     }
 
     pub(super) fn return_message(&mut self, number: u16, message: &Message) {
-        self.engine.counters.returned.add(1);
         let returned = Returned {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: "NO_ROUTE",
@@ -228,6 +234,15 @@ impl Session {
         if let Err(error) = encoder::return_(&mut self.out, number, &returned, &content, limit) {
             tracing::error!(%error, "a message could not be returned");
         }
+    }
+}
+
+/// What happens to a message that no queue takes.
+const fn unroutable(mandatory: bool) -> Event {
+    if mandatory {
+        Event::ReturnUnroutable
+    } else {
+        Event::DropUnroutable
     }
 }
 
@@ -257,49 +272,6 @@ fn content_error(fault: ContentFault) -> AmqpError {
             "content body frame exceeds remaining content size",
         ),
         ContentFault::Header(error) => AmqpError::new(ReplyCode::FrameError, error.to_string()),
-    }
-}
-
-/// The extra routing keys of a message (spec 5.1.8).
-struct CarbonCopies<'a> {
-    visible: Option<Value<'a>>,
-    blind: Option<Value<'a>>,
-}
-
-impl<'a> CarbonCopies<'a> {
-    fn read(properties: Properties<'a>) -> Result<Self, AmqpError> {
-        let headers = properties.headers();
-        let list = |name: &str| match headers.and_then(|headers| headers.get(name)) {
-            None => Ok(None),
-            Some(value @ Value::Array(_)) => Ok(Some(value)),
-            Some(value) => Err(AmqpError::new(
-                ReplyCode::PreconditionFailed,
-                format!(
-                    "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
-                    value.type_name()
-                ),
-            )),
-        };
-        Ok(Self {
-            visible: list("CC")?,
-            blind: list("BCC")?,
-        })
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
-        [self.visible, self.blind]
-            .into_iter()
-            .flatten()
-            .filter_map(|value| value.as_array())
-            .flat_map(|array| array.iter())
-            .filter_map(|value| match value {
-                Value::LongString(key) => Some(key),
-                _ => None,
-            })
-    }
-
-    const fn are_blind(&self) -> bool {
-        self.blind.is_some()
     }
 }
 
@@ -340,53 +312,4 @@ fn with_reply_address(
         &encoded,
     )
     .ok_or_else(undecodable)
-}
-
-/// Spec 5.1.6.
-fn check_expiration(properties: Properties<'_>) -> Result<(), AmqpError> {
-    const TEN_YEARS_MS: i128 = 315_360_000_000;
-    let Some(expiration) = properties.expiration() else {
-        return Ok(());
-    };
-    let refuse = |detail: String| {
-        let text = format!("invalid expiration '{}': {detail}", text(expiration));
-        Err(AmqpError::new(ReplyCode::PreconditionFailed, text))
-    };
-    let signed = usize::from(matches!(expiration.first(), Some(b'+' | b'-')));
-    let digits = expiration[signed..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    if digits == 0 {
-        return refuse("no_integer".to_owned());
-    }
-    let (number, leftover) = expiration.split_at(signed + digits);
-    if !leftover.is_empty() {
-        return refuse(format!("{{leftover_string,\"{}\"}}", text(leftover)));
-    }
-    match text(number).parse::<i128>() {
-        Ok(value) if value < 0 => refuse(format!("{{value_negative,{value}}}")),
-        Ok(value) if value <= TEN_YEARS_MS => Ok(()),
-        Ok(_) | Err(_) => refuse(format!("{{value_too_large,{}}}", text(number))),
-    }
-}
-
-/// Spec 5.1.7.
-fn check_user_id(properties: Properties<'_>, rights: &Rights) -> Result<(), AmqpError> {
-    let user = rights.name().as_str();
-    match properties.user_id() {
-        Some(claimed) if claimed != user.as_bytes() && !rights.may_impersonate() => {
-            let text = format!(
-                "user_id property set to '{}' but authenticated user was '{user}'",
-                text(claimed)
-            );
-            Err(AmqpError::new(ReplyCode::PreconditionFailed, text))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Short strings of methods are UTF-8; those of properties may be anything.
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
 }

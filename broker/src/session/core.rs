@@ -14,7 +14,7 @@ use super::settings::SessionSettings;
 use super::settlements::Settlements;
 use super::throttle::{Change, Throttle};
 use crate::engine::{
-    Burst, Client, Engine, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
+    Burst, Client, Engine, Event, Flushed, Outbox, Outgoing, Progress, Ticket, VirtualHost,
 };
 use crate::model::{AmqpError, ReplyCode, Scope, Shortage};
 use crate::wire::method::{channel, connection};
@@ -255,7 +255,10 @@ impl Session {
             .clients
             .open_channel(&self.client, limits)
             .map_err(|full| self.channels_full(full))?;
-        self.channels.insert(number, Channel::new(number));
+        let channel = Channel::new(number);
+        let meter = Arc::clone(&channel.meter);
+        self.client.meter.channel_opened(meter);
+        self.channels.insert(number, channel);
         self.engine.counters.channels_created.add(1);
         self.reply(number, channel::OpenOk { channel_id: b"" });
         Ok(())
@@ -291,6 +294,7 @@ impl Session {
     pub(super) fn forget_channel(&mut self, number: u16) {
         if self.channels.remove(&number).is_some() {
             self.closed_before.insert(number);
+            self.engine.channel_gone(&self.host, &self.client, number);
             self.engine.clients.close_channel(&self.client);
             self.engine.counters.channels_closed.add(1);
         }
@@ -368,7 +372,7 @@ impl Session {
             return;
         };
         while let Some(confirm) = tracker.next(progress) {
-            self.engine.counters.confirmed.add(confirm.count);
+            channel.meter.add(Event::Confirm, confirm.count);
             let encode = if confirm.accepted {
                 encoder::ack
             } else {
@@ -376,6 +380,7 @@ impl Session {
             };
             encode(&mut self.out, number, confirm.number, confirm.multiple);
         }
+        channel.meter.unconfirmed.set(tracker.unanswered());
         if tracker.is_waiting() {
             self.unconfirmed.insert(number);
         }
@@ -426,7 +431,7 @@ impl Session {
         let deleted = self
             .host
             .delete_exclusive_queues(&self.engine, self.number());
-        self.engine.clients.closed(self.number());
+        self.engine.client_gone(&self.host, &self.client);
         self.engine.counters.connections_closed.add(1);
         ticket.max(deleted)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::channel::{Channel, Mode, Phase};
 use super::core::Session;
 use super::window::{Receiver, Unacked};
-use crate::engine::{ConsumerLink, Delivery, Outgoing, Queue, ReplyConsumer, Ticket};
+use crate::engine::{ConsumerLink, Delivery, Event, Outgoing, Queue, ReplyConsumer, Ticket};
 use crate::model::{AmqpError, Message, ReplyCode, Seq, Settlement};
 use crate::wire::encoder::{self, Content};
 use crate::wire::method::basic;
@@ -49,6 +49,10 @@ impl Session {
             seq: delivery.seq,
             sent_ms,
         });
+        channel.meter.add(Event::delivery(link.no_ack), 1);
+        if delivery.redelivered {
+            channel.meter.add(Event::Redeliver, 1);
+        }
         let head = encoder::Delivery {
             consumer_tag: link.tag.as_str(),
             delivery_tag: channel.window.push(unacked),
@@ -94,7 +98,7 @@ impl Session {
             body: message.body(),
         };
         match encoder::deliver(&mut self.out, number, head, &content, limit) {
-            Ok(()) => self.engine.counters.delivered.add(1),
+            Ok(()) => {}
             Err(error) => {
                 // Spec 1.6.10: a header that does not fit this client's frames. The message goes
                 // back for a consumer with larger ones.
@@ -116,6 +120,7 @@ impl Session {
             return;
         }
         channel.consumers.remove(&link.tag);
+        channel.note_consumers();
         if self.properties.consumer_cancel_notify && channel.phase == Phase::Open {
             let cancel = basic::Cancel {
                 consumer_tag: link.tag.as_str(),

@@ -9,7 +9,7 @@
 //! Pure: frames in, frames out. The login itself needs a slow hash, so `start-ok` gives the
 //! credentials out and the caller comes back with the verdict.
 
-use crate::model::{AmqpError, LoginRequest, ReplyCode, UserName};
+use crate::model::{AmqpError, Arguments, LoginRequest, ReplyCode, UserName};
 use crate::wire::method::connection;
 use crate::wire::{FrameLimit, Method, TableReader, TableWriter, Value, encoder};
 
@@ -36,10 +36,14 @@ pub(super) struct ClientProperties {
     pub(super) connection_blocked: bool,
     /// The name that it gives itself.
     pub(super) connection_name: Option<String>,
+    /// How it logged in.
+    pub(super) mechanism: &'static str,
+    /// Everything that it told, to be shown.
+    pub(super) table: Arguments,
 }
 
 impl ClientProperties {
-    fn read(properties: TableReader<'_>) -> Self {
+    fn read(properties: TableReader<'_>, mechanism: &'static str) -> Self {
         let capability = |name: &str| {
             properties
                 .get("capabilities")
@@ -56,6 +60,8 @@ impl ClientProperties {
                 .get("connection_name")
                 .and_then(|value| value.as_text())
                 .map(str::to_owned),
+            mechanism,
+            table: Arguments::from_wire(properties.as_bytes()),
         }
     }
 }
@@ -144,14 +150,13 @@ impl AwaitStartOk {
         let Method::Connection(connection::Method::StartOk(start)) = method else {
             return Err(wrong_state(method, "starting"));
         };
-        let client = ClientProperties::read(start.client_properties);
         let response = start.response.expose();
         let (mechanism, request) =
             sasl::read(start.mechanism, response, settings.anonymous.as_ref())
                 .map_err(|error| Refusal::Silent(error.blaming(10, 11)))?;
         Ok(Login {
             request,
-            client,
+            client: ClientProperties::read(start.client_properties, mechanism),
             mechanism,
         })
     }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Sessions;
-use super::connection::serve;
+use super::connection::{Ends, serve};
 
 /// What a stream inside the process buffers in each direction, in bytes.
 const DUPLEX_BYTES: usize = 256 << 10;
@@ -153,8 +153,12 @@ fn admit(sessions: &Arc<Sessions>, stream: TcpStream, peer: SocketAddr) {
     let sessions = Arc::clone(sessions);
     tokio::spawn(async move {
         let _inhabitant = inhabitant;
+        let ends = stream.local_addr().map(|local| Ends { peer, local });
         let (reader, writer) = stream.into_split();
-        serve(sessions, reader, writer, Some(peer), handshaking).await;
+        match ends {
+            Ok(ends) => serve(sessions, reader, writer, Some(ends), handshaking).await,
+            Err(error) => tracing::debug!(%peer, %error, "the connection is gone already"),
+        }
     });
 }
 

@@ -72,12 +72,6 @@ impl Session {
             starved.extend(limit.give_back(count));
         }
         for group in self.settlements.groups.drain(..) {
-            if group.settlement == Settlement::Acknowledge {
-                self.engine
-                    .counters
-                    .acknowledged
-                    .add(group.seqs.len() as u64);
-            }
             group
                 .queue
                 .settle(&self.engine, &group.seqs, group.settlement);

@@ -90,6 +90,16 @@ impl FrameLimit {
         }
     }
 
+    /// The `frame_max` that was agreed; 0 for no limit.
+    #[must_use]
+    pub const fn frame_max(self) -> u32 {
+        if self.frame_max == Self::UNLIMITED.frame_max {
+            0
+        } else {
+            self.frame_max
+        }
+    }
+
     /// The largest payload that may be sent.
     #[must_use]
     pub fn payload_max(self) -> usize {

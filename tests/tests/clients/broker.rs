@@ -145,6 +145,7 @@ fn serve(data: &Path, amqp: u16, management: u16) -> anyhow::Result<Child> {
         .arg(data)
         .args(["--amqp", &format!("127.0.0.1:{amqp}")])
         .args(["--management", &format!("127.0.0.1:{management}")])
+        .args(["--prometheus", "none"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -176,11 +176,14 @@ const ROOMS: &[Room] = &[
         // The store is here for the errors and reports that the engine hands on.
         rooms: &["engine", "store", "model", "wire"],
         crates: &[
+            "ahash",
             "axum",
             "base64",
             "hyper",
             "hyper_util",
             "parking_lot",
+            // The text that scrapers read, with whatever labels hold.
+            "prometheus",
             // Patterns that come from callers: matching takes time in proportion to the text.
             "regex",
             "serde",

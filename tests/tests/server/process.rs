@@ -22,7 +22,14 @@ use super::binary;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ports that the system chooses.
-pub(crate) const ANY_PORTS: [&str; 4] = ["--amqp", "127.0.0.1:0", "--management", "127.0.0.1:0"];
+pub(crate) const ANY_PORTS: [&str; 6] = [
+    "--amqp",
+    "127.0.0.1:0",
+    "--management",
+    "127.0.0.1:0",
+    "--prometheus",
+    "none",
+];
 
 /// The binary, without what the environment would tell it.
 pub(crate) fn command(directory: &Path) -> Command {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::core::Session;
 use super::super::window::{Receiver, Unacked};
 use super::queue::saturating;
+use crate::engine::Event;
 use crate::model::{AmqpError, QueueType, ReplyCode, Resource, Verb};
 use crate::wire::encoder::{self, Content, Got};
 use crate::wire::method::basic;
@@ -57,6 +58,7 @@ impl Session {
             starved = channel.limit.set(u32::from(qos.prefetch_count));
         } else {
             channel.prefetch = u32::from(qos.prefetch_count);
+            channel.meter.prefetch.set(qos.prefetch_count.into());
         }
         self.reply(number, basic::QosOk {});
         for link in starved {
@@ -75,6 +77,9 @@ impl Session {
             return Err(AmqpError::get_beside_single_active(&name, host));
         }
         let Some((delivery, ready_left)) = queue.get(&self.engine, get.no_ack).await else {
+            if let Some(channel) = self.channels.get(&number) {
+                channel.meter.add(Event::GetEmpty, 1);
+            }
             self.reply(number, basic::GetEmpty { cluster_id: "" });
             return Ok(());
         };
@@ -82,6 +87,10 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
+        channel.meter.add(Event::get(get.no_ack), 1);
+        if delivery.redelivered {
+            channel.meter.add(Event::Redeliver, 1);
+        }
         let unacked = (!get.no_ack).then(|| {
             channel.limit.take_unasked();
             Unacked {
@@ -102,7 +111,6 @@ impl Session {
         };
         encoder::get_ok(&mut self.out, number, &got, &content, limit)
             .map_err(|error| AmqpError::new(ReplyCode::ContentTooLarge, error.to_string()))?;
-        self.engine.counters.delivered.add(1);
         Ok(())
     }
 }

@@ -82,6 +82,7 @@ impl Session {
         channel
             .consumers
             .insert(link.tag.clone(), Arc::clone(&link));
+        channel.note_consumers();
         if !consume.nowait {
             // Nothing leaves the outbox before this method is done, so this comes first (5.3.2).
             self.reply(number, basic::ConsumeOk { consumer_tag: &tag });
@@ -119,6 +120,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
         };
         channel.replies = Some(self.host.register_reply_consumer(consumer));
+        channel.note_consumers();
         if !consume.nowait {
             self.reply(number, basic::ConsumeOk { consumer_tag: &tag });
         }
@@ -142,6 +144,7 @@ impl Session {
             self.drain(usize::MAX);
             if let Some(channel) = self.channels.get_mut(&number) {
                 channel.consumers.remove(tag);
+                channel.note_consumers();
             }
             if unused {
                 let ticket = self.delete_if_unused(&link.queue);
@@ -163,6 +166,7 @@ impl Session {
             self.drain(usize::MAX);
             if let Some(channel) = self.channels.get_mut(&number) {
                 channel.replies = None;
+                channel.note_consumers();
             }
         }
     }

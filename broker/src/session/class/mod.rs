@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::channel::Mode;
 use super::core::{Session, parse, second_open};
-use crate::engine::{ChannelLimits, ChannelsFull, Rights, Ticket};
+use crate::engine::{ChannelLimits, ChannelMode, ChannelsFull, Rights, Ticket};
 use crate::model::{AmqpError, ReplyCode, Resource, Verb};
 use crate::wire::method::{access, basic as basic_class, channel, confirm};
 use crate::wire::{Method, Sender};
@@ -119,7 +119,10 @@ impl Session {
                 let text = "cannot switch from tx to confirm mode";
                 return Err(AmqpError::new(ReplyCode::PreconditionFailed, text));
             }
-            Mode::Plain => channel.mode = Mode::Confirm(Default::default()),
+            Mode::Plain => {
+                channel.mode = Mode::Confirm(Default::default());
+                channel.meter.set_mode(ChannelMode::Confirm);
+            }
             Mode::Confirm(_) => {}
         }
         if !nowait {

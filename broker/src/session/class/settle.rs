@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::channel::Mode;
 use super::super::core::Session;
 use super::super::window::Unacked;
+use crate::engine::{ChannelMeter, Event};
 use crate::model::{AmqpError, ReplyCode, Settlement};
 use crate::wire::method::basic;
 
@@ -60,9 +61,11 @@ impl Session {
                     transaction.settlements.push((tag, unacked, settlement));
                 }
                 Mode::Plain | Mode::Confirm(_) => {
+                    count(&channel.meter, settlement, 1);
                     self.settlements.add(&unacked, settlement, &channel.limit);
                 }
             }
+            channel.note_uncommitted();
             return Ok(());
         }
         let taken = channel
@@ -77,11 +80,13 @@ impl Session {
                     .map(|(tag, unacked)| (tag, unacked, settlement)),
             ),
             Mode::Plain | Mode::Confirm(_) => {
+                count(&channel.meter, settlement, taken.len() as u64);
                 for (_, unacked) in &taken {
                     self.settlements.add(unacked, settlement, &channel.limit);
                 }
             }
         }
+        channel.note_uncommitted();
         Ok(())
     }
 
@@ -100,6 +105,12 @@ impl Session {
         }
         self.flush_settlements();
         Ok(())
+    }
+}
+
+fn count(meter: &ChannelMeter, settlement: Settlement, deliveries: u64) {
+    if settlement == Settlement::Acknowledge {
+        meter.add(Event::Acknowledge, deliveries);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::channel::Mode;
 use super::super::core::Session;
 use super::super::transaction::PendingTransaction;
-use crate::engine::{PartiallyRefused, Transaction};
+use crate::engine::{ChannelMode, Event, PartiallyRefused, Transaction};
 use crate::model::{AmqpError, ReplyCode, Settlement};
 use crate::wire::method::tx;
 
@@ -33,7 +33,10 @@ impl Session {
                 let text = "cannot switch from confirm to tx mode";
                 return Err(AmqpError::new(ReplyCode::PreconditionFailed, text));
             }
-            Mode::Plain => channel.mode = Mode::Transactional(PendingTransaction::default()),
+            Mode::Plain => {
+                channel.mode = Mode::Transactional(PendingTransaction::default());
+                channel.meter.set_mode(ChannelMode::Transactional);
+            }
             Mode::Transactional(_) => {}
         }
         self.reply(number, tx::SelectOk {});
@@ -75,11 +78,15 @@ impl Session {
         for (_, unacked, settlement) in &pending.settlements {
             transaction.settle(unacked.queue(), unacked.seq, *settlement);
         }
-        self.engine.counters.acknowledged.add(acknowledged as u64);
         let ticket = transaction.commit(&self.engine);
         let settled = u32::try_from(pending.settlements.len()).unwrap_or(u32::MAX);
         let starved = match self.channels.get(&number) {
-            Some(channel) => channel.limit.give_back(settled),
+            Some(channel) => {
+                let acknowledged = acknowledged as u64;
+                channel.meter.add(Event::Acknowledge, acknowledged);
+                channel.note_uncommitted();
+                channel.limit.give_back(settled)
+            }
             None => Vec::new(),
         };
         for link in starved {
@@ -100,6 +107,7 @@ impl Session {
             for (tag, unacked, _) in pending.settlements {
                 channel.window.restore(tag, unacked);
             }
+            channel.note_uncommitted();
         }
         self.reply(number, tx::RollbackOk {});
         Ok(())
