@@ -19,13 +19,12 @@ use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
     Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
-    SeqRange, Settlement, Stored, VirtualHostName,
+    SeqRange, Settlement, VirtualHostName,
 };
 use crate::queue::{
-    Activity, ConsumeRefusal, Consumer, Counts, Delivery, Effect, Get, LoadFailure, Recording,
-    Settings, Sharing,
+    Activity, ConsumeRefusal, Consumer, Counts, Effect, Recording, Settings, Sharing,
 };
-use crate::store::{LoadError, Ticket};
+use crate::store::Ticket;
 
 /// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
 const BLOCKS_KEPT: usize = 64;
@@ -274,32 +273,9 @@ impl Queue {
         self.loaded.notified()
     }
 
-    /// Takes one message for `basic.get`, reading it back from disk if need be.
-    pub(crate) async fn get(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        no_ack: bool,
-    ) -> Option<(Delivery, u64)> {
-        loop {
-            let loaded = self.loaded.notified();
-            tokio::pin!(loaded);
-            // Registered before the question, so that an answer in between is not missed.
-            loaded.as_mut().enable();
-            let (got, _) = self.turn(engine, |state, turn| {
-                let got = state.get(turn.now, no_ack, &mut turn.effects);
-                turn.absorb();
-                count_get(&mut turn.tally, &got, no_ack);
-                got
-            })?;
-            match got {
-                Get::Empty => return None,
-                Get::Message {
-                    delivery,
-                    ready_left,
-                } => return Some((delivery, ready_left)),
-                Get::Loading => loaded.await,
-            }
-        }
+    /// Something that was asked for has come.
+    pub(super) fn tell_loaded(&self) {
+        self.loaded.notify_waiters();
     }
 
     /// Removes what is ready and says how much that was.
@@ -559,76 +535,6 @@ impl Queue {
             | Effect::Requeued { .. }
             | Effect::DeadLetters(_) => {}
         }
-    }
-
-    fn load_block(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, first: Seq) {
-        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
-        let block = first.position() / crate::queue::BLOCK_PLACES;
-        engine.store().load_block(
-            self.id,
-            level,
-            block,
-            Box::new(move |loaded| {
-                queue.turn(&reply_engine, |state, turn| {
-                    match loaded {
-                        Ok(entries) => {
-                            let entries: Vec<_> =
-                                entries.into_iter().map(super::recover::entry).collect();
-                            state.block_loaded(level, first, &entries, &mut turn.effects);
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "an index block could not be read");
-                            let failure = load_failure(&error);
-                            turn.holds = failure == LoadFailure::Unavailable;
-                            state.block_failed(level, first, failure, &mut turn.effects);
-                        }
-                    }
-                    turn.absorb();
-                });
-                queue.loaded.notify_waiters();
-            }),
-        );
-    }
-
-    fn load_bodies(self: &Arc<Self>, engine: &Arc<Engine>, places: Vec<(Seq, Stored)>) {
-        let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
-        engine.store().load_bodies(
-            self.id,
-            places,
-            Box::new(move |bodies| {
-                queue.turn(&reply_engine, |state, turn| {
-                    let bodies: Vec<_> = bodies
-                        .into_iter()
-                        .map(|(seq, body)| (seq, body.map_err(|error| load_failure(&error))))
-                        .collect();
-                    turn.holds = bodies
-                        .iter()
-                        .any(|(_, body)| matches!(body, Err(LoadFailure::Unavailable)));
-                    state.bodies_loaded(bodies, &mut turn.effects);
-                    turn.absorb();
-                });
-                queue.loaded.notify_waiters();
-            }),
-        );
-    }
-}
-
-fn count_get(tally: &mut Tally, got: &Get, no_ack: bool) {
-    match got {
-        Get::Empty => tally.add(Event::GetEmpty, 1),
-        Get::Message { delivery, .. } => {
-            tally.add(Event::get(no_ack), 1);
-            tally.add(Event::Redeliver, delivery.redelivered.into());
-        }
-        Get::Loading => {}
-    }
-}
-
-/// Damage is for ever; anything else may pass.
-pub(super) fn load_failure(error: &LoadError) -> LoadFailure {
-    match error {
-        LoadError::Gone { .. } | LoadError::Damaged { .. } => LoadFailure::Damaged,
-        LoadError::Io(_) | LoadError::Closed => LoadFailure::Unavailable,
     }
 }
 
