@@ -13,7 +13,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, ConfigError, DefaultQueueType, Durability, Part, Password};
+use crate::config::{
+    Config, ConfigError, DefaultQueueType, Durability, Part, Password, PasswordHashing,
+};
 use crate::engine::{AccessSettings, AlarmLimits, DefaultUser, Engine, EngineSettings};
 use crate::model::{
     HashAlgorithm, LoginRequest, QueueType, Secret, Threshold, UserName, VirtualHostName,
@@ -142,7 +144,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// The user that exists from the start, instead of `guest`. May log in from anywhere.
+    /// The user that an empty broker starts with, instead of `guest`; an administrator, who may log in
+    /// from anywhere. On a folder that has users already, it is not made.
     pub fn user(mut self, name: impl Into<String>, password: &str) -> Self {
         self.config.default_user = name.into();
         self.config.default_pass = Password::from(password);
@@ -420,8 +423,14 @@ fn engine_settings(config: &Config) -> EngineSettings {
         },
         alarms: alarm_limits(config),
         virtual_hosts_max: config.limits.virtual_hosts_max,
+        queues_max: config.limits.queues_max,
+        exchanges_max: config.limits.exchanges_max,
         access: AccessSettings {
-            hashing: HashAlgorithm::Sha256,
+            hashing: match config.password_hashing {
+                PasswordHashing::Sha256 => HashAlgorithm::Sha256,
+                PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+                PasswordHashing::Argon2id => HashAlgorithm::Argon2id,
+            },
             loopback_users: config.loopback_users.clone(),
         },
         node_name: format!("{}@localhost", config.cluster_name),

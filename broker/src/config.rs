@@ -132,16 +132,18 @@ pub struct Config {
     pub prometheus: Option<SocketAddr>,
     /// What a confirm promises.
     pub durability: Durability,
-    /// The user that exists from the start.
+    /// The user that an empty data folder starts with; an administrator (spec 8.3.3).
     pub default_user: String,
     /// That user's password. Never shown.
     pub default_pass: Password,
-    /// The virtual host that exists from the start.
+    /// The virtual host that an empty data folder starts with.
     pub default_vhost: String,
     /// The type of queues that are declared without `x-queue-type` and can be of it (spec 4.4.5).
     pub default_queue_type: DefaultQueueType,
     /// Users who may log in from this machine only (spec 8.3.3).
     pub loopback_users: Vec<String>,
+    /// How new passwords are hashed. RabbitMQ's own way, so that users can move between brokers.
+    pub password_hashing: PasswordHashing,
     /// Whether the mechanism `ANONYMOUS` is offered. It logs in as guest with the password guest, so
     /// it opens nothing once either was changed (spec 1.3.4).
     pub anonymous_login: bool,
@@ -193,6 +195,47 @@ pub struct DiskFreeLimit {
     pub relative: Option<Part>,
 }
 
+/// How a password is hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PasswordHashing {
+    /// SHA-256 over salt and password, as RabbitMQ does it.
+    #[default]
+    #[serde(rename = "rabbit_password_hashing_sha256")]
+    Sha256,
+    /// SHA-512 over salt and password, as RabbitMQ does it.
+    #[serde(rename = "rabbit_password_hashing_sha512")]
+    Sha512,
+    /// Argon2id: slow on purpose. Only this broker can read it.
+    #[serde(rename = "argon2id")]
+    Argon2id,
+}
+
+impl PasswordHashing {
+    const ALL: [Self; 3] = [Self::Sha256, Self::Sha512, Self::Argon2id];
+
+    /// Its name in a configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "rabbit_password_hashing_sha256",
+            Self::Sha512 => "rabbit_password_hashing_sha512",
+            Self::Argon2id => "argon2id",
+        }
+    }
+}
+
+impl std::str::FromStr for PasswordHashing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            format!("'{text}' is none of {names}")
+        })
+    }
+}
+
 /// A password that does not show itself.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -237,6 +280,7 @@ impl Default for Config {
             default_vhost: "/".to_owned(),
             default_queue_type: DefaultQueueType::Classic,
             loopback_users: vec!["guest".to_owned()],
+            password_hashing: PasswordHashing::default(),
             anonymous_login: true,
             product: "RabbitMQ".to_owned(),
             product_version: "4.3.0".to_owned(),

@@ -50,6 +50,7 @@ pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartEr
 pub use config::{
     Config, ConfigError, ConfigSources, ConfigValue, DefaultQueueType, DiskFreeLimit, Durability,
     Limits, LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password,
+    PasswordHashing,
 };
 pub use model::Threshold;
 

@@ -4,6 +4,10 @@
 //! the lines of the behavioural specification that it proves, as in `Spec 1.1.1.`; the table in
 //! `docs/compatibility.md` is made from these.
 
+#[path = "conformance/access.rs"]
+mod access;
+#[path = "conformance/administration.rs"]
+mod administration;
 #[path = "conformance/alarms.rs"]
 mod alarms;
 #[path = "conformance/channel.rs"]
@@ -76,3 +80,5 @@ mod ttl;
 mod tx;
 #[path = "conformance/vanish.rs"]
 mod vanish;
+#[path = "conformance/virtual_hosts.rs"]
+mod virtual_hosts;

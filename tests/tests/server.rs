@@ -21,3 +21,5 @@ mod ping;
 mod process;
 #[path = "server/secrets.rs"]
 mod secrets;
+#[path = "server/users.rs"]
+mod users;

@@ -89,6 +89,11 @@ limits! {
     channels_max: u64 = 0, Count in 0..=1_000_000_000;
     /// Virtual hosts; 0 for no limit, as in RabbitMQ.
     virtual_hosts_max: usize = 0, Count in 0..=1_000_000;
+    /// Queues of all virtual hosts together; 0 for no limit, as in RabbitMQ.
+    queues_max: usize = 0, Count in 0..=1_000_000_000;
+    /// Exchanges of all virtual hosts together, predeclared ones included; 0 for no limit, as in
+    /// RabbitMQ.
+    exchanges_max: usize = 0, Count in 0..=1_000_000_000;
     /// Bytes of one frame, as RabbitMQ offers; 0 for no limit.
     frame_max: u32 = 131_072, Bytes in 4_096..=536_870_912, or_zero;
     /// The smallest frame size that a client may ask for. AMQP's own minimum; RabbitMQ 4 asks for

@@ -203,7 +203,7 @@ const PLAIN: &[Plain] = &[
     },
     Plain {
         key: "default_user",
-        about: &["The user that exists from the start."],
+        about: &["The user that an empty data folder starts with; an administrator."],
         aliases: &["RABBITMQ_DEFAULT_USER"],
         is_secret: false,
         read: |draft| shown(&draft.broker.default_user),
@@ -226,7 +226,7 @@ const PLAIN: &[Plain] = &[
     },
     Plain {
         key: "default_vhost",
-        about: &["The virtual host that exists from the start."],
+        about: &["The virtual host that an empty data folder starts with."],
         aliases: &["RABBITMQ_DEFAULT_VHOST"],
         is_secret: false,
         read: |draft| shown(&draft.broker.default_vhost),
@@ -254,6 +254,20 @@ const PLAIN: &[Plain] = &[
         is_secret: false,
         read: |draft| Some(Value::List(draft.broker.loopback_users.clone())),
         write: |draft, value| parse::list(value).map(|users| draft.broker.loopback_users = users),
+    },
+    Plain {
+        key: "password_hashing",
+        about: &[
+            "How new passwords are hashed: rabbit_password_hashing_sha256, _sha512, or argon2id, which",
+            "is slow on purpose and which no other broker can take over.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| shown(draft.broker.password_hashing.as_str()),
+        write: |draft, value| {
+            draft.broker.password_hashing = parse::text(value)?.parse()?;
+            Ok(())
+        },
     },
     Plain {
         key: "anonymous_login",

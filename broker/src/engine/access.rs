@@ -3,6 +3,7 @@
 //! A session asks for its [`Rights`] again when the table's generation has changed. They are compiled
 //! once for each user and virtual host that somebody uses, and go with the last who does.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -128,15 +129,21 @@ impl Access {
     }
 }
 
+/// Whether a peer is on this machine; one inside the process, which has no address, is. It is the
+/// peer's own address that counts, never the listener's (spec 1.3.9).
+fn is_local(peer: Option<SocketAddr>) -> bool {
+    peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
+}
+
 impl Engine {
-    /// The user behind a login from a peer that is or is not on this machine.
+    /// The user behind a login from `peer`; `None` is a peer inside the process.
     ///
     /// Takes as long for an unknown name as for a wrong password, and does the hashing where it holds
     /// nobody up (spec 1.3.7). The brake on guessing is the caller's: see `refusal_delay_ms`.
     pub(crate) async fn authenticate(
         &self,
         request: LoginRequest,
-        from_loopback: bool,
+        peer: Option<SocketAddr>,
     ) -> Result<Arc<User>, LoginRefusal> {
         let access = &self.access;
         let turn = access.logins.acquire().await;
@@ -146,9 +153,37 @@ impl Engine {
             .await
             .map_err(|_| LoginRefusal::Unchecked)?;
         let user = verified.ok_or(LoginRefusal::Credentials)?;
-        if !from_loopback && access.is_loopback_only(&user) {
+        if !is_local(peer) && access.is_loopback_only(&user) {
             return Err(LoginRefusal::NotFromLoopback);
         }
         Ok(user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_local_by_its_own_address_however_that_is_written() {
+        let local = |address: &str| is_local(Some(address.parse().expect("an address")));
+        for address in [
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(local(address), "{address}");
+        }
+        for address in [
+            "192.168.0.7:1",
+            "10.0.0.1:1",
+            "[fe80::1]:1",
+            "[::ffff:10.0.0.1]:1",
+            "0.0.0.0:1",
+        ] {
+            assert!(!local(address), "{address}");
+        }
+        assert!(is_local(None));
     }
 }

@@ -235,7 +235,12 @@ impl Engine {
         (!changes.is_empty()).then(|| self.change_access(changes))
     }
 
-    fn check_grantable(&self, host: &VirtualHostName, user: &UserName) -> Result<(), GrantError> {
+    /// Whether there is such a virtual host and such a user, between whom there may be rights.
+    pub(crate) fn check_grantable(
+        &self,
+        host: &VirtualHostName,
+        user: &UserName,
+    ) -> Result<(), GrantError> {
         let known = self.access.table().user(user.as_str()).is_some()
             && self.virtual_host(host.as_str()).is_some();
         known.then_some(()).ok_or(GrantError::NoHostOrUser)

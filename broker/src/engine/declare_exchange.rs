@@ -78,6 +78,11 @@ impl VirtualHost {
             rights.check(Verb::Read, name)?;
             rights.check(Verb::Write, Resource::Exchange(alternate.as_str()))?;
         }
+        let max = engine.settings().exchanges_max;
+        if max > 0 && engine.total(Self::exchange_count) >= max {
+            let error = AmqpError::too_many_exchanges(&definition.name, self.name(), max);
+            return Err(error);
+        }
         let mut changes = Changes::default();
         if definition.durable {
             changes.put(Entity::Exchange {

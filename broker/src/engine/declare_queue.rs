@@ -12,6 +12,7 @@ use crate::model::{
     AmqpError, Entity, EntityKey, QueueArguments, QueueDefinition, QueueName, QueueProperties,
     QueueType, Resource, Verb,
 };
+
 use crate::store::Ticket;
 
 /// What a client wants a queue to be.
@@ -76,7 +77,9 @@ impl VirtualHost {
         if generated {
             definition.name = self.generated_name(definition)?;
         }
-        name_type(definition, engine.settings().default_queue_type);
+        let default_type = self.metadata().default_queue_type;
+        let default_type = default_type.unwrap_or(engine.settings().default_queue_type);
+        name_type(definition, default_type);
         if definition.exclusive {
             // Spec 4.1.6: what belongs to a connection cannot outlive it.
             definition.durable = false;
@@ -95,7 +98,7 @@ impl VirtualHost {
             // The first declaration may still be on its way to the disk.
             return Ok(declared(engine, &existing, engine.last_ticket()));
         }
-        self.check_queue_limit(&declaration.definition.name)?;
+        self.check_queue_limit(engine, &declaration.definition.name)?;
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
@@ -112,8 +115,12 @@ impl VirtualHost {
         Ok(declared(engine, &queue, ticket))
     }
 
-    /// Spec 4.1.10.
-    fn check_queue_limit(&self, name: &QueueName) -> Result<(), AmqpError> {
+    /// Spec 4.1.10 and 11.5.
+    fn check_queue_limit(&self, engine: &Engine, name: &QueueName) -> Result<(), AmqpError> {
+        let max = engine.settings().queues_max;
+        if max > 0 && engine.total(Self::queue_count) >= max {
+            return Err(AmqpError::too_many_queues(name, max));
+        }
         match self.limits().queues() {
             Some(limit) if self.queue_count() as u64 >= limit => Err(
                 AmqpError::virtual_host_has_all_queues(name, self.name(), limit),

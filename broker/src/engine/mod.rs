@@ -7,7 +7,6 @@
 //! decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
-#[allow(dead_code, reason = "the endpoints follow")]
 mod administration;
 mod afterwork;
 mod alarms;
@@ -23,7 +22,6 @@ mod definitions;
 mod delay;
 mod envelope;
 mod exchange;
-#[allow(dead_code, reason = "the endpoints follow")]
 mod hosts;
 mod memory;
 mod meters;
@@ -68,6 +66,8 @@ use crate::store::Store;
 #[cfg(feature = "management")]
 pub(crate) use self::access::LoginRefusal;
 pub(crate) use self::administration::DefaultUser;
+#[cfg(feature = "management")]
+pub(crate) use self::administration::{Change, GrantError};
 pub(crate) use self::alarms::AlarmLimits;
 #[cfg(feature = "management")]
 pub(crate) use self::backup::BackupError;
@@ -79,6 +79,8 @@ pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, text};
 pub(crate) use self::exchange::Exchange;
+#[cfg(feature = "management")]
+pub(crate) use self::hosts::HostDeletionRefusal;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 #[cfg(feature = "management")]
@@ -163,6 +165,11 @@ impl Engine {
     /// All virtual hosts.
     pub(crate) fn virtual_hosts(&self) -> Vec<Arc<VirtualHost>> {
         self.hosts.read().values().cloned().collect()
+    }
+
+    /// How many of something there are in all virtual hosts together.
+    fn total(&self, of_host: impl Fn(&VirtualHost) -> usize) -> usize {
+        self.hosts.read().values().map(|host| of_host(host)).sum()
     }
 
     /// A number for a new consumer.

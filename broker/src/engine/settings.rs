@@ -27,6 +27,10 @@ pub(crate) struct EngineSettings {
     pub(crate) alarms: AlarmLimits,
     /// Virtual hosts; 0 for no limit (spec 11.5).
     pub(crate) virtual_hosts_max: usize,
+    /// Queues of all virtual hosts together; 0 for no limit.
+    pub(crate) queues_max: usize,
+    /// Exchanges of all virtual hosts together; 0 for no limit.
+    pub(crate) exchanges_max: usize,
     /// How users log in.
     pub(crate) access: AccessSettings,
     /// The name that management and logs give to this node.

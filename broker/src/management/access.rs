@@ -56,8 +56,7 @@ async fn identify(
 ) -> Result<Arc<User>, Refusal> {
     let login = login(header).ok_or_else(Refusal::wrong_login)?;
     let name = login.user.clone();
-    let from_loopback = peer.ip().to_canonical().is_loopback();
-    let user = management.engine.authenticate(login, from_loopback).await;
+    let user = management.engine.authenticate(login, Some(peer)).await;
     user.map_err(|error| {
         tracing::warn!(%peer, user = name, %error, "login refused");
         match error {

@@ -20,6 +20,7 @@ mod exchanges;
 mod exposition;
 mod health;
 mod history;
+mod limits;
 mod list;
 mod listener;
 mod machine;
@@ -28,6 +29,7 @@ mod metrics;
 mod nodes;
 mod overview;
 mod parameters;
+mod permissions;
 mod policies;
 mod publish;
 mod queues;
@@ -39,17 +41,18 @@ mod stats;
 mod table;
 mod time;
 mod users;
+mod virtual_hosts;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::engine::{Engine, Ticket};
+use crate::engine::{Change, Engine, Ticket};
 
 use self::history::History;
 use self::refusal::Refusal;
@@ -87,6 +90,9 @@ impl Management {
             nodes::routes,
             health::routes,
             users::routes,
+            permissions::routes,
+            virtual_hosts::routes,
+            limits::routes,
             connections::routes,
             channels::routes,
             consumers::routes,
@@ -146,6 +152,14 @@ impl Management {
                 tracing::error!(%error, "answering a request failed");
                 Refusal::failed("see the broker's log")
             })
+    }
+}
+
+/// What a PUT is answered with (spec 10.1.3).
+const fn status(change: Change) -> StatusCode {
+    match change {
+        Change::Created => StatusCode::CREATED,
+        Change::Updated => StatusCode::NO_CONTENT,
     }
 }
 

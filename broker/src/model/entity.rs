@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Permission, TopicPermission, User, VirtualHostLimits};
+use super::arguments::QueueType;
 use super::identity::QueueId;
 use super::name::{ExchangeName, QueueName, UserName, VirtualHostName};
 use super::policy::{PolicyDefinition, PolicyScope};
@@ -53,19 +54,16 @@ impl Arguments {
         Self(table.finish())
     }
 
-    /// The same arguments and one more, a text. What does not fit a table is left out.
+    /// The same arguments and one more.
     #[must_use]
-    pub fn with_text(&self, name: &str, text: &str) -> Self {
+    pub fn with_text(&self, key: &str, text: &str) -> Self {
         let mut table = TableWriter::new();
-        if table
-            .entry(name, Value::LongString(text.as_bytes()))
-            .is_err()
-        {
-            return self.clone();
+        for entry in self.fields().iter() {
+            table.copy(&entry);
         }
-        let mut content = self.0.clone();
-        content.extend_from_slice(&table.finish());
-        Self(content)
+        // A name and a value of ours are never too long.
+        let _ = table.entry(key, Value::LongString(text.as_bytes()));
+        Self(table.finish())
     }
 
     /// Whether there are no arguments.
@@ -206,7 +204,7 @@ pub struct VirtualHostMetadata {
     pub tags: Vec<String>,
     /// The type of queues that are declared without one; `None` for the broker's own default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_queue_type: Option<String>,
+    pub default_queue_type: Option<QueueType>,
     /// Whether it may not be deleted; `None` if nobody ever said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected_from_deletion: Option<bool>,

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// What a short string holds.
+const BYTES_MAX: usize = 255;
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -20,6 +23,12 @@ macro_rules! name {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The name, unless it is longer than AMQP can say.
+            #[must_use]
+            pub fn checked(text: &str) -> Option<Self> {
+                (text.len() <= BYTES_MAX).then(|| Self::from(text))
             }
         }
 

@@ -211,9 +211,7 @@ impl Session {
         let method = parse(payload)?;
         let blame = (method.class_id(), method.method_id());
         if let Method::Channel(channel::Method::Open(_)) = method {
-            return self
-                .open_channel(frame.channel)
-                .map_err(|error| error.blaming(20, 10).into());
+            return self.open_channel(frame.channel).map_err(End::from);
         }
         let settles = method.is_settlement() || method.is_close_ok();
         if settles && self.closed_before.contains(&frame.channel) {
@@ -248,7 +246,7 @@ impl Session {
             let text = format!(
                 "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
             );
-            return Err(AmqpError::new(ReplyCode::NotAllowed, text));
+            return Err(AmqpError::new(ReplyCode::NotAllowed, text).blaming(20, 10));
         }
         let limits = self.channel_limits();
         self.engine

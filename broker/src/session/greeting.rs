@@ -97,10 +97,7 @@ where
 
     let initial = FrameLimit::negotiated(settings.initial_frame_max).unwrap_or(FrameLimit::INITIAL);
     let login = next_method(stream, initial, |method| state.advance(method, settings)).await?;
-    let from_loopback = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-    let checked = sessions
-        .engine
-        .authenticate(login.request.clone(), from_loopback);
+    let checked = sessions.engine.authenticate(login.request.clone(), peer);
     let user = match checked.await {
         Ok(user) => user,
         Err(error) => {

@@ -87,7 +87,7 @@ fn metadata(host: &VirtualHost) -> Value {
     let mut shown = json!({
         "description": metadata.description,
         "tags": metadata.tags,
-        "default_queue_type": metadata.default_queue_type.as_deref().unwrap_or("classic"),
+        "default_queue_type": metadata.default_queue_type.unwrap_or_default().as_str(),
     });
     if let Some(protected) = metadata.protected_from_deletion {
         shown["protected_from_deletion"] = protected.into();
@@ -97,10 +97,11 @@ fn metadata(host: &VirtualHost) -> Value {
 
 fn users(access: &AccessTable) -> Value {
     let users = access.users().map(|user| {
+        let (algorithm, hash) = user.password.exported();
         json!({
             "name": user.name,
-            "password_hash": user.password.to_base64(),
-            "hashing_algorithm": user.password.algorithm().as_str(),
+            "password_hash": hash,
+            "hashing_algorithm": algorithm.as_str(),
             "tags": user.tags,
             "limits": user.limits,
         })

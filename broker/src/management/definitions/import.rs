@@ -14,9 +14,9 @@ use crate::management::{Refusal, table};
 use crate::model::policy::{PolicyDefinition, PolicyScope, json_term};
 use crate::model::{
     AmqpError, Arguments, DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind,
-    ExchangeName, HashAlgorithm, PasswordHash, Permission, QueueDefinition, QueueName, Secret,
-    Tags, TopicPermission, User, UserLimits, UserName, VirtualHostLimits, VirtualHostMetadata,
-    VirtualHostName,
+    ExchangeName, HashAlgorithm, PasswordHash, Permission, QueueDefinition, QueueName, QueueType,
+    Secret, Tags, TopicPermission, User, UserLimits, UserName, VirtualHostLimits,
+    VirtualHostMetadata, VirtualHostName,
 };
 
 /// Objects of one kind in one file (spec 13.16).
@@ -165,7 +165,8 @@ impl<'a> Import<'a> {
         let metadata = VirtualHostMetadata {
             description: text("description").unwrap_or_default(),
             tags: tags.unwrap_or_default(),
-            default_queue_type: text("default_queue_type"),
+            // A type that there is not, such as streams, is no default.
+            default_queue_type: text("default_queue_type").and_then(|name| QueueType::named(&name)),
             protected_from_deletion: None,
         };
         self.engine

@@ -167,6 +167,18 @@ impl PasswordHash {
         STANDARD.encode(&self.bytes)
     }
 
+    /// Algorithm and text for those who may read hashes. What only this broker can read is left out:
+    /// elsewhere it would be taken for a hash of another kind, or for a mistake.
+    #[must_use]
+    pub fn exported(&self) -> (HashAlgorithm, String) {
+        match self.algorithm {
+            HashAlgorithm::Sha256 | HashAlgorithm::Sha512 | HashAlgorithm::Md5 => {
+                (self.algorithm, self.to_base64())
+            }
+            HashAlgorithm::Argon2id => (HashAlgorithm::Sha256, String::new()),
+        }
+    }
+
     /// How it was made.
     #[must_use]
     pub const fn algorithm(&self) -> HashAlgorithm {

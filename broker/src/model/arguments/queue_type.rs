@@ -1,5 +1,7 @@
 //! The types of queues, and the arguments that each knows.
 
+use serde::{Deserialize, Serialize};
+
 use super::ArgumentError;
 use super::check::{quoted, text};
 use crate::model::terms::plain_text;
@@ -62,7 +64,8 @@ const STREAM_ONLY: &[&str] = &[
 
 /// What kind of queue a client asks for. A single node needs no replication: a quorum queue is a
 /// durable queue with a quorum queue's arguments and rules (spec 4.4.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum QueueType {
     /// The ordinary queue.
     #[default]
@@ -87,6 +90,14 @@ impl QueueType {
                 Err(quoted(QUEUE_TYPE, &sentence))
             }
         }
+    }
+
+    /// The type of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Classic, Self::Quorum]
+            .into_iter()
+            .find(|known| known.as_str() == name)
     }
 
     /// The name that clients use.
