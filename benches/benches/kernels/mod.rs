@@ -192,8 +192,7 @@ fn message(body: &[u8]) -> Message {
         exchange_bytes: 6,
         routing_key_bytes: 14,
         header_bytes: u32::try_from(header.len()).expect("short"),
-        persistent: false,
-        priority: 0,
+        ..MessageParts::default()
     };
     Message::new(parts, &encoded).expect("the lengths agree")
 }

@@ -106,3 +106,11 @@ fn readdress(
     });
     (!route.is_empty()).then_some((message, route))
 }
+
+impl Queue {
+    /// Goes on with what dies at the head: the last dead letters have arrived where they go.
+    fn buried(self: &Arc<Self>, engine: &Arc<Engine>, work: &mut Afterwork) {
+        self.turn_leaving(engine, work, |state, _| state.buried());
+        self.wake_waiting();
+    }
+}

@@ -171,7 +171,7 @@ impl Delay {
                     }
                     Err(error) => {
                         tracing::error!(%error, "a block of delayed messages could not be read");
-                        messages.block_failed(block, super::reading::load_failure(&error));
+                        messages.block_failed(block, super::loading::load_failure(&error));
                     }
                 });
             };
@@ -191,7 +191,7 @@ impl Delay {
     }
 
     fn bodies_loaded(&self, engine: &Engine, bodies: Vec<(Seq, Result<Message, LoadError>)>) {
-        let failure = |error| -> LoadFailure { super::reading::load_failure(&error) };
+        let failure = |error| -> LoadFailure { super::loading::load_failure(&error) };
         let bodies = bodies
             .into_iter()
             .map(|(seq, body)| (seq, body.map_err(failure)))

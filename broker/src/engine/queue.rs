@@ -42,7 +42,7 @@ pub(crate) struct Queue {
     owner: Option<u64>,
     guarded: Mutex<Guarded>,
     /// Told whenever something was read back from disk, for those who wait in `get`.
-    loaded: Notify,
+    pub(super) loaded: Notify,
     /// What this queue last added to the broker-wide count of resident bytes.
     resident_bytes: AtomicUsize,
     /// When the timer looks at the queue next; `u64::MAX` for never. Changed by the timers alone.
@@ -243,7 +243,13 @@ impl Queue {
 
     /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
     pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
-        self.turn(engine, |state, _| state.set_terms(terms));
+        self.turn(engine, |state, turn| {
+            if state.terms().expires_ms != terms.expires_ms {
+                // Another time to be unused begins now.
+                state.used(turn.now);
+            }
+            state.set_terms(terms);
+        });
     }
 
     /// Settles deliveries.
@@ -271,11 +277,6 @@ impl Queue {
     #[cfg(feature = "management")]
     pub(super) fn loaded(&self) -> tokio::sync::futures::Notified<'_> {
         self.loaded.notified()
-    }
-
-    /// Something that was asked for has come.
-    pub(super) fn tell_loaded(&self) {
-        self.loaded.notify_waiters();
     }
 
     /// Removes what is ready and says how much that was.
@@ -323,18 +324,8 @@ impl Queue {
         self.guarded.lock().state.deadline()
     }
 
-    /// Lets time pass: does what has become due.
-    pub(super) fn tick(self: &Arc<Self>, engine: &Arc<Engine>) {
-        self.turn(engine, |state, turn| {
-            state.tick(turn.now, &mut turn.effects);
-            turn.absorb();
-        });
-        self.loaded.notify_waiters();
-    }
-
-    /// Goes on with what dies at the head: the last dead letters have arrived where they go.
-    pub(super) fn buried(self: &Arc<Self>, engine: &Arc<Engine>, work: &mut Afterwork) {
-        self.turn_leaving(engine, work, |state, _| state.buried());
+    /// Wakes those who wait in `get`.
+    pub(super) fn wake_waiting(&self) {
         self.loaded.notify_waiters();
     }
 

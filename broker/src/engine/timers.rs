@@ -225,3 +225,14 @@ impl Engine {
         }
     }
 }
+
+impl Queue {
+    /// Lets time pass: does what has become due.
+    fn tick(self: &Arc<Self>, engine: &Arc<Engine>) {
+        self.turn(engine, |state, turn| {
+            state.tick(turn.now, &mut turn.effects);
+            turn.absorb();
+        });
+        self.wake_waiting();
+    }
+}

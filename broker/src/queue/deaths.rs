@@ -5,21 +5,13 @@
 //! [`QueueState::buried`] says that the last has arrived. What nobody asks for again is dropped at
 //! once, but not more in one turn than others can wait for.
 
-use std::collections::BTreeSet;
-
 use super::effect::{DeadLetter, DeadLetters, Effect};
 use super::level::{Head, Level, Place};
+use super::mortality::Deaths;
 use super::ranges::Ranges;
 use super::slot::Slot;
 use super::state::QueueState;
-use crate::model::{DeathReason, Message, Now, Overflow, Seq, Stored};
-
-/// Dead letters of one batch: this many, or bodies of so many bytes, whichever comes first.
-const LETTERS_MAX: usize = 256;
-const LETTERS_BYTES_MAX: usize = 1 << 20;
-
-/// Messages that are dropped in one turn.
-const DROPS_MAX: usize = 4096;
+use crate::model::{DeathReason, Now, Overflow, Stored};
 
 /// Bodies of dead messages that are asked for at a time.
 const GRAVES_ASKED_MAX: usize = 64;
@@ -29,61 +21,6 @@ const LOOK_AGAIN_MS: u64 = 60_000;
 
 /// How long to leave a disk alone that did not answer.
 const RETRY_MS: u64 = 1_000;
-
-/// What the queue knows of its messages' deaths.
-#[derive(Debug, Default)]
-pub(super) struct Mortality {
-    /// Dead letters from the head are under way.
-    burying: bool,
-    /// A message may have a deadline.
-    pub(super) mortal: bool,
-    /// The last turn could not do everything.
-    unfinished: bool,
-    /// When the head is to be looked at again, in monotonic milliseconds.
-    due_ms: Option<u64>,
-    /// Dead places whose bodies were not asked for yet.
-    pub(super) unburied: BTreeSet<Seq>,
-    /// When somebody last used the queue, in monotonic milliseconds.
-    last_used_ms: u64,
-}
-
-/// Who died in one turn.
-#[derive(Debug, Default)]
-pub(super) struct Deaths {
-    settled: Ranges,
-    letters: Vec<DeadLetter>,
-    letters_bytes: usize,
-    dropped: usize,
-    unfinished: bool,
-}
-
-impl Deaths {
-    const fn is_full(&self) -> bool {
-        self.letters.len() >= LETTERS_MAX
-            || self.letters_bytes >= LETTERS_BYTES_MAX
-            || self.dropped >= DROPS_MAX
-    }
-
-    /// Notes a death: of a message that is to be dead-lettered, if there is one.
-    fn add(&mut self, place: Option<Seq>, message: Option<Message>, reason: DeathReason) {
-        match message {
-            Some(message) => {
-                self.letters_bytes += message.memory_bytes();
-                self.letters.push(DeadLetter {
-                    place,
-                    message,
-                    reason,
-                });
-            }
-            None => {
-                self.dropped += 1;
-                if let Some(seq) = place {
-                    self.settled.push(seq);
-                }
-            }
-        }
-    }
-}
 
 impl<C> QueueState<C> {
     /// Lets die what has lived too long or is too much. To be called when everything that consumers

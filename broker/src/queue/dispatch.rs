@@ -1,12 +1,12 @@
 //! Handing messages out.
 
-use super::deaths::Deaths;
 use super::effect::{Effect, Get, Sink};
 use super::lease;
 use super::level::{Head, Level, Place};
+use super::mortality::Deaths;
 use super::ranges::Ranges;
 use super::recipients::{InTurn, Once};
-use super::run::Books;
+use super::run::{Books, is_over};
 use super::slot::Slot;
 use super::state::QueueState;
 use crate::model::{DeathReason, Now};
@@ -18,13 +18,6 @@ enum Next {
     Held,
     /// This place of the level with this index; its message is in memory.
     Place(usize, Place),
-}
-
-/// Whether a message with that deadline is not to be delivered any more. One that expires this very
-/// moment still is: a message that may not wait at all can go to whoever is ready for it (spec
-/// 7.1.3).
-pub(super) fn is_over(deadline_ms: Option<u64>, now: Now) -> bool {
-    deadline_ms.is_some_and(|deadline_ms| deadline_ms < now.wall_ms)
 }
 
 impl<C> QueueState<C> {

@@ -57,6 +57,7 @@ mod lease;
 mod level;
 mod loading;
 mod mask;
+mod mortality;
 mod peek;
 mod purge;
 mod ranges;

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use super::chunk::{Content, Places};
-use super::dispatch::is_over;
 use super::effect::{Delivery, Effect};
 use super::lease::Lease;
 use super::level::{Level, Place};
@@ -42,6 +41,13 @@ impl Books<'_> {
             self.delivery_counts.remove(&seq);
         }
     }
+}
+
+/// Whether a message with that deadline is not to be delivered any more. One that expires this very
+/// moment still is: a message that may not wait at all can go to whoever is ready for it (spec
+/// 7.1.3).
+pub(super) fn is_over(deadline_ms: Option<u64>, now: Now) -> bool {
+    deadline_ms.is_some_and(|deadline_ms| deadline_ms < now.wall_ms)
 }
 
 /// How an offer ended.

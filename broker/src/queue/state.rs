@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
-use super::deaths::Mortality;
 use super::effect::{Admission, DeadLetter, DeadLetters, Effect};
 use super::lease::{self, LeaseRecord};
 use super::level::Level;
 use super::mask::LevelMask;
+use super::mortality::Mortality;
 use super::succession::Sharing;
 use super::tally::{Counts, Tally};
 use crate::model::{ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};

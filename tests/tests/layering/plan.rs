@@ -270,10 +270,13 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &[
+            "engine::afterwork",
+            "engine::burial",
             "engine::declare_exchange",
             "engine::declare_queue",
             "engine::definitions",
             "engine::exchange",
+            "engine::loading",
             "engine::outbox",
             "engine::parameters",
             "engine::policies",
@@ -282,6 +285,7 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
             "engine::recover",
             "engine::reply",
             "engine::timers",
+            "engine::transaction",
             "engine::turn",
             "engine::virtual_host",
         ],

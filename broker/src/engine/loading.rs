@@ -1,4 +1,4 @@
-//! What queues read back from disk, and `basic.get`, which waits for it.
+//! Reading back what a queue has on disk alone.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Queue {
         no_ack: bool,
     ) -> Option<(Delivery, u64)> {
         loop {
-            let loaded = self.loaded();
+            let loaded = self.loaded.notified();
             tokio::pin!(loaded);
             // Registered before the question, so that an answer in between is not missed.
             loaded.as_mut().enable();
@@ -38,6 +38,7 @@ impl Queue {
         }
     }
 
+    /// Asks for the index block that starts at `first`.
     pub(super) fn load_block(self: &Arc<Self>, engine: &Arc<Engine>, level: u8, first: Seq) {
         let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
         let block = first.position() / crate::queue::BLOCK_PLACES;
@@ -62,11 +63,12 @@ impl Queue {
                     }
                     turn.absorb();
                 });
-                queue.tell_loaded();
+                queue.wake_waiting();
             }),
         );
     }
 
+    /// Asks for bodies.
     pub(super) fn load_bodies(self: &Arc<Self>, engine: &Arc<Engine>, places: Vec<(Seq, Stored)>) {
         let (queue, reply_engine) = (Arc::clone(self), Arc::clone(engine));
         engine.store().load_bodies(
@@ -84,7 +86,7 @@ impl Queue {
                     state.bodies_loaded(bodies, &mut turn.effects);
                     turn.absorb();
                 });
-                queue.tell_loaded();
+                queue.wake_waiting();
             }),
         );
     }
