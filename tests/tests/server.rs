@@ -15,6 +15,8 @@ mod folders;
 mod http;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
+#[path = "server/operator.rs"]
+mod operator;
 #[path = "server/ping.rs"]
 mod ping;
 #[path = "server/process.rs"]

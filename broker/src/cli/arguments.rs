@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use leveret::{Config, ConfigError, ConfigSources, LoadedConfig};
 
+use super::operator::verb::{CtlVerb, Verb};
+
 /// A message broker that speaks AMQP 0-9-1 with RabbitMQ's extensions.
 ///
 /// Without a command it serves. Options come from flags, the environment, the configuration file and
@@ -42,6 +44,24 @@ pub(crate) enum Command {
     ///
     /// Uses the address, user and virtual host of the same options that the server reads.
     Ping(ServerOptions),
+    #[command(flatten)]
+    Operator(Box<Verb>),
+    /// Ask as `rabbitmqctl` does: the same verbs, with underscores as well.
+    ///
+    /// A link to this program that is named rabbitmqctl or rabbitmq-diagnostics means this.
+    Ctl(Box<Ctl>),
+    /// Print completions for a shell.
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What `leveret ctl` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Ctl {
+    #[command(subcommand)]
+    pub(crate) verb: CtlVerb,
 }
 
 #[derive(Debug, Subcommand)]

@@ -44,6 +44,8 @@ pub(super) struct Entry {
     /// Where its first delivery stands among those of its channel.
     pub(super) first_delivery: Option<(u64, Tick)>,
     pub(super) delivered: bool,
+    /// It was there when the broker started, and had been looked at.
+    pub(super) observed: bool,
     pub(super) settled: Option<Settled>,
     /// Rejected in that queue, so that it is there or here.
     pub(super) died_in: Option<String>,
@@ -198,6 +200,7 @@ impl History {
                 transaction,
                 first_delivery: None,
                 delivered: false,
+                observed: false,
                 settled: None,
                 died_in: None,
             };
@@ -243,7 +246,10 @@ impl History {
             self.faults.push(fault);
             return;
         };
-        if !seen.redelivered && entry.delivered {
+        // Not: whether it was delivered before. What goes from one client to the other, because the
+        // first one's connection ends, may be read by the second one before the first one reads its
+        // own copy, which left the broker earlier.
+        if !seen.redelivered && (entry.observed || entry.first_delivery.is_some()) {
             self.faults.push(Fault::NotFlagged {
                 queue: queue.clone(),
                 message,

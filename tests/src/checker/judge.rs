@@ -145,6 +145,7 @@ impl History {
                     transaction: None,
                     first_delivery: None,
                     delivered: true,
+                    observed: true,
                     settled: None,
                     died_in: None,
                 };

@@ -416,3 +416,43 @@ fn the_messages_of_a_queue_that_was_made_anew_must_not_come_back() {
     }
     assert_eq!(history.judge(&observation).faults, []);
 }
+
+#[test]
+fn one_run_gives_a_message_without_the_flag_once() {
+    let check = |flags: [bool; 2], is_fault: bool| {
+        let mut history = History::new();
+        history.declare_sent(&queue(QUEUE));
+        history.declare_ok(&queue(QUEUE));
+        put(&mut history, message(1, 1), true);
+        for (channel, redelivered) in (1..).zip(flags) {
+            history.delivered(channel, QUEUE, seen(message(1, 1), redelivered));
+        }
+        let faults = history.take_faults();
+        assert_eq!(!faults.is_empty(), is_fault, "{flags:?}: {faults:?}");
+    };
+    check([false, true], false);
+    check([true, true], false);
+    check([false, false], true);
+    // The second client was quicker to read than the first.
+    check([true, false], false);
+}
+
+#[test]
+fn what_was_there_at_the_start_is_never_given_without_the_flag() {
+    let mut history = History::new();
+    history.declare_sent(&queue(QUEUE));
+    history.declare_ok(&queue(QUEUE));
+    put(&mut history, message(1, 1), true);
+    history.killed();
+    let observation = Observation {
+        queues: [(QUEUE.to_owned(), vec![seen(message(1, 1), true)])].into(),
+        entities: [(queue(QUEUE), true)].into(),
+    };
+    assert_eq!(history.judge(&observation).faults, []);
+    history.delivered(1, QUEUE, seen(message(1, 1), false));
+    let fault = Fault::NotFlagged {
+        queue: QUEUE.to_owned(),
+        message: message(1, 1),
+    };
+    assert_eq!(history.take_faults(), [fault]);
+}

@@ -65,7 +65,7 @@ pub(crate) fn photograph(seed: u64, steps: usize, planted: Planted) -> (Vec<Imag
         run.step();
     }
     run.confirm();
-    run.store = None;
+    run.end();
     let images = std::mem::take(&mut run.camera.lock().images);
     (images, run.folder)
 }
@@ -81,7 +81,7 @@ pub(crate) fn photograph_end(seed: u64, steps: usize) -> (Image, Vec<PathBuf>, T
         run.wait(*last);
     }
     run.confirm();
-    run.store = None;
+    run.end();
     let camera = run.camera.lock();
     let image = Image {
         name: "the end".to_owned(),
@@ -107,6 +107,12 @@ fn folder() -> TempDir {
 }
 
 impl Run {
+    /// Ends the store, and the watcher, which holds the disk that holds it.
+    fn end(&mut self) {
+        self.store = None;
+        self.disk.watch(|_| {});
+    }
+
     fn new(seed: u64, planted: Planted) -> Self {
         let folder = folder();
         let disk = SimulatedDisk::new();
@@ -123,13 +129,16 @@ impl Run {
             free_segment: planted == Planted::FreedSegment,
             ..Camera::default()
         }));
-        let watching = camera.clone();
+        let watching = (camera.clone(), disk.clone());
         disk.watch(move |step| {
             if matches!(
                 step.operation,
                 DiskOperation::Sync | DiskOperation::SyncDirectory
             ) {
-                watching.lock().take(step.before, step.path);
+                // The disk as it is once nobody else can note anything: what the step calls
+                // "before" may be older than what another thread has synced and seen confirmed.
+                let (camera, disk) = &watching;
+                camera.lock().take(disk, step.path);
             }
         });
         let mut run = Self {

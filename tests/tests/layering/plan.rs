@@ -229,6 +229,8 @@ const ROOMS: &[Room] = &[
             "anyhow",
             "base64",
             "clap",
+            "clap_complete",
+            "comfy_table",
             "indicatif",
             "leveret",
             // Only for the limit on descriptors and the modes of files.
