@@ -13,9 +13,13 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, ConfigError, Durability, Part, Password, PasswordHashing};
+use crate::config::{
+    Config, ConfigError, DefaultQueueType, Durability, Part, Password, PasswordHashing,
+};
 use crate::engine::{AccessSettings, AlarmLimits, DefaultUser, Engine, EngineSettings};
-use crate::model::{HashAlgorithm, LoginRequest, Secret, Threshold, UserName, VirtualHostName};
+use crate::model::{
+    HashAlgorithm, LoginRequest, QueueType, Secret, Threshold, UserName, VirtualHostName,
+};
 use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
 
@@ -233,6 +237,8 @@ impl Broker {
         };
         let timers = Engine::run_timers(Arc::downgrade(&broker.engine), stopped.clone());
         broker.tasks.push(tokio::spawn(timers));
+        let delays = Engine::run_delays(Arc::downgrade(&broker.engine), stopped.clone());
+        broker.tasks.push(tokio::spawn(delays));
         // Known before the first client comes.
         broker.look_at_resources().await;
         let alarms = Engine::run_alarms(Arc::downgrade(&broker.engine), stopped.clone());
@@ -411,6 +417,10 @@ fn engine_settings(config: &Config) -> EngineSettings {
         body_cache_bytes: config.limits.body_cache_bytes,
         outbox_bytes: config.limits.outbox_bytes,
         store_backlog_bytes_max: config.limits.store_backlog_bytes_max,
+        default_queue_type: match config.default_queue_type {
+            DefaultQueueType::Classic => QueueType::Classic,
+            DefaultQueueType::Quorum => QueueType::Quorum,
+        },
         alarms: alarm_limits(config),
         virtual_hosts_max: config.limits.virtual_hosts_max,
         queues_max: config.limits.queues_max,

@@ -85,6 +85,38 @@ impl std::fmt::Display for Durability {
     }
 }
 
+/// The type of queues that are declared without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DefaultQueueType {
+    /// As in RabbitMQ.
+    #[default]
+    Classic,
+    /// Quorum queues, for those that are durable, not exclusive and not deleted by themselves.
+    Quorum,
+}
+
+impl std::str::FromStr for DefaultQueueType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "classic" => Ok(Self::Classic),
+            "quorum" => Ok(Self::Quorum),
+            _ => Err(format!("'{text}' is neither classic nor quorum")),
+        }
+    }
+}
+
+impl std::fmt::Display for DefaultQueueType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+        })
+    }
+}
+
 /// The configuration of a broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -106,6 +138,8 @@ pub struct Config {
     pub default_pass: Password,
     /// The virtual host that an empty data folder starts with.
     pub default_vhost: String,
+    /// The type of queues that are declared without `x-queue-type` and can be of it (spec 4.4.5).
+    pub default_queue_type: DefaultQueueType,
     /// Users who may log in from this machine only (spec 8.3.3).
     pub loopback_users: Vec<String>,
     /// How new passwords are hashed. RabbitMQ's own way, so that users can move between brokers.
@@ -244,6 +278,7 @@ impl Default for Config {
             default_user: "guest".to_owned(),
             default_pass: Password::from("guest"),
             default_vhost: "/".to_owned(),
+            default_queue_type: DefaultQueueType::Classic,
             loopback_users: vec!["guest".to_owned()],
             password_hashing: PasswordHashing::default(),
             anonymous_login: true,

@@ -48,8 +48,9 @@ mod session;
 
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
-    Config, ConfigError, ConfigSources, ConfigValue, DiskFreeLimit, Durability, Limits,
-    LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password, PasswordHashing,
+    Config, ConfigError, ConfigSources, ConfigValue, DefaultQueueType, DiskFreeLimit, Durability,
+    Limits, LoadedConfig, LogConfig, LogFormat, MemoryWatermark, Origin, Part, Password,
+    PasswordHashing,
 };
 pub use model::Threshold;
 

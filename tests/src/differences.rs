@@ -83,6 +83,18 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "RabbitMQ scales only one side to milliseconds before it compares",
     },
     Difference {
+        line: "3.7.1",
+        rabbitmq: "has `x-consistent-hash` as a plugin that has to be enabled",
+        leveret: "has it built in; a destination stays while one of several bindings is left",
+        reason: "in RabbitMQ it gets nothing any more once any of its bindings goes",
+    },
+    Difference {
+        line: "3.7.3",
+        rabbitmq: "has delayed exchanges as a plugin of its community alone",
+        leveret: "has `x-delayed-message` built in; what waits counts as routed, and is on disk",
+        reason: "it is the plugin that is asked for most",
+    },
+    Difference {
         line: "4.1.1",
         rabbitmq: "4.3.6 ignores `x-name-prefix` of a server-named queue",
         leveret: "lets it replace `amq.gen`; more than 64 bytes are refused with 406",
@@ -93,6 +105,18 @@ pub const DIFFERENCES: &[Difference] = &[
         rabbitmq: "counts only the active consumer of a quorum queue with single active consumer",
         leveret: "counts those that wait, too, as with classic queues",
         reason: "they are consumers, and the HTTP API counts them",
+    },
+    Difference {
+        line: "4.3.2",
+        rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues",
+        leveret: "takes both, without defaults",
+        reason: "neither needs replication, and both are what programs with classic queues ask for",
+    },
+    Difference {
+        line: "4.4.4",
+        rabbitmq: "has streams",
+        leveret: "refuses `x-queue-type=stream` with 406",
+        reason: "not there yet; a program for streams would lose data on any other queue",
     },
     Difference {
         line: "5.3.8",

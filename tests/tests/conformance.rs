@@ -22,6 +22,8 @@ mod consume;
 mod dead_letter;
 #[path = "conformance/definitions.rs"]
 mod definitions;
+#[path = "conformance/delayed.rs"]
+mod delayed;
 #[path = "conformance/dying.rs"]
 mod dying;
 #[path = "conformance/exchange.rs"]
@@ -32,6 +34,8 @@ mod exclusive;
 mod expiry;
 #[path = "conformance/frames.rs"]
 mod frames;
+#[path = "conformance/hashes.rs"]
+mod hashes;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/length.rs"]
@@ -52,6 +56,8 @@ mod publish;
 mod qos;
 #[path = "conformance/queue.rs"]
 mod queue;
+#[path = "conformance/quorum.rs"]
+mod quorum;
 #[path = "conformance/reply_to.rs"]
 mod reply_to;
 #[path = "conformance/routing.rs"]
@@ -66,6 +72,8 @@ mod single_active;
 mod states;
 #[path = "conformance/tables.rs"]
 mod tables;
+#[path = "conformance/timeouts.rs"]
+mod timeouts;
 #[path = "conformance/ttl.rs"]
 mod ttl;
 #[path = "conformance/tx.rs"]

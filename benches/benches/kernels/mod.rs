@@ -224,7 +224,8 @@ impl Bench {
     pub fn new() -> Self {
         let mut queue = QueueState::new(Settings {
             levels: 1,
-            recorded: false,
+            default_priority: 0,
+            recording: leveret::queue::Recording::Nothing,
             sharing: Sharing::Competing,
         });
         let consumer = Consumer {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::limits::{LIMITS, Limit};
 use super::loaded::{LogConfig, LogFormat};
 use super::value::Value;
-use super::{Config, Durability, Part, Password, parse};
+use super::{Config, DefaultQueueType, Durability, Part, Password, parse};
 
 /// A configuration that is being put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,6 +231,21 @@ const PLAIN: &[Plain] = &[
         is_secret: false,
         read: |draft| shown(&draft.broker.default_vhost),
         write: |draft, value| parse::name(value).map(|name| draft.broker.default_vhost = name),
+    },
+    Plain {
+        key: "default_queue_type",
+        about: &[
+            "The type of queues that are declared without x-queue-type: classic or quorum. What a",
+            "quorum queue cannot be (exclusive, transient, auto-delete) is a classic one all the same.",
+        ],
+        aliases: &[],
+        is_secret: false,
+        read: |draft| shown(draft.broker.default_queue_type),
+        write: |draft, value| {
+            let queue_type: DefaultQueueType = parse::text(value)?.parse()?;
+            draft.broker.default_queue_type = queue_type;
+            Ok(())
+        },
     },
     Plain {
         key: "loopback_users",

@@ -15,7 +15,6 @@ use super::transaction::Transaction;
 use super::virtual_host::VirtualHost;
 use crate::model::{DeadLetterTarget, Death, Message, Now};
 use crate::queue::{DeadLetter, DeadLetters};
-use crate::wire::TableReader;
 
 /// Queues that are locked together. What goes to more of them takes several operations, and leaves
 /// its queue with the last: a crash in between doubles it, but never loses it.
@@ -51,6 +50,7 @@ impl Engine {
                 for replier in route.replies() {
                     transaction.reply(replier, &message);
                 }
+                transaction.delay(&route, &message);
                 for queues in route.queues().chunks(QUEUES_MAX) {
                     if transaction.queue_count() + queues.len() > QUEUES_MAX {
                         std::mem::take(&mut transaction).inter(self, &mut next);
@@ -94,9 +94,8 @@ fn readdress(
             tracing::error!(queue = %source.name(), %error, "a dead letter is dropped");
         })
         .ok()?;
-    let headers = message.properties().headers();
-    let headers = headers.unwrap_or(TableReader::EMPTY);
-    let route = Route::find(host, &exchange, message.routing_keys(), headers);
+    let keys = message.routing_keys();
+    let route = Route::find(host, &exchange, keys, message.properties());
     let route = route.without(|queue| {
         let circles = message.would_circle(letter.reason, queue.name());
         if circles {

@@ -11,6 +11,7 @@ use crate::model::{
     AmqpError, Arguments, DestinationKind, Entity, ExchangeArguments, ExchangeDefinition,
     ExchangeKind, ExchangeName, QueueName, ReplyCode, Resource, Verb,
 };
+use crate::queue::DelayedMessages;
 use crate::store::Ticket;
 use crate::topology::BindingArguments;
 
@@ -89,11 +90,33 @@ impl VirtualHost {
                 definition: definition.clone(),
             });
         }
+        let exchange = Arc::new(Exchange::new(definition));
+        if exchange.definition.kind == ExchangeKind::Delayed {
+            self.delay(engine, &exchange, &mut changes);
+        }
         let ticket = changes.submit(engine);
-        let exchange = Exchange::new(definition);
         self.govern_exchange(&exchange);
-        self.insert_exchange(Arc::new(exchange));
+        self.insert_exchange(exchange);
         Ok(ticket)
+    }
+
+    /// Gives a delayed exchange its hidden queue.
+    fn delay(&self, engine: &Engine, exchange: &Exchange, changes: &mut Changes) {
+        let id = if exchange.definition.durable {
+            let id = engine.store().next_queue_id();
+            changes.put(Entity::Delay {
+                virtual_host: self.name().clone(),
+                id: id.0,
+                exchange: exchange.definition.name.clone(),
+            });
+            id
+        } else {
+            engine.transient_queue_id()
+        };
+        let messages = DelayedMessages::default();
+        let delay = engine.new_delay(self, exchange, id, messages);
+        // The exchange is new and has none.
+        let _ = exchange.delay.set(delay);
     }
 
     fn check_equivalent_exchange(
@@ -219,8 +242,13 @@ impl VirtualHost {
         // RabbitMQ looks for the source first: if both are missing, its error names that one.
         let source = self.existing_exchange(&request.source)?;
         let destination = self.destination(request)?;
-        let arguments = BindingArguments::parse(source.definition.kind, &request.arguments)
-            .map_err(|error| error.for_exchange(&request.source, self.name()))?;
+        let arguments = BindingArguments::parse(
+            source.routing,
+            &request.routing_key,
+            &request.destination,
+            &request.arguments,
+        )
+        .map_err(|error| error.for_exchange(&request.source, self.name()))?;
         self.check_lock(request)?;
         let is_new = source
             .table

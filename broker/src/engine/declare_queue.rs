@@ -15,9 +15,6 @@ use crate::model::{
 
 use crate::store::Ticket;
 
-/// The argument that names a queue's type.
-const QUEUE_TYPE: &str = "x-queue-type";
-
 /// What a client wants a queue to be.
 #[derive(Debug)]
 pub(crate) struct QueueDeclaration {
@@ -80,6 +77,9 @@ impl VirtualHost {
         if generated {
             definition.name = self.generated_name(definition)?;
         }
+        let default_type = self.metadata().default_queue_type;
+        let default_type = default_type.unwrap_or(engine.settings().default_queue_type);
+        name_type(definition, default_type);
         if definition.exclusive {
             // Spec 4.1.6: what belongs to a connection cannot outlive it.
             definition.durable = false;
@@ -88,7 +88,6 @@ impl VirtualHost {
         if !generated && definition.name.as_str().starts_with("amq.") {
             return Err(AmqpError::queue_name_reserved(&definition.name));
         }
-        self.apply_default_type(definition);
         let rights = &declaration.rights;
         let name = Resource::Queue(definition.name.as_str());
         rights.check(Verb::Configure, name)?;
@@ -111,27 +110,9 @@ impl VirtualHost {
         }
         let owner = definition.exclusive.then_some(declaration.connection);
         let terms = self.terms(&declaration.definition.name, &arguments);
-        let (host, definition) = (self.name(), declaration.definition);
-        let queue = engine.new_queue(host, definition, arguments, terms, owner);
+        let queue = engine.new_queue(self.name(), declaration.definition, arguments, terms, owner);
         let ticket = self.publish_queue(engine, &mut definitions, &queue);
         Ok(declared(engine, &queue, ticket))
-    }
-
-    /// Gives a queue without a type the one that the virtual host has for such, if it can be of it
-    /// (spec 4.4.5).
-    fn apply_default_type(&self, definition: &mut QueueDefinition) {
-        let Some(default) = self.metadata().default_queue_type else {
-            return;
-        };
-        let fits = match default {
-            QueueType::Classic => false,
-            QueueType::Quorum => {
-                definition.durable && !definition.exclusive && !definition.auto_delete
-            }
-        };
-        if fits && definition.arguments.fields().get(QUEUE_TYPE).is_none() {
-            definition.arguments = definition.arguments.with_text(QUEUE_TYPE, default.as_str());
-        }
     }
 
     /// Spec 4.1.10 and 11.5.
@@ -226,6 +207,15 @@ impl VirtualHost {
         if queue.is_locked_for(connection) {
             return Err(AmqpError::queue_locked(name, self.name()));
         }
+        if queue.arguments().queue_type() == QueueType::Quorum
+            && let Some(flag) = condition.flag()
+        {
+            return Err(AmqpError::delete_condition_unsupported(
+                flag,
+                name,
+                self.name(),
+            ));
+        }
         match self.remove_queue(engine, &mut definitions, &queue, condition) {
             Ok(deleted) => Ok(deleted),
             Err(CloseRefusal::NotEmpty) => Err(AmqpError::queue_not_empty(name, self.name())),
@@ -305,6 +295,24 @@ impl VirtualHost {
             ready: closed.ready,
             ticket: changes.submit(engine),
         })
+    }
+}
+
+/// Writes the queue's type into its arguments where they name none (spec 4.1.7, 4.4.5).
+fn name_type(definition: &mut QueueDefinition, default: QueueType) {
+    let fits = definition.durable && !definition.exclusive && !definition.auto_delete;
+    let queue_type = match default {
+        QueueType::Quorum if fits => QueueType::Quorum,
+        QueueType::Quorum | QueueType::Classic => QueueType::Classic,
+    };
+    if definition
+        .arguments
+        .fields()
+        .get(QueueType::ARGUMENT)
+        .is_none()
+    {
+        let arguments = &definition.arguments;
+        definition.arguments = arguments.with_text(QueueType::ARGUMENT, queue_type.as_str());
     }
 }
 

@@ -214,6 +214,12 @@ impl VirtualHost {
                 changes.remove(self.binding_key(binding));
             }
         }
+        if let Some(delay) = exchange.delay.get() {
+            delay.close();
+            if exchange.definition.durable {
+                changes.remove(EntityKey::Queue { id: delay.id().0 });
+            }
+        }
         if exchange.definition.durable {
             changes.remove(EntityKey::Exchange {
                 virtual_host: self.name().clone(),

@@ -10,7 +10,7 @@ use super::rights::Rights;
 use super::virtual_host::VirtualHost;
 use crate::model::{AmqpError, ExchangeKind, ExchangeName, Message, ReplyCode, Resource, Verb};
 use crate::store::Ticket;
-use crate::wire::{Properties, TableReader, Value};
+use crate::wire::{Properties, Value};
 
 /// What became of a message that came without a channel.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +52,7 @@ impl VirtualHost {
             }
         }
         check_user_id(properties, rights)?;
-        let headers = properties.headers().unwrap_or(TableReader::EMPTY);
-        let route = Route::find(self, &exchange, keys, headers);
+        let route = Route::find(self, &exchange, keys, properties);
         engine.count(self, Event::Publish, 1);
         if route.is_empty() {
             engine.count(self, Event::ReturnUnroutable, 1);

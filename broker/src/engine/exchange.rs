@@ -1,16 +1,19 @@
 //! An exchange at run time: its definition and its bindings, which lead straight to queues.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
 use super::counters::Counter;
+use super::delay::Delay;
 use super::queue::Queue;
 #[cfg(feature = "management")]
 use crate::model::BindingDefinition;
-use crate::model::{DestinationKind, ExchangeDefinition, ExchangeName};
+use crate::model::{
+    DestinationKind, ExchangeArguments, ExchangeDefinition, ExchangeKind, ExchangeName, HashInput,
+};
 use crate::topology::BindingTable;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -42,6 +45,12 @@ pub(crate) struct Exchange {
     number: u64,
     /// As declared.
     pub(crate) definition: ExchangeDefinition,
+    /// What of a message it hashes, if it chooses by a hash.
+    pub(super) hash_input: HashInput,
+    /// How it routes, sooner or later.
+    pub(super) routing: ExchangeKind,
+    /// What waits at it, if it is a delayed one.
+    pub(super) delay: OnceLock<Arc<Delay>>,
     /// Its bindings. Read-locked for one routing decision, never across another lock.
     pub(crate) table: RwLock<BindingTable<Destination>>,
     /// Messages that were published to it.
@@ -55,9 +64,15 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange without bindings.
     pub(crate) fn new(definition: ExchangeDefinition) -> Self {
+        let arguments = ExchangeArguments::parse(definition.kind, definition.arguments.fields())
+            // What is on disk was acceptable once.
+            .unwrap_or_else(|_| ExchangeArguments::none(definition.kind));
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
-            table: RwLock::new(BindingTable::new(definition.kind)),
+            hash_input: arguments.hash_input,
+            routing: arguments.routing,
+            delay: OnceLock::new(),
+            table: RwLock::new(BindingTable::new(arguments.routing)),
             policy_alternate: RwLock::new(None),
             definition,
             published_in: Counter::default(),
@@ -107,6 +122,32 @@ impl Exchange {
         let changed = *current != alternate;
         *current = alternate;
         changed
+    }
+}
+
+impl Exchange {
+    /// Whether it gives each message to one of its destinations.
+    pub(super) const fn chooses_one(&self) -> bool {
+        match self.routing {
+            ExchangeKind::ConsistentHash | ExchangeKind::ModulusHash => true,
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::Headers
+            | ExchangeKind::Delayed => false,
+        }
+    }
+
+    /// Whether two messages with the same routing key may go different ways.
+    pub(super) fn depends_on_more_than_keys(&self) -> bool {
+        match self.definition.kind {
+            ExchangeKind::Headers | ExchangeKind::Delayed => true,
+            ExchangeKind::ConsistentHash => self.hash_input != HashInput::RoutingKey,
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::ModulusHash => false,
+        }
     }
 }
 

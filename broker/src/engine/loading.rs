@@ -104,7 +104,7 @@ fn count_get(tally: &mut Tally, got: &Get, no_ack: bool) {
 }
 
 /// Damage is for ever; anything else may pass.
-fn load_failure(error: &LoadError) -> LoadFailure {
+pub(super) fn load_failure(error: &LoadError) -> LoadFailure {
     match error {
         LoadError::Gone { .. } | LoadError::Damaged { .. } => LoadFailure::Damaged,
         LoadError::Io(_) | LoadError::Closed => LoadFailure::Unavailable,

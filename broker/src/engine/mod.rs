@@ -1,10 +1,10 @@
 //! The only place where routing, queues and storage meet.
 //!
-//! Lock order, whole text: `administration → definitions → one Queue → Outbox | the store's buffer`.
-//! Never two queues, but for a transaction and for dead letters, which take the queues that they
-//! enter in the order of their numbers; the last two are leaves, and so are the registry of reply
-//! consumers and the timers' schedule. An exchange's table is read-locked for one routing decision
-//! and for nothing else. No lock is held across an `.await`.
+//! Lock order, whole text: `administration → definitions → one Queue → Delay → Outbox | the store's
+//! buffer`. Never two queues or delays, but for a transaction and for dead letters, which take those
+//! that they enter in the order of their numbers; the last two are leaves, and so are the registry of
+//! reply consumers and the timers' schedule. An exchange's table is read-locked for one routing
+//! decision and for nothing else. No lock is held across an `.await`.
 
 mod access;
 mod administration;
@@ -14,10 +14,12 @@ mod backup;
 mod budget;
 mod burial;
 mod clients;
+mod consuming;
 mod counters;
 mod declare_exchange;
 mod declare_queue;
 mod definitions;
+mod delay;
 mod envelope;
 mod exchange;
 mod hosts;
@@ -51,13 +53,14 @@ use parking_lot::{Mutex, RwLock};
 use self::access::Access;
 use self::alarms::Alarms;
 use self::budget::BodyBudget;
+use self::delay::Delays;
 use self::parameters::GlobalParameters;
 use self::timers::Timers;
 use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
     QueueVariant, VirtualHostName,
 };
-use crate::queue::{QueueState, Settings as QueueSettings, Sharing, Takeover};
+use crate::queue::{QueueState, Recording, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
@@ -113,6 +116,7 @@ pub(crate) struct Engine {
     pub(crate) alarms: Alarms,
     bodies: BodyBudget,
     timers: Timers,
+    delays: Delays,
     started: Instant,
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
@@ -229,8 +233,7 @@ impl Engine {
         let id = if definition.durable {
             self.store.next_queue_id()
         } else {
-            // Never met on disk: transient queues have no records.
-            QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
+            self.transient_queue_id()
         };
         let mut state = QueueState::new(queue_settings(&arguments, recorded)).on_terms(terms);
         state.used(self.now());
@@ -239,19 +242,43 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// A number for a queue that is never met on disk: transient queues have no records.
+    fn transient_queue_id(&self) -> QueueId {
+        QueueId(self.next_transient_queue.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The store could not make something durable; nothing that waits for it may be confirmed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the store could not make the change durable")]
 pub(crate) struct StorageFailed;
 
+/// The highest priority that quorum queues tell from lower ones.
+const QUORUM_PRIORITY_MAX: u8 = 31;
+
+/// The priority that messages without one have in quorum queues.
+const QUORUM_PRIORITY_DEFAULT: u8 = 4;
+
 fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
-    let highest = match &arguments.variant {
-        QueueVariant::Classic { max_priority } => max_priority.unwrap_or(0),
-        QueueVariant::Quorum(_) => 0,
+    let (highest, default_priority, records) = match &arguments.variant {
+        QueueVariant::Classic { max_priority } => {
+            (max_priority.unwrap_or(0), 0, Recording::Persistent)
+        }
+        QueueVariant::Quorum(_) => (
+            QUORUM_PRIORITY_MAX,
+            QUORUM_PRIORITY_DEFAULT,
+            Recording::Everything,
+        ),
     };
     QueueSettings {
         levels: u16::from(highest) + 1,
-        recorded,
+        default_priority,
+        recording: if recorded {
+            records
+        } else {
+            Recording::Nothing
+        },
         sharing: sharing(arguments),
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct ConsumerLink {
     pub(crate) arguments: Arguments,
     /// Whether a delivery is settled by being delivered.
     pub(crate) no_ack: bool,
+    /// How long it may hold a delivery, in milliseconds (spec 5.5.8).
+    pub(crate) timeout_ms: Option<u64>,
     /// The limit that all consumers of the channel share.
     pub(crate) limit: Arc<ChannelLimit>,
 }
@@ -59,6 +61,11 @@ impl ChannelLimit {
     pub(crate) fn set(&self, prefetch: u32) -> Vec<Arc<ConsumerLink>> {
         self.prefetch.store(prefetch, Ordering::Release);
         self.take_starved()
+    }
+
+    /// Whether there is a limit.
+    pub(crate) fn is_set(&self) -> bool {
+        self.prefetch.load(Ordering::Acquire) != 0
     }
 
     /// Counts one delivery that waits for its acknowledgement; `false` when the limit is reached.

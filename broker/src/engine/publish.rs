@@ -1,20 +1,22 @@
 //! From a message to its queues: routing, and the bursts that lock each queue once.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Engine;
+use super::delay::Delay;
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::virtual_host::VirtualHost;
-use crate::model::{ExchangeKind, Message};
+use crate::model::{HashInput, HashProperty, Message, delay_ms, value_term};
 use crate::store::Ticket;
 use crate::topology::{Graph, Router, Targets};
-use crate::wire::TableReader;
+use crate::wire::{Properties, TableReader, Value};
 
 /// The queues and the reply consumers that a message goes to, each once.
 #[derive(Clone, Debug, Default)]
@@ -23,13 +25,19 @@ pub(crate) struct Route {
     exchange: Option<Arc<Exchange>>,
     queues: SmallVec<[Arc<Queue>; 2]>,
     replies: Vec<Arc<ReplyConsumer>>,
+    delays: Vec<Arc<Delay>>,
     depends_on_headers: bool,
 }
 
 impl Route {
     /// Whether nobody takes the message.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.replies.is_empty()
+        self.queues.is_empty() && self.replies.is_empty() && self.delays.is_empty()
+    }
+
+    /// Where the message waits before it goes on.
+    pub(super) fn delays(&self) -> &[Arc<Delay>] {
+        &self.delays
     }
 
     /// Whether messages with the same exchange and key, and no other keys, take the same route
@@ -59,20 +67,23 @@ impl Route {
         self
     }
 
-    /// Finds the queues for a message with these routing keys and headers (spec 3.3.3, 3.4, 5.1.8).
+    /// Finds the queues for a message with these routing keys and properties (spec 3.3.3, 3.4, 5.1.8).
     pub(crate) fn find<'k>(
         host: &'k VirtualHost,
         exchange: &Arc<Exchange>,
         keys: impl Iterator<Item = &'k [u8]>,
-        headers: TableReader<'k>,
+        properties: Properties<'k>,
     ) -> Self {
+        let headers = properties.headers().unwrap_or(TableReader::EMPTY);
         let keys: SmallVec<[&[u8]; 4]> = keys.collect();
         let map = Map {
             host,
             keys,
+            properties,
             headers,
             depends_on_headers: Cell::new(false),
             replies: RefCell::default(),
+            delays: RefCell::default(),
         };
         let mut router = Router::default();
         let queues = SmallVec::from(router.route(&map, exchange));
@@ -81,6 +92,7 @@ impl Route {
             queues,
             depends_on_headers: map.depends_on_headers.get(),
             replies: map.replies.into_inner(),
+            delays: map.delays.into_inner(),
         }
     }
 }
@@ -89,13 +101,38 @@ impl Route {
 struct Map<'a> {
     host: &'a VirtualHost,
     keys: SmallVec<[&'a [u8]; 4]>,
+    properties: Properties<'a>,
     headers: TableReader<'a>,
     depends_on_headers: Cell<bool>,
     /// The router knows queues and exchanges only, so these are kept beside it.
     replies: RefCell<Vec<Arc<ReplyConsumer>>>,
+    delays: RefCell<Vec<Arc<Delay>>>,
 }
 
 impl Map<'_> {
+    /// What of the message a hashing exchange looks at (spec 3.7.1). What is not there is all the
+    /// same.
+    fn hash_input(&self, exchange: &Exchange) -> Cow<'_, [u8]> {
+        match &exchange.hash_input {
+            HashInput::RoutingKey => self.keys.first().copied().unwrap_or_default().into(),
+            HashInput::Header(name) => match self.headers.get(name.as_bytes()) {
+                Some(Value::LongString(text)) => text.into(),
+                Some(other) => value_term(other).into_bytes().into(),
+                None => Cow::default(),
+            },
+            HashInput::Property(HashProperty::MessageId) => {
+                self.properties.message_id().unwrap_or_default().into()
+            }
+            HashInput::Property(HashProperty::CorrelationId) => {
+                self.properties.correlation_id().unwrap_or_default().into()
+            }
+            HashInput::Property(HashProperty::Timestamp) => {
+                let timestamp = self.properties.timestamp().map(u64::to_be_bytes);
+                timestamp.map_or_else(Cow::default, |bytes| bytes.to_vec().into())
+            }
+        }
+    }
+
     /// What has that name by itself: a queue, or else a reply consumer.
     fn named(&self, key: &[u8]) -> Option<Arc<Queue>> {
         let key = str::from_utf8(key).ok()?;
@@ -122,7 +159,7 @@ impl Graph for Map<'_> {
         exchange: &Arc<Exchange>,
         targets: &mut Targets<'_, Arc<Queue>, Arc<Exchange>>,
     ) {
-        if exchange.definition.kind == ExchangeKind::Headers {
+        if exchange.depends_on_more_than_keys() {
             self.depends_on_headers.set(true);
         }
         if exchange.definition.name.is_default() {
@@ -131,7 +168,22 @@ impl Graph for Map<'_> {
             }
             return;
         }
+        if let Some(delay) = exchange.delay.get()
+            && delay_ms(self.headers).is_some()
+        {
+            // Each exchange is visited once, so this one is not among them yet.
+            self.delays.borrow_mut().push(Arc::clone(delay));
+            targets.taken();
+            return;
+        }
         let table = exchange.table.read();
+        if exchange.chooses_one() {
+            let input = self.hash_input(exchange);
+            if let Some(destination) = table.choose(&input) {
+                targets.add(destination);
+            }
+            return;
+        }
         for key in &self.keys {
             table.route(key, self.headers, &mut |destination| {
                 targets.add(destination)
@@ -158,6 +210,7 @@ pub(crate) struct Origin {
 pub(crate) struct Burst {
     queues: Vec<QueueBurst>,
     replies: Vec<(Arc<ReplyConsumer>, Message)>,
+    delayed: Vec<(Arc<Delay>, Message)>,
     /// How many messages came to each exchange, and how many it gave to queues.
     exchanges: Vec<(Arc<Exchange>, u64, u64)>,
 }
@@ -188,6 +241,9 @@ impl Burst {
         self.count(route);
         for consumer in route.replies() {
             self.replies.push((Arc::clone(consumer), message.clone()));
+        }
+        for delay in route.delays() {
+            self.delayed.push((Arc::clone(delay), message.clone()));
         }
         let Some((last, others)) = route.queues.split_last() else {
             return;
@@ -243,6 +299,9 @@ impl Burst {
         }
         for (consumer, message) in self.replies.drain(..) {
             Outbox::push_reply(consumer, message);
+        }
+        for (delay, message) in self.delayed.drain(..) {
+            flushed.ticket = flushed.ticket.max(delay.add(engine, &message));
         }
         flushed
     }

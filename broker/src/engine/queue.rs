@@ -2,7 +2,7 @@
 //!
 //! Every change is one *turn*: lock, change, dispatch, hand the records to the store and the
 //! deliveries to the outboxes, unlock, and only then wake, load and report. Lock order:
-//! `definitions → one Queue → Outbox | the store's buffer`; the last two are leaves.
+//! `definitions → one Queue → Delay → Outbox | the store's buffer`; the last two are leaves.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -21,7 +21,9 @@ use crate::model::{
     Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
     SeqRange, Settlement, VirtualHostName,
 };
-use crate::queue::{Activity, ConsumeRefusal, Consumer, Counts, Effect, Settings, Sharing};
+use crate::queue::{
+    Activity, ConsumeRefusal, Consumer, Counts, Effect, Recording, Settings, Sharing,
+};
 use crate::store::Ticket;
 
 /// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
@@ -72,6 +74,19 @@ pub(crate) struct CloseCondition {
     pub(crate) if_unused: bool,
     /// It must have expired by then (spec 4.2.4).
     pub(crate) if_expired: Option<Now>,
+}
+
+impl CloseCondition {
+    /// The flag that makes it one, as clients call it; the one that RabbitMQ looks at first.
+    pub(super) const fn flag(self) -> Option<&'static str> {
+        if self.if_unused {
+            Some("if-unused")
+        } else if self.if_empty {
+            Some("if-empty")
+        } else {
+            None
+        }
+    }
 }
 
 /// Why a queue is not deleted.
@@ -287,6 +302,11 @@ impl Queue {
         }
     }
 
+    /// How long consumers that say nothing else may hold a delivery, in milliseconds.
+    pub(crate) fn consumer_timeout_ms(&self) -> Option<u64> {
+        self.guarded.lock().state.terms().consumer_timeout_ms
+    }
+
     /// The consumers, in no particular order.
     pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
         let guarded = self.guarded.lock();
@@ -297,11 +317,6 @@ impl Queue {
             activity: consumer.activity,
         });
         facts.collect()
-    }
-
-    /// Lets consumers go on that had no room or credit.
-    pub(crate) fn resume(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) {
-        self.turn(engine, |state, _| state.resume(link.key));
     }
 
     /// When time has something to do for the queue, in monotonic milliseconds.
@@ -348,45 +363,6 @@ impl Queue {
         });
     }
 
-    /// Removes a consumer. Returns whether the queue is now without any, having had one.
-    pub(crate) fn cancel(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) -> bool {
-        self.turn(engine, |state, turn| {
-            state.used(turn.now);
-            state
-                .cancel(link.key)
-                .is_some_and(|cancelled| cancelled.remaining == 0)
-        })
-        .is_some_and(|(unused, _)| unused)
-    }
-
-    /// Takes back what a channel has of this queue: its consumers and its unsettled deliveries.
-    /// Nothing is delivered in between, so that whoever is next gets it all in order. Returns
-    /// whether the queue is now without any consumer, having had one.
-    pub(crate) fn withdraw(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        consumers: &[Arc<ConsumerLink>],
-        mut seqs: Vec<Seq>,
-    ) -> bool {
-        let mut starved = Vec::new();
-        let withdrawn = self.turn(engine, |state, turn| {
-            let mut remaining = None;
-            for link in consumers {
-                let cancelled = state.cancel(link.key);
-                remaining = cancelled.map(|cancelled| cancelled.remaining).or(remaining);
-                seqs.extend(link.outbox.withdraw(link.key, &mut starved));
-            }
-            seqs.sort_unstable();
-            state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
-            turn.absorb();
-            remaining == Some(0)
-        });
-        for link in starved {
-            link.queue.resume(engine, &link);
-        }
-        withdrawn.is_some_and(|(unused, _)| unused)
-    }
-
     /// Deletes the queue if the condition holds. `None` if it was deleted before.
     pub(super) fn close(
         &self,
@@ -415,7 +391,8 @@ impl Queue {
         // The messages go now, not when the last handle does.
         guarded.state = State::new(Settings {
             levels: 1,
-            recorded: false,
+            default_priority: 0,
+            recording: Recording::Nothing,
             sharing: Sharing::Competing,
         });
         drop(guarded);

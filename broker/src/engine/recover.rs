@@ -13,6 +13,7 @@ use super::budget::BodyBudget;
 use super::clients::Clients;
 use super::counters::Counters;
 use super::declare_exchange::BindingRequest;
+use super::delay::Delays;
 use super::exchange::Exchange;
 use super::meters::Past;
 use super::queue::Queue;
@@ -21,10 +22,12 @@ use super::timers::Timers;
 use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
-    Entity, EntityChange, QueueArguments, QueueDefinition, QueueId, QueueProperties,
+    Entity, EntityChange, ExchangeName, QueueArguments, QueueDefinition, QueueId, QueueProperties,
     VirtualHostName,
 };
-use crate::queue::{BlockEntry, QueueState, Recovered as RecoveredState, RecoveredLevel};
+use crate::queue::{
+    BlockEntry, DelayedMessages, QueueState, Recovered as RecoveredState, RecoveredLevel,
+};
 use crate::store::{self, CheckpointNews, HeldLevel, Recovered, RecoveredQueue, Store};
 
 /// The first number of queues that are not on disk. They never meet those that are, but a log line
@@ -49,6 +52,7 @@ impl Engine {
             clients: Clients::default(),
             counters: Counters::default(),
             timers: Timers::default(),
+            delays: Delays::default(),
             started: Instant::now(),
             next_consumer: AtomicU64::new(1),
             is_new: !recovered.definitions.iter().any(is_about_access),
@@ -112,6 +116,15 @@ impl Engine {
                 let host = self.ensure_virtual_host(&virtual_host);
                 let recovered = queues.remove(&QueueId(id));
                 host.insert_queue(self.recover_queue(&host, QueueId(id), definition, recovered));
+            }
+            Entity::Delay {
+                virtual_host,
+                id,
+                exchange,
+            } => {
+                let host = self.ensure_virtual_host(&virtual_host);
+                let recovered = queues.remove(&QueueId(id));
+                self.recover_delay(&host, QueueId(id), &exchange, recovered);
             }
             Entity::Binding {
                 virtual_host,
@@ -185,6 +198,24 @@ impl Engine {
         Arc::new(Queue::new(id, host, definition, arguments, None, state))
     }
 
+    fn recover_delay(
+        &self,
+        host: &VirtualHost,
+        id: QueueId,
+        exchange: &ExchangeName,
+        recovered: Option<RecoveredQueue>,
+    ) {
+        let Some(exchange) = host.exchange(exchange.as_str()) else {
+            tracing::warn!(%exchange, host = %host.name(), "delayed messages have lost their exchange");
+            return;
+        };
+        let level = recovered.and_then(|queue| state(queue).levels.into_iter().next());
+        let messages = DelayedMessages::recover(level.unwrap_or_default());
+        let delay = self.new_delay(host, &exchange, id, messages);
+        // An exchange has one hidden queue at a time.
+        let _ = exchange.delay.set(delay);
+    }
+
     /// Lets long queues give up what the store's index holds as well.
     fn follow_checkpoints(self: &Arc<Self>) {
         let engine = Arc::downgrade(self);
@@ -207,6 +238,11 @@ impl Engine {
                     held.entry(level.queue).or_insert_with(Vec::new).push(level);
                     held
                 });
+        for delay in self.all_delays() {
+            for level in held.get(&delay.id()).into_iter().flatten() {
+                delay.page_out(self, level.up_to);
+            }
+        }
         for host in self.virtual_hosts() {
             for queue in host.all_queues().iter().filter(|queue| queue.is_durable()) {
                 for level in held.get(&queue.id()).into_iter().flatten() {
@@ -227,6 +263,7 @@ const fn is_about_access(entity: &Entity) -> bool {
         | Entity::TopicPermission { .. } => true,
         Entity::Exchange { .. }
         | Entity::Queue { .. }
+        | Entity::Delay { .. }
         | Entity::Binding { .. }
         | Entity::Policy { .. }
         | Entity::Parameter { .. }

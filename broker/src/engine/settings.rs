@@ -1,7 +1,7 @@
 //! The engine's limits; `Config` fills them in.
 
 use super::alarms::AlarmLimits;
-use crate::model::HashAlgorithm;
+use crate::model::{HashAlgorithm, QueueType};
 
 /// How users log in.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct EngineSettings {
     pub(crate) outbox_bytes: usize,
     /// Records handed to the store and not yet written, in bytes, before publishers wait.
     pub(crate) store_backlog_bytes_max: usize,
+    /// The type of queues whose declaration names none and can be of it (spec 4.4.5).
+    pub(crate) default_queue_type: QueueType,
     /// When memory or disk are too little, at first.
     pub(crate) alarms: AlarmLimits,
     /// Virtual hosts; 0 for no limit (spec 11.5).

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use parking_lot::MutexGuard;
 
 use super::Engine;
 use super::afterwork::Afterwork;
+use super::delay::Delay;
 use super::meters::Event;
 use super::outbox::Outbox;
 use super::publish::Route;
@@ -13,6 +15,7 @@ use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::turn::Turn;
 use crate::model::{Message, Operation, QueueId, Seq, SeqRange, Settlement};
+use crate::queue::DelayedMessages;
 use crate::store::Ticket;
 
 /// What a transaction does to one queue.
@@ -40,6 +43,7 @@ pub(crate) struct Transaction {
     /// Places whose messages have left already, in memory.
     left: Vec<(QueueId, Seq)>,
     replies: Vec<(Arc<ReplyConsumer>, Message)>,
+    delayed: Vec<(Arc<Delay>, Message)>,
 }
 
 impl Transaction {
@@ -54,6 +58,14 @@ impl Transaction {
         for consumer in route.replies() {
             self.reply(consumer, message);
         }
+        self.delay(route, message);
+    }
+
+    /// Adds a message that waits before it goes on.
+    pub(super) fn delay(&mut self, route: &Route, message: &Message) {
+        let delays = route.delays().iter();
+        self.delayed
+            .extend(delays.map(|delay| (Arc::clone(delay), message.clone())));
     }
 
     /// Adds a message to one queue.
@@ -143,6 +155,9 @@ impl Transaction {
             open.push((queue, locked, turn));
         }
         operations.extend(settlements(self.left));
+        let mut delayed = self.delayed;
+        delayed.sort_by_key(|(delay, _)| delay.id());
+        let locked_delays = hold_back(engine, &delayed, &mut operations);
         let mut ticket = Ticket::default();
         if !operations.is_empty() {
             // A lease covers messages that may be on disk already, so it goes ahead by itself.
@@ -151,6 +166,10 @@ impl Transaction {
                 .partition(|operation| matches!(operation, Operation::Delivered { .. }));
             leases.push(Operation::Transaction(changes));
             ticket = engine.submit(&mut leases);
+        }
+        if !locked_delays.is_empty() {
+            drop(locked_delays);
+            engine.look_at_delays();
         }
         let mut aftermaths = Vec::with_capacity(open.len());
         for (queue, mut locked, mut turn) in open {
@@ -172,6 +191,27 @@ impl Transaction {
         }
         Effect { ticket, refused }
     }
+}
+
+/// Adds messages to where they wait, in the order of its numbers; what is locked is to stay so until
+/// the records are handed over.
+fn hold_back<'d>(
+    engine: &Engine,
+    delayed: &'d [(Arc<Delay>, Message)],
+    operations: &mut Vec<Operation>,
+) -> Vec<MutexGuard<'d, Option<DelayedMessages>>> {
+    let mut locked = Vec::new();
+    for group in delayed.chunk_by(|(one, _), (other, _)| one.id() == other.id()) {
+        let Some((delay, _)) = group.first() else {
+            continue;
+        };
+        let mut waiting = delay.lock();
+        for (_, message) in group {
+            operations.extend(delay.enter(engine, &mut waiting, message));
+        }
+        locked.push(waiting);
+    }
+    locked
 }
 
 /// The records of places that were left.

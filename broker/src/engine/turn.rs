@@ -58,7 +58,7 @@ impl<'a> Turn<'a> {
     /// Adds a message to the queue. A lease that the arrival asks for is handed over before the
     /// arrival's own record: that is what lets the message be delivered without waiting.
     fn enqueue(&mut self, state: &mut State, message: Message) {
-        let recordable = message.is_persistent().then(|| message.clone());
+        let recordable = state.records(&message).then(|| message.clone());
         let Admission::Accepted {
             seq,
             record,

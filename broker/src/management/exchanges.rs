@@ -90,7 +90,7 @@ async fn declare(
     let kind = body.text("type")?.unwrap_or("direct");
     let kind = ExchangeKind::parse(kind).ok_or_else(|| AmqpError::unknown_exchange_type(kind))?;
     let arguments = table::arguments(body.0.get("arguments"))?;
-    let parsed = ExchangeArguments::parse(arguments.fields())
+    let parsed = ExchangeArguments::parse(kind, arguments.fields())
         .map_err(|error| error.for_exchange(&name, host.name()))?;
     let definition = ExchangeDefinition {
         kind,

@@ -99,6 +99,7 @@ impl AccessTable {
             Entity::VirtualHost { .. }
             | Entity::Exchange { .. }
             | Entity::Queue { .. }
+            | Entity::Delay { .. }
             | Entity::Binding { .. }
             | Entity::Policy { .. }
             | Entity::Parameter { .. }

@@ -15,7 +15,7 @@ use super::name::{ExchangeName, QueueName, VirtualHostName};
 
 pub use consumer::ConsumerArguments;
 pub use difference::ArgumentDifference;
-pub use exchange::ExchangeArguments;
+pub use exchange::{ExchangeArguments, HashInput, HashProperty};
 pub use queue::{
     DeadLetterStrategy, DeadLetterTarget, DelayedRetry, DeliveryLimit, Overflow, QueueArguments,
     QueueProperties, QueueVariant, QuorumArguments, RetryKind,
@@ -61,9 +61,9 @@ pub enum ArgumentError {
         /// What RabbitMQ calls the type.
         module_name: &'static str,
     },
-    /// A binding's `x-match` (spec 3.6.1), as the whole text: it names no resource.
+    /// What only an exchange's own kind can judge, as the whole text: it names no resource.
     #[error("{0}")]
-    HeaderMatch(String),
+    Text(String),
 }
 
 impl ArgumentError {
@@ -101,7 +101,7 @@ impl ArgumentError {
             Self::ServerNamed { module_name } => {
                 format!("Cannot declare a server-named queue for type {module_name}")
             }
-            Self::HeaderMatch(text) => text.clone(),
+            Self::Text(text) => text.clone(),
         };
         AmqpError::new(ReplyCode::PreconditionFailed, text)
     }

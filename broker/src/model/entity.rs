@@ -91,6 +91,15 @@ pub enum ExchangeKind {
     Topic,
     /// Values of the message's headers.
     Headers,
+    /// One binding, by a hash, in proportion to weights that are the binding keys (spec 3.7.1).
+    #[serde(rename = "x-consistent-hash")]
+    ConsistentHash,
+    /// One binding, by a hash (spec 3.7.2).
+    #[serde(rename = "x-modulus-hash")]
+    ModulusHash,
+    /// As the kind in `x-delayed-type` does, but later (spec 3.7.3).
+    #[serde(rename = "x-delayed-message")]
+    Delayed,
 }
 
 impl ExchangeKind {
@@ -102,6 +111,9 @@ impl ExchangeKind {
             "fanout" => Some(Self::Fanout),
             "topic" => Some(Self::Topic),
             "headers" => Some(Self::Headers),
+            "x-consistent-hash" => Some(Self::ConsistentHash),
+            "x-modulus-hash" => Some(Self::ModulusHash),
+            "x-delayed-message" => Some(Self::Delayed),
             _ => None,
         }
     }
@@ -114,6 +126,9 @@ impl ExchangeKind {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
+            Self::ModulusHash => "x-modulus-hash",
+            Self::Delayed => "x-delayed-message",
         }
     }
 }
@@ -233,6 +248,15 @@ pub enum Entity {
         id: u32,
         /// What it is.
         definition: QueueDefinition,
+    },
+    /// The hidden queue of a durable delayed exchange (spec 3.7.3).
+    Delay {
+        /// Where it lives.
+        virtual_host: VirtualHostName,
+        /// Its number in the log, which is one of a queue.
+        id: u32,
+        /// The exchange.
+        exchange: ExchangeName,
     },
     /// A binding between durable ends.
     Binding {
@@ -370,6 +394,23 @@ pub enum EntityKey {
 }
 
 impl Entity {
+    /// The number in the log of the messages that belong to this entity, if there are any.
+    #[must_use]
+    pub const fn queue(&self) -> Option<QueueId> {
+        match self {
+            Self::Queue { id, .. } | Self::Delay { id, .. } => Some(QueueId(*id)),
+            Self::VirtualHost { .. }
+            | Self::Exchange { .. }
+            | Self::Binding { .. }
+            | Self::User { .. }
+            | Self::Permission { .. }
+            | Self::TopicPermission { .. }
+            | Self::Policy { .. }
+            | Self::Parameter { .. }
+            | Self::GlobalParameter { .. } => None,
+        }
+    }
+
     /// The key that names this entity.
     #[must_use]
     pub fn key(&self) -> EntityKey {
@@ -382,7 +423,7 @@ impl Entity {
                 virtual_host: virtual_host.clone(),
                 name: definition.name.clone(),
             },
-            Self::Queue { id, .. } => EntityKey::Queue { id: *id },
+            Self::Queue { id, .. } | Self::Delay { id, .. } => EntityKey::Queue { id: *id },
             Self::Binding {
                 virtual_host,
                 definition,
@@ -448,10 +489,9 @@ impl EntityChange {
     #[must_use]
     pub const fn queue(&self) -> Option<QueueId> {
         match self {
-            Self::Put(Entity::Queue { id, .. }) | Self::Remove(EntityKey::Queue { id }) => {
-                Some(QueueId(*id))
-            }
-            Self::Put(_) | Self::Remove(_) => None,
+            Self::Put(entity) => entity.queue(),
+            Self::Remove(EntityKey::Queue { id }) => Some(QueueId(*id)),
+            Self::Remove(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One constructor per sin: the text and the code of a refusal are written once, here.
 
+mod exchanges;
 mod refusal;
 
 use std::fmt;
@@ -238,6 +239,45 @@ impl AmqpError {
         )
     }
 
+    /// 540: a consumer of a quorum queue cannot share a limit with its channel (spec 4.4.3).
+    #[must_use]
+    pub fn global_qos_unsupported(name: &QueueName, host: &VirtualHostName) -> Self {
+        Self::new(
+            ReplyCode::NotImplemented,
+            format!("{} does not support global qos", queue_in(name, host)),
+        )
+    }
+
+    /// 405: a get would take what belongs to the active consumer of a quorum queue (spec 4.4.3).
+    #[must_use]
+    pub fn get_beside_single_active(name: &QueueName, host: &VirtualHostName) -> Self {
+        Self::new(
+            ReplyCode::ResourceLocked,
+            format!(
+                "cannot obtain access to locked {}. basic.get operations are not supported by \
+                 <<\"quorum\">> queues with single active consumer",
+                queue_in(name, host)
+            ),
+        )
+    }
+
+    /// 540: a quorum queue is deleted without conditions (spec 4.4.3).
+    #[must_use]
+    pub fn delete_condition_unsupported(
+        flag: &str,
+        name: &QueueName,
+        host: &VirtualHostName,
+    ) -> Self {
+        Self::new(
+            ReplyCode::NotImplemented,
+            format!(
+                "cannot delete {}. queue.delete operations with {flag} flag set are not supported \
+                 by quorum queues",
+                queue_in(name, host)
+            ),
+        )
+    }
+
     /// 406: delete with if-unused found consumers (spec 4.5.1).
     #[must_use]
     pub fn queue_in_use(name: &QueueName, host: &VirtualHostName) -> Self {
@@ -332,100 +372,26 @@ impl AmqpError {
         )
     }
 
+    /// 406: a consumer holds a delivery for too long, and its client cannot be told otherwise (spec
+    /// 5.5.8).
+    #[must_use]
+    pub fn consumer_timeout(channel: u16, timeout_ms: u64) -> Self {
+        Self::new(
+            ReplyCode::PreconditionFailed,
+            format!(
+                "delivery acknowledgement on channel {channel} timed out. Timeout value used: \
+                 {timeout_ms} ms. This timeout value can be configured, see consumers doc guide to \
+                 learn more"
+            ),
+        )
+    }
+
     /// 406: the tag is unknown, settled already, or needs no acknowledgement (spec 5.5.1).
     #[must_use]
     pub fn unknown_delivery_tag(tag: u64) -> Self {
         Self::new(
             ReplyCode::PreconditionFailed,
             format!("unknown delivery tag {tag}"),
-        )
-    }
-}
-
-/// Errors about exchanges and bindings.
-impl AmqpError {
-    /// 404: the exchange does not exist.
-    #[must_use]
-    pub fn no_exchange(name: &ExchangeName, host: &VirtualHostName) -> Self {
-        Self::new(
-            ReplyCode::NotFound,
-            format!("no {}", exchange_in(name, host)),
-        )
-    }
-
-    /// 403: the default exchange cannot be declared, deleted or bound (spec 3.1.3, 3.4.3).
-    #[must_use]
-    pub fn default_exchange() -> Self {
-        Self::new(
-            ReplyCode::AccessRefused,
-            "operation not permitted on the default exchange",
-        )
-    }
-
-    /// 403: the name is reserved to the broker (spec 3.1.4).
-    #[must_use]
-    pub fn exchange_name_reserved(name: &ExchangeName) -> Self {
-        Self::new(
-            ReplyCode::AccessRefused,
-            format!("exchange name '{name}' contains reserved prefix 'amq.*'"),
-        )
-    }
-
-    /// 403: a predeclared exchange cannot be deleted (spec 3.2.1).
-    #[must_use]
-    pub fn exchange_is_system(name: &ExchangeName, host: &VirtualHostName) -> Self {
-        Self::new(
-            ReplyCode::AccessRefused,
-            format!("deletion of system {} not allowed", exchange_in(name, host)),
-        )
-    }
-
-    /// 406: delete with if-unused found bindings (spec 3.2.2).
-    #[must_use]
-    pub fn exchange_in_use(name: &ExchangeName, host: &VirtualHostName) -> Self {
-        Self::new(
-            ReplyCode::PreconditionFailed,
-            format!("{} in use", exchange_in(name, host)),
-        )
-    }
-
-    /// 403: clients may not publish to an internal exchange (spec 3.3.2).
-    #[must_use]
-    pub fn exchange_is_internal(name: &ExchangeName, host: &VirtualHostName) -> Self {
-        Self::new(
-            ReplyCode::AccessRefused,
-            format!("cannot publish to internal {}", exchange_in(name, host)),
-        )
-    }
-
-    /// 406: no such type (spec 3.1.2).
-    #[must_use]
-    pub fn unknown_exchange_type(kind: &str) -> Self {
-        let flaw = if kind.is_empty() {
-            "invalid"
-        } else {
-            "unknown"
-        };
-        Self::new(
-            ReplyCode::PreconditionFailed,
-            format!("{flaw} exchange type '{kind}'"),
-        )
-    }
-
-    /// 406: an exchange of that name exists with another property (spec 3.1.6).
-    #[must_use]
-    pub fn exchange_inequivalent(
-        argument: &str,
-        name: &ExchangeName,
-        host: &VirtualHostName,
-        difference: &str,
-    ) -> Self {
-        Self::new(
-            ReplyCode::PreconditionFailed,
-            format!(
-                "inequivalent arg '{argument}' for {}: {difference}",
-                exchange_in(name, host)
-            ),
         )
     }
 }

@@ -9,6 +9,10 @@ use crate::wire::{
 
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
+/// RabbitMQ counts here whatever came back, and above what failed; to us all of it has failed (spec
+/// 5.5.7).
+const ACQUIRED_COUNT: &str = "x-acquired-count";
+
 impl Message {
     /// The content header's payload for a delivery: without blind copies (spec 5.1.8), and with how
     /// often the message has failed, if it has (spec 5.5.7).
@@ -41,13 +45,18 @@ impl Message {
         let mut table = TableWriter::new();
         for entry in headers {
             let is_hidden = self.parts().blind_copies && entry.key == b"BCC";
-            let is_replaced = delivery_count > 0 && entry.key == DELIVERY_COUNT.as_bytes();
+            let is_count = [DELIVERY_COUNT, ACQUIRED_COUNT]
+                .iter()
+                .any(|name| entry.key == name.as_bytes());
+            let is_replaced = delivery_count > 0 && is_count;
             if !is_hidden && !is_replaced {
                 table.copy(&entry);
             }
         }
         if delivery_count > 0 {
-            table.entry(DELIVERY_COUNT, Value::LongLongInt(delivery_count.into()))?;
+            for name in [ACQUIRED_COUNT, DELIVERY_COUNT] {
+                table.entry(name, Value::LongLongInt(delivery_count.into()))?;
+            }
         }
         Ok(table)
     }
@@ -105,7 +114,7 @@ mod tests {
         ]);
         assert_eq!(keys(&message.header_for(0)), [DELIVERY_COUNT, "own"]);
         let counted = message.header_for(2);
-        assert_eq!(keys(&counted), ["own", DELIVERY_COUNT]);
+        assert_eq!(keys(&counted), ["own", ACQUIRED_COUNT, DELIVERY_COUNT]);
         let headers = Properties::new(&counted[12..]).headers().expect("headers");
         assert_eq!(headers.get(DELIVERY_COUNT), Some(Value::LongLongInt(2)));
     }

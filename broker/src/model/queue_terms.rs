@@ -7,6 +7,10 @@ use super::arguments::{DeadLetterTarget, DeliveryLimit, Overflow, QueueArguments
 /// How often a message of a quorum queue may fail where nothing else is said (spec 4.4.3).
 const QUORUM_DELIVERY_LIMIT: DeliveryLimit = DeliveryLimit::Times(20);
 
+/// How long a consumer of a quorum queue may hold a message where nothing else is said, in
+/// milliseconds (spec 5.5.8): half an hour, as in RabbitMQ.
+const QUORUM_CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
+
 /// What holds for a queue now: its arguments, and whatever policies add to them (spec 7.7.4,
 /// 7.7.5). Terms may change while the queue lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,9 +38,12 @@ impl QueueTerms {
     /// What a queue's own arguments ask for, with the defaults of its type.
     #[must_use]
     pub fn of(arguments: &QueueArguments) -> Self {
-        let default_limit = match arguments.variant {
-            QueueVariant::Classic { .. } => None,
-            QueueVariant::Quorum(_) => Some(QUORUM_DELIVERY_LIMIT),
+        let (default_limit, default_timeout_ms) = match arguments.variant {
+            QueueVariant::Classic { .. } => (None, None),
+            QueueVariant::Quorum(_) => (
+                Some(QUORUM_DELIVERY_LIMIT),
+                Some(QUORUM_CONSUMER_TIMEOUT_MS),
+            ),
         };
         Self {
             message_ttl_ms: arguments.message_ttl_ms,
@@ -46,7 +53,7 @@ impl QueueTerms {
             overflow: arguments.overflow.unwrap_or_default(),
             dead_letter: arguments.dead_letter.clone(),
             delivery_limit: arguments.delivery_limit.or(default_limit),
-            consumer_timeout_ms: arguments.consumer_timeout_ms,
+            consumer_timeout_ms: arguments.consumer_timeout_ms.or(default_timeout_ms),
         }
     }
 

@@ -110,11 +110,10 @@ pub(super) struct Consumers<C> {
     by_key: HashMap<ConsumerKey, u32, ahash::RandomState>,
     /// No ring is empty; the highest priority is last.
     rings: Vec<Ring>,
-    exclusive: Option<ConsumerKey>,
+    /// The one that there is, is exclusive.
+    exclusive: bool,
     /// Only where one consumer at a time is active.
-    succession: Option<Succession>,
-    /// How many consumers there were.
-    arrivals: u64,
+    succession: Option<Box<Succession>>,
 }
 
 /// The consumer that is to be served.
@@ -130,14 +129,13 @@ impl<C> Consumers<C> {
         Self {
             succession: match sharing {
                 Sharing::Competing => None,
-                Sharing::SingleActive(takeover) => Some(Succession::new(takeover)),
+                Sharing::SingleActive(takeover) => Some(Box::new(Succession::new(takeover))),
             },
-            arrivals: 0,
             members: Vec::new(),
             vacant: Vec::new(),
             by_key: HashMap::default(),
             rings: Vec::new(),
-            exclusive: None,
+            exclusive: false,
         }
     }
 
@@ -161,7 +159,7 @@ impl<C> Consumers<C> {
             Some(ConsumerView {
                 handle: member.handle.as_ref()?,
                 prefetch: member.prefetch,
-                exclusive: self.exclusive == Some(member.key),
+                exclusive: self.exclusive,
                 activity: self.activity(index),
             })
         })
@@ -183,7 +181,7 @@ impl<C> Consumers<C> {
         // A key is never reused; should it be, the older consumer gives way.
         self.cancel(consumer.key);
         let shares = consumer.exclusive && !self.is_empty();
-        if self.exclusive.is_some() || shares {
+        if self.exclusive || shares {
             return Err(ConsumeRefusal::ExclusiveUse);
         }
         let index = match self.vacant.last() {
@@ -193,11 +191,10 @@ impl<C> Consumers<C> {
         if index >= Hold::CONSUMERS_MAX {
             return Err(ConsumeRefusal::TooMany);
         }
-        if consumer.exclusive {
-            self.exclusive = Some(consumer.key);
-        }
-        self.arrivals += 1;
-        let rank = (Reverse(consumer.priority), self.arrivals);
+        self.exclusive = consumer.exclusive;
+        let succession = self.succession.as_mut();
+        let arrival = succession.map_or(0, |succession| succession.next_arrival());
+        let rank = (Reverse(consumer.priority), arrival);
         let member = Member {
             key: consumer.key,
             handle: Some(consumer.handle),
@@ -229,9 +226,8 @@ impl<C> Consumers<C> {
     pub(super) fn cancel(&mut self, key: ConsumerKey) -> Option<Cancelled<C>> {
         let index = self.by_key.remove(&key)?;
         self.unlink(index);
-        if self.exclusive == Some(key) {
-            self.exclusive = None;
-        }
+        // An exclusive one is the only one.
+        self.exclusive = false;
         let member = self.members.get_mut(index as usize)?.as_mut()?;
         let handle = member.handle.take()?;
         let rank = member.rank;
@@ -340,7 +336,10 @@ impl<C> Consumers<C> {
             succession.succeed();
         }
         if step != Step::Fade
-            && let Some(index) = self.succession.as_ref().and_then(Succession::active)
+            && let Some(index) = self
+                .succession
+                .as_ref()
+                .and_then(|succession| succession.active())
         {
             self.step_forward(index);
         }

@@ -50,6 +50,7 @@
 mod chunk;
 mod consumers;
 mod deaths;
+mod delayed;
 mod dispatch;
 mod effect;
 mod lease;
@@ -74,10 +75,11 @@ mod tally;
 mod tests;
 
 pub use consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView};
+pub use delayed::{DelayedMessages, DueMessage, Wishes};
 pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
 pub use peek::{Glimpse, GlimpseBytes, Peek, Shown};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
-pub use state::{QueueState, Settings};
+pub use state::{QueueState, Recording, Settings};
 pub use succession::{Activity, Sharing, Takeover};
 pub use tally::Counts;
 

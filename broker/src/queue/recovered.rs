@@ -67,6 +67,7 @@ impl<C> QueueState<C> {
 
     pub(super) fn with_recovered(mut self, recovered: Recovered) -> Self {
         self.delivery_counts.extend(recovered.delivery_counts);
+        self.grow(recovered.levels.len());
         for (level, found) in self.levels.iter_mut().zip(recovered.levels) {
             level.recover(found, recovered.all_redelivered, &mut self.tally);
             self.occupied.insert(level.number.into());

@@ -6,7 +6,7 @@ use super::chunk::{Chunk, Content, Paged, Places};
 use super::level::Level;
 use super::mask::Mask;
 use super::slot::Slot;
-use super::state::QueueState;
+use super::state::{QueueState, Recording};
 
 /// Bodies so near the head are kept while there are consumers.
 const HEAD_PLACES: u64 = 64;
@@ -17,7 +17,7 @@ impl<C> QueueState<C> {
     /// stay while there are consumers or somebody waits in `get`: what was loaded for them would
     /// otherwise be gone before they see it, for as long as other queues take all the room.
     pub fn release_bodies(&mut self, bytes: usize) -> usize {
-        if !self.settings.recorded {
+        if self.settings.recording == Recording::Nothing {
             return 0;
         }
         let keep = if self.consumers.is_empty() && !self.awaited {

@@ -19,10 +19,23 @@ pub struct Settings {
     /// How many priority levels it has: one more than its highest priority. At least 1, at most
     /// 256; anything else is taken for the nearer of the two.
     pub levels: u16,
-    /// Persistent messages are recorded on disk.
-    pub recorded: bool,
+    /// The priority of messages that have none.
+    pub default_priority: u8,
+    /// What is recorded on disk.
+    pub recording: Recording,
     /// Who of its consumers gets messages.
     pub sharing: Sharing,
+}
+
+/// Which messages a queue records on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// None: they go with the process.
+    Nothing,
+    /// Those that their publishers called persistent.
+    Persistent,
+    /// All (spec 4.4.3).
+    Everything,
 }
 
 /// One queue: its messages in order, who has them in hand, and who wants the next.
@@ -32,6 +45,8 @@ pub struct Settings {
 pub struct QueueState<C> {
     pub(super) settings: Settings,
     pub(super) terms: Arc<QueueTerms>,
+    pub(super) block_bits: u32,
+    /// As many as were needed so far.
     pub(super) levels: Vec<Level>,
     /// Levels that may have something ready.
     pub(super) occupied: LevelMask,
@@ -54,13 +69,11 @@ impl<C> QueueState<C> {
     }
 
     pub(super) fn with_block_bits(settings: Settings, block_bits: u32) -> Self {
-        let highest = u8::try_from(settings.levels.clamp(1, 256) - 1).unwrap_or(u8::MAX);
         Self {
             settings,
             terms: Arc::default(),
-            levels: (0..=highest)
-                .map(|number| Level::new(number, block_bits))
-                .collect(),
+            block_bits,
+            levels: Vec::new(),
             occupied: LevelMask::default(),
             consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
@@ -104,6 +117,39 @@ impl<C> QueueState<C> {
         }
     }
 
+    /// Whether the message's places in this queue are recorded on disk.
+    #[must_use]
+    pub fn records(&self, message: &Message) -> bool {
+        match self.settings.recording {
+            Recording::Nothing => false,
+            Recording::Persistent => message.is_persistent(),
+            Recording::Everything => true,
+        }
+    }
+
+    fn level_of(&self, message: &Message) -> usize {
+        let priority = match (message.parts().priority, self.settings.default_priority) {
+            // Absent or 0.
+            (0, default) if default > 0 => message.properties().priority().unwrap_or(default),
+            (priority, _) => priority,
+        };
+        usize::from(priority).min(self.levels_max() - 1)
+    }
+
+    fn levels_max(&self) -> usize {
+        usize::from(self.settings.levels.clamp(1, 256))
+    }
+
+    /// Makes levels until there are `count`, or all that there may be.
+    pub(super) fn grow(&mut self, count: usize) {
+        let count = count.min(self.levels_max());
+        while self.levels.len() < count
+            && let Ok(number) = u8::try_from(self.levels.len())
+        {
+            self.levels.push(Level::new(number, self.block_bits));
+        }
+    }
+
     /// Turns a message away that [`refuses`](Self::refuses) said is too many.
     pub fn refuse(&self, message: Message, effects: &mut Vec<Effect>) {
         match (self.terms.overflow, &self.terms.dead_letter) {
@@ -129,9 +175,10 @@ impl<C> QueueState<C> {
     /// What this pushes to `effects` is to be handed to the log before the enqueue itself: a lease
     /// that precedes the message in the log is what allows to deliver it without a wait.
     pub fn enqueue(&mut self, now: Now, message: Message, effects: &mut Vec<Effect>) -> Admission {
-        let record = self.settings.recorded && message.is_persistent();
+        let record = self.records(&message);
         let deadline_ms = self.deadline_of(now, &message);
-        let index = usize::from(message.parts().priority).min(self.levels.len() - 1);
+        let index = self.level_of(&message);
+        self.grow(index + 1);
         let level = &mut self.levels[index];
         if record && self.consumers.any_can_take() {
             let record =
@@ -205,7 +252,7 @@ impl<C> QueueState<C> {
         }
     }
 
-    /// The place that the next message of a level gets; `None` if there is no such level.
+    /// The place that the next message of a level gets; `None` if nothing was ever there.
     #[must_use]
     pub fn next_seq(&self, level: u8) -> Option<Seq> {
         let level = self.levels.get(usize::from(level))?;

@@ -73,6 +73,8 @@ pub(super) struct Succession {
     takeover: Takeover,
     active: Option<(Rank, u32)>,
     waiting: BTreeMap<Rank, u32>,
+    /// How many consumers there were.
+    arrivals: u64,
 }
 
 /// What is to be done about who is active.
@@ -92,11 +94,18 @@ impl Succession {
             takeover,
             active: None,
             waiting: BTreeMap::new(),
+            arrivals: 0,
         }
     }
 
     pub(super) fn active(&self) -> Option<u32> {
         self.active.map(|(_, index)| index)
+    }
+
+    /// A number for one more consumer, above all others.
+    pub(super) const fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
     }
 
     pub(super) fn join(&mut self, rank: Rank, index: u32) {

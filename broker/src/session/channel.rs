@@ -58,6 +58,8 @@ pub(super) struct Channel {
     /// The prefetch of consumers that are started from now on.
     pub(super) prefetch: u32,
     pub(super) limit: Arc<ChannelLimit>,
+    /// The shortest time that one of its consumers has for a delivery, in milliseconds.
+    pub(super) least_timeout_ms: Option<u64>,
     pub(super) mode: Mode,
     pub(super) assembler: Assembler,
     pub(super) cache: RouteCache,
@@ -79,6 +81,7 @@ impl Channel {
             window: Window::default(),
             prefetch: 0,
             limit,
+            least_timeout_ms: None,
             mode: Mode::default(),
             assembler: Assembler::default(),
             cache: RouteCache::default(),

@@ -43,6 +43,8 @@ const DESYNCHRONISED_TIMEOUT: Duration = Duration::from_secs(3);
 /// A write buffer that grew beyond this is given back once it is empty.
 const OUT_BYTES_KEPT: usize = 256 << 10;
 
+/// No timer is set for longer than this.
+const OVERDUE_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
@@ -129,6 +131,7 @@ enum Event {
     Wrote(usize),
     Woken,
     Tick,
+    Overdue,
     Shortage(Shortage),
     Shutdown(Arc<str>),
     Closed(Arc<str>),
@@ -175,6 +178,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Event::Wrote(count) => self.wrote(count),
                 Event::Woken => {}
                 Event::Tick => self.tick()?,
+                Event::Overdue => self.session.take_back_overdue(),
                 Event::Shortage(shortage) => self.session.heed(shortage),
                 Event::Shutdown(reason) => {
                     let text = format!("broker forced connection closure with reason '{reason}'");
@@ -220,6 +224,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let has_output = self.session.out.len() > self.written;
         let has_room =
             self.session.out.len() - self.written < self.session.settings.write_buffer_bytes;
+        let overdue = self.overdue_at();
         let Stream {
             reader,
             writer,
@@ -240,9 +245,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Err(_) => Err(io::Error::other("the engine is gone")),
             },
             _ = self.ticks.tick() => Ok(Event::Tick),
+            () = tokio::time::sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
+                Ok(Event::Overdue)
+            }
             reason = shutdown_reason(&mut self.shutdown) => Ok(Event::Shutdown(reason)),
             reason = self.session.client.closing() => Ok(Event::Closed(reason)),
         }
+    }
+
+    /// When a consumer may hold a delivery for too long.
+    fn overdue_at(&self) -> Option<Instant> {
+        let now_ms = self.session.engine.now().monotonic_ms;
+        let due_ms = self.session.overdue_ms?;
+        // Far off is soon enough to look again.
+        let wait = Duration::from_millis(due_ms.saturating_sub(now_ms)).min(OVERDUE_WAIT_MAX);
+        Some(Instant::now() + wait)
     }
 
     fn received(&mut self, count: usize) {

@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
-use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property, TableReader};
+use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property};
 
 const PUBLISH: (u16, u16) = (60, 40);
 
@@ -205,8 +205,7 @@ impl Session {
             }
         }
         check_user_id(properties, rights)?;
-        let headers = properties.headers().unwrap_or(TableReader::EMPTY);
-        cache.route = Route::find(&self.host, &exchange, keys, headers);
+        cache.route = Route::find(&self.host, &exchange, keys, properties);
         let routes_by_key_alone = is_plain && cache.route.depends_on_key_alone();
         cache.generation = if routes_by_key_alone { generation } else { 0 };
         cache.rights = version;

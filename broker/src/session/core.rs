@@ -60,6 +60,8 @@ pub(super) struct Session {
     pub(super) confirming: BTreeSet<u16>,
     /// Channels with publishes that wait for the disk.
     pub(super) unconfirmed: BTreeSet<u16>,
+    /// When a delivery may have been held for too long, in monotonic milliseconds.
+    pub(super) overdue_ms: Option<u64>,
     pub(super) throttle: Throttle,
     drained: VecDeque<Outgoing>,
     released: bool,
@@ -93,6 +95,7 @@ impl Session {
             settlements: Settlements::default(),
             confirming: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
+            overdue_ms: None,
             throttle: Throttle::default(),
             drained: VecDeque::new(),
             released: false,

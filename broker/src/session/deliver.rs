@@ -38,9 +38,16 @@ impl Session {
             return;
         };
         let number = channel.number;
+        let sent_ms = link.timeout_ms.map_or(0, |timeout_ms| {
+            let now_ms = self.engine.now().monotonic_ms;
+            let due_ms = now_ms.saturating_add(timeout_ms);
+            self.overdue_ms = Some(self.overdue_ms.map_or(due_ms, |next| next.min(due_ms)));
+            now_ms
+        });
         let unacked = (!link.no_ack).then(|| Unacked {
             receiver: Receiver::Consumer(Arc::clone(&link)),
             seq: delivery.seq,
+            sent_ms,
         });
         channel.meter.add(Event::delivery(link.no_ack), 1);
         if delivery.redelivered {
@@ -101,7 +108,7 @@ impl Session {
         }
     }
 
-    fn send_cancelled(&mut self, link: &ConsumerLink) {
+    pub(super) fn send_cancelled(&mut self, link: &ConsumerLink) {
         let Some(channel) = self.channels.get_mut(&link.channel) else {
             return;
         };
@@ -132,6 +139,7 @@ impl Session {
             let unacked = Unacked {
                 receiver: Receiver::Consumer(link),
                 seq: delivery.seq,
+                sent_ms: 0,
             };
             self.settlements.add(&unacked, Settlement::Requeue, &limit);
         }
@@ -212,6 +220,9 @@ fn held_by_queue(
             .push(link);
     }
     for (_, unacked) in unacked {
+        if unacked.is_overdue() {
+            continue;
+        }
         let entry = by_queue.entry(unacked.queue().number());
         entry
             .or_insert_with(|| nothing(unacked.queue()))

@@ -11,6 +11,7 @@ mod deliver;
 mod greeting;
 mod handshake;
 mod listener;
+mod overdue;
 mod rights;
 mod sasl;
 mod settings;

@@ -29,6 +29,9 @@ impl Settlements {
         settlement: Settlement,
         limit: &Arc<ChannelLimit>,
     ) {
+        if unacked.is_overdue() {
+            return;
+        }
         let queue = unacked.queue();
         let same = |group: &Group| {
             group.settlement == settlement && group.queue.number() == queue.number()

@@ -19,6 +19,9 @@ pub(super) enum Receiver {
     Consumer(Arc<ConsumerLink>),
     /// `basic.get` on this queue.
     Get(Arc<Queue>),
+    /// A consumer that held it for too long: it is back in the queue, and settling it means nothing
+    /// any more.
+    Overdue(Arc<Queue>),
 }
 
 /// A delivery that is not settled.
@@ -28,6 +31,8 @@ pub(super) struct Unacked {
     pub(super) receiver: Receiver,
     /// Its place in the queue.
     pub(super) seq: Seq,
+    /// When it was sent, in monotonic milliseconds; 0 where that does not matter.
+    pub(super) sent_ms: u64,
 }
 
 impl Unacked {
@@ -35,8 +40,13 @@ impl Unacked {
     pub(super) fn queue(&self) -> &Arc<Queue> {
         match &self.receiver {
             Receiver::Consumer(link) => &link.queue,
-            Receiver::Get(queue) => queue,
+            Receiver::Get(queue) | Receiver::Overdue(queue) => queue,
         }
+    }
+
+    /// Whether it is back in its queue already.
+    pub(super) const fn is_overdue(&self) -> bool {
+        matches!(self.receiver, Receiver::Overdue(_))
     }
 }
 
@@ -127,6 +137,38 @@ impl Window {
         self.base += length;
         self.count = 0;
         taken
+    }
+
+    /// Marks what consumers hold for too long, and gives it; and says when the next delivery will
+    /// be overdue. `least_ms` is the shortest time that a consumer of the channel has.
+    pub(super) fn overdue(
+        &mut self,
+        now_ms: u64,
+        least_ms: u64,
+    ) -> (Vec<(Arc<ConsumerLink>, Seq)>, Option<u64>) {
+        let (mut overdue, mut next) = (Vec::new(), None);
+        let ring = self.ring.iter_mut().flatten();
+        for unacked in self.stragglers.values_mut().chain(ring) {
+            let Receiver::Consumer(link) = &unacked.receiver else {
+                continue;
+            };
+            let Some(timeout_ms) = link.timeout_ms else {
+                continue;
+            };
+            // Tags ascend with time: what follows is not due before this.
+            if next.is_some_and(|next| unacked.sent_ms.saturating_add(least_ms) >= next) {
+                break;
+            }
+            let due_ms = unacked.sent_ms.saturating_add(timeout_ms);
+            if due_ms > now_ms {
+                next = Some(next.map_or(due_ms, |next: u64| next.min(due_ms)));
+                continue;
+            }
+            let link = Arc::clone(link);
+            unacked.receiver = Receiver::Overdue(Arc::clone(&link.queue));
+            overdue.push((link, unacked.seq));
+        }
+        (overdue, next)
     }
 
     /// Puts a delivery back that was taken out, under the tag that it had.

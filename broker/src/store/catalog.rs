@@ -207,19 +207,10 @@ impl Catalog {
 
     /// The queues that are defined.
     pub(crate) fn defined_queues(&self) -> BTreeSet<QueueId> {
-        let queues = self.definitions.values().filter_map(|entity| match entity {
-            Entity::Queue { id, .. } => Some(QueueId(*id)),
-            Entity::VirtualHost { .. }
-            | Entity::Exchange { .. }
-            | Entity::Binding { .. }
-            | Entity::User { .. }
-            | Entity::Permission { .. }
-            | Entity::TopicPermission { .. }
-            | Entity::Policy { .. }
-            | Entity::Parameter { .. }
-            | Entity::GlobalParameter { .. } => None,
-        });
-        queues.collect()
+        self.definitions
+            .values()
+            .filter_map(Entity::queue)
+            .collect()
     }
 }
 
@@ -230,7 +221,7 @@ pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<
         Entity::VirtualHost { .. } => (0, 0),
         Entity::Policy { .. } | Entity::Parameter { .. } | Entity::GlobalParameter { .. } => (1, 0),
         Entity::Exchange { .. } => (2, 0),
-        Entity::Queue { id, .. } => (3, *id),
+        Entity::Queue { id, .. } | Entity::Delay { id, .. } => (3, *id),
         Entity::Binding { .. } => (4, 0),
         Entity::User { .. } => (5, 0),
         Entity::Permission { .. } | Entity::TopicPermission { .. } => (6, 0),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use leveret_log::{Location, Lsn, SegmentId};
 
-use crate::model::{Entity, EntityChange, EntityKey, QueueId, Seq, SeqRange, Stored};
+use crate::model::{EntityChange, EntityKey, QueueId, Seq, SeqRange, Stored};
 
 use super::BLOCK_POSITIONS;
 use super::block::IndexEntry;
@@ -186,9 +186,11 @@ impl Ledger {
     /// A definition changed.
     pub(crate) fn entity(&mut self, change: EntityChange) {
         match &change {
-            EntityChange::Put(Entity::Queue { id, .. }) => {
-                self.next_queue = self.next_queue.max(id.saturating_add(1));
-                self.known.insert(QueueId(*id));
+            EntityChange::Put(entity) => {
+                if let Some(queue) = entity.queue() {
+                    self.next_queue = self.next_queue.max(queue.0.saturating_add(1));
+                    self.known.insert(queue);
+                }
             }
             EntityChange::Remove(EntityKey::Queue { id }) => {
                 let queue = QueueId(*id);
@@ -196,7 +198,7 @@ impl Ledger {
                 self.delta.queues.remove(&queue);
                 self.delta.removed.push(queue);
             }
-            EntityChange::Put(_) | EntityChange::Remove(_) => {}
+            EntityChange::Remove(_) => {}
         }
         self.delta.entities.push(change);
     }

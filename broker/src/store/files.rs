@@ -13,7 +13,7 @@ use crate::model::Entity;
 use super::error::StoreError;
 
 /// The format of the folder as a whole, and the newest that this version reads. 2 knows definitions
-/// of users, rights, policies and parameters, and flags of messages.
+/// of users, rights, policies, parameters and delayed exchanges, and flags of messages.
 const FORMAT: u32 = 2;
 const DEFINITIONS_FORMAT: u32 = 1;
 

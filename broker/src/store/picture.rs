@@ -43,8 +43,8 @@ impl Picture<'_> {
     pub(crate) fn queues(&mut self, definitions: &[Entity]) -> Vec<RecoveredQueue> {
         let mut queues = Vec::new();
         for entity in definitions {
-            if let Entity::Queue { id, .. } = entity {
-                queues.push(self.queue(QueueId(*id)));
+            if let Some(queue) = entity.queue() {
+                queues.push(self.queue(queue));
             }
         }
         queues.sort_by_key(|queue: &RecoveredQueue| queue.id);

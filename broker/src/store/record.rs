@@ -18,6 +18,7 @@ use leveret_log::{Location, Lsn};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{EntityChange, Message, MessageParts, QueueId, Seq, SeqRange, Stored};
+use crate::wire::Properties;
 
 use super::codec::{Fields, Malformed, put_location, put_number, put_seq};
 
@@ -34,6 +35,9 @@ pub(crate) mod kind {
 
 /// The version of the JSON in ENTITY records.
 const ENTITY_VERSION: u32 = 1;
+
+/// What stands before the properties in a content header.
+const CONTENT_HEADER_BYTES: usize = 12;
 
 /// A place in a queue that a message takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,14 +257,22 @@ fn message_head(
             exchange_bytes,
             routing_key_bytes,
             header_bytes,
-            // Only persistent messages are logged.
-            persistent: true,
+            persistent: is_persistent(encoded, before_body, header_bytes),
             priority,
             dead_lettered: header_number & flag::DEAD_LETTERED != 0,
             blind_copies: header_number & flag::BLIND_COPIES != 0,
         },
         body_bytes: u32::try_from(body_bytes).map_err(|_| Malformed)?,
     })
+}
+
+/// What the message's own properties say: some queues keep transient messages, too.
+fn is_persistent(encoded: &[u8], before_body: usize, header_bytes: u32) -> bool {
+    let header_bytes = usize::try_from(header_bytes).unwrap_or(usize::MAX);
+    let header = before_body
+        .checked_sub(header_bytes)
+        .and_then(|start| encoded.get(start + CONTENT_HEADER_BYTES..before_body));
+    header.is_some_and(|properties| Properties::new(properties).is_persistent())
 }
 
 fn decode_message(mut fields: Fields<'_>) -> Result<Record, Malformed> {

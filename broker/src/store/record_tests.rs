@@ -5,12 +5,15 @@ use leveret_log::SegmentId;
 use super::*;
 use crate::model::{Entity, VirtualHostName};
 
+/// A content header with delivery mode 2 and nothing else.
+const HEADER: &[u8] = b"\0\x3c\0\0\0\0\0\0\0\0\0\x04\x10\0\x02";
+
 fn message_of(body: &[u8]) -> Message {
-    let encoded = [b"\x02ex\x03keyHEAD".as_slice(), body].concat();
+    let encoded = [b"\x02ex\x03key", HEADER, body].concat();
     let parts = MessageParts {
         exchange_bytes: 2,
         routing_key_bytes: 3,
-        header_bytes: 4,
+        header_bytes: HEADER.len() as u32,
         persistent: true,
         priority: 7,
         ..MessageParts::default()
@@ -181,7 +184,7 @@ fn what_is_known_of_a_header_comes_back_with_the_message() {
         let parts = read.parts();
         let flags = (parts.dead_lettered, parts.blind_copies);
         assert_eq!(flags, (dead_lettered, blind_copies));
-        assert_eq!(parts.header_bytes, 4);
+        assert_eq!(parts.header_bytes as usize, HEADER.len());
         assert_eq!(read.body(), b"body");
     }
 }

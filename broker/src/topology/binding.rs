@@ -8,6 +8,7 @@ use ahash::RandomState;
 
 use super::compact_map::CompactMap;
 use super::headers::{HeaderMatch, Headers};
+use super::shares::{Share, Shares};
 use super::topic::TopicTrie;
 use crate::model::{ArgumentError, Arguments, ExchangeKind};
 use crate::wire::TableReader;
@@ -17,25 +18,38 @@ use crate::wire::TableReader;
 pub struct BindingArguments {
     sorted: Arguments,
     header_match: HeaderMatch,
+    share: Share,
 }
 
 impl BindingArguments {
-    /// Reads arguments for an exchange of `kind`.
+    /// Reads what a binding to `destination`, a name, means to an exchange of `kind`.
     ///
-    /// Only headers exchanges look into them; to all others they are part of the binding's identity
-    /// and nothing else.
-    pub fn parse(kind: ExchangeKind, arguments: &Arguments) -> Result<Self, ArgumentError> {
-        let header_match = match kind {
-            ExchangeKind::Headers => HeaderMatch::parse(TableReader::new(arguments.as_wire()))?,
-            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic => {
-                HeaderMatch::default()
-            }
+    /// Only headers exchanges look into the arguments; to all others they are part of the binding's
+    /// identity and nothing else.
+    pub fn parse(
+        kind: ExchangeKind,
+        routing_key: &str,
+        destination: &str,
+        arguments: &Arguments,
+    ) -> Result<Self, ArgumentError> {
+        let mut parsed = Self {
+            sorted: arguments.sorted(),
+            ..Self::default()
         };
-        let sorted = arguments.sorted();
-        Ok(Self {
-            sorted,
-            header_match,
-        })
+        match kind {
+            ExchangeKind::Headers => {
+                parsed.header_match = HeaderMatch::parse(arguments.fields())?;
+            }
+            ExchangeKind::ConsistentHash => {
+                parsed.share = Share::weighted(routing_key, destination)?;
+            }
+            ExchangeKind::ModulusHash => parsed.share = Share::equal(destination),
+            ExchangeKind::Direct
+            | ExchangeKind::Fanout
+            | ExchangeKind::Topic
+            | ExchangeKind::Delayed => {}
+        }
+        Ok(parsed)
     }
 
     /// The arguments in the order of their names, as the binding carries and lists them.
@@ -84,12 +98,15 @@ enum KeyIndex<D> {
     /// How many bindings lead from each key to each destination.
     Direct(HashMap<Box<[u8]>, CompactMap<D, usize>, RandomState>),
     Topic(TopicTrie<D>),
+    /// One destination for each message.
+    Shares(Shares<D>),
 }
 
 impl<D: Clone + Eq + Hash> KeyIndex<D> {
-    fn bind(&mut self, key: &str, destination: &D) {
+    fn bind(&mut self, key: &str, destination: &D, share: Share) {
         match self {
             Self::Unkeyed => {}
+            Self::Shares(shares) => shares.bind(destination, share),
             Self::Direct(keys) => {
                 let destinations = keys.entry(key.as_bytes().into()).or_default();
                 *destinations.value_or_default(destination) += 1;
@@ -101,6 +118,7 @@ impl<D: Clone + Eq + Hash> KeyIndex<D> {
     fn unbind(&mut self, key: &str, destination: &D) {
         match self {
             Self::Unkeyed => {}
+            Self::Shares(shares) => shares.unbind(destination),
             Self::Direct(keys) => {
                 let Some(destinations) = keys.get_mut(key.as_bytes()) else {
                     return;
@@ -139,7 +157,13 @@ impl<D: Clone + Eq + Hash> BindingTable<D> {
         let index = match kind {
             ExchangeKind::Direct => KeyIndex::Direct(HashMap::default()),
             ExchangeKind::Topic => KeyIndex::Topic(TopicTrie::default()),
-            ExchangeKind::Fanout | ExchangeKind::Headers => KeyIndex::Unkeyed,
+            ExchangeKind::ConsistentHash | ExchangeKind::ModulusHash => {
+                KeyIndex::Shares(Shares::new())
+            }
+            // What a delayed exchange does when the time has come is up to another kind.
+            ExchangeKind::Fanout | ExchangeKind::Headers | ExchangeKind::Delayed => {
+                KeyIndex::Unkeyed
+            }
         };
         Self {
             kind,
@@ -199,7 +223,7 @@ impl<D: Clone + Eq + Hash> BindingTable<D> {
         let is_new = bindings.insert(identity, arguments.header_match);
         if is_new {
             self.binding_count += 1;
-            self.index.bind(routing_key, destination);
+            self.index.bind(routing_key, destination, arguments.share);
         }
         is_new
     }
@@ -246,10 +270,23 @@ impl<D: Clone + Eq + Hash> BindingTable<D> {
                 }
             }
             KeyIndex::Topic(trie) => trie.route(routing_key, sink),
+            KeyIndex::Shares(_) => self.choose(routing_key).into_iter().for_each(sink),
             KeyIndex::Unkeyed if self.kind == ExchangeKind::Headers => {
                 self.route_by_headers(headers, sink);
             }
             KeyIndex::Unkeyed => self.bindings.keys().for_each(sink),
+        }
+    }
+
+    /// The one destination of a message that hashes like `input`, for exchanges that choose one.
+    #[must_use]
+    pub fn choose(&self, input: &[u8]) -> Option<&D> {
+        match &self.index {
+            KeyIndex::Shares(shares) if self.kind == ExchangeKind::ModulusHash => {
+                shares.by_number(input)
+            }
+            KeyIndex::Shares(shares) => shares.by_weight(input),
+            KeyIndex::Unkeyed | KeyIndex::Direct(_) | KeyIndex::Topic(_) => None,
         }
     }
 
@@ -300,7 +337,7 @@ mod tests {
     }
 
     fn arguments(kind: ExchangeKind, number: u8) -> BindingArguments {
-        BindingArguments::parse(kind, &raw(number)).expect("acceptable")
+        BindingArguments::parse(kind, "", "", &raw(number)).expect("acceptable")
     }
 
     fn routed(table: &BindingTable<u8>, key: &str, header: u8) -> BTreeSet<u8> {
@@ -327,6 +364,9 @@ mod tests {
                 literal => literal == key,
             },
             ExchangeKind::Headers => number == 0 || number == header,
+            ExchangeKind::ConsistentHash | ExchangeKind::ModulusHash | ExchangeKind::Delayed => {
+                unreachable!("not among the kinds under test")
+            }
         };
         let chosen = bindings
             .0
@@ -464,7 +504,8 @@ mod tests {
         let as_sent = table(&[("b", two), ("a", one)]);
         for kind in KINDS {
             let mut bindings = BindingTable::new(kind);
-            let parse = |arguments| BindingArguments::parse(kind, arguments).expect("acceptable");
+            let parse =
+                |arguments| BindingArguments::parse(kind, "k", "", arguments).expect("acceptable");
             assert!(bindings.bind(&1, "k", parse(&as_sent)));
             let sorted = table(&[("a", one), ("b", two)]);
             assert!(!bindings.bind(&1, "k", parse(&sorted)));
@@ -482,7 +523,7 @@ mod tests {
     fn only_headers_exchanges_look_into_the_arguments_of_a_binding() {
         let nonsense = table(&[("x-match", Value::Boolean(true))]);
         for kind in KINDS {
-            let parsed = BindingArguments::parse(kind, &nonsense);
+            let parsed = BindingArguments::parse(kind, "", "", &nonsense);
             assert_eq!(parsed.is_err(), kind == ExchangeKind::Headers);
         }
     }

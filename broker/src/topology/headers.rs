@@ -104,14 +104,14 @@ impl HeaderMatch {
 }
 
 fn unknown_match(text: &[u8]) -> ArgumentError {
-    ArgumentError::HeaderMatch(format!(
+    ArgumentError::Text(format!(
         "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
         value_term(Value::LongString(text))
     ))
 }
 
 fn match_of_wrong_type(value: Value<'_>) -> ArgumentError {
-    ArgumentError::HeaderMatch(format!(
+    ArgumentError::Text(format!(
         "Invalid x-match field type {} (value {}); expected longstr",
         value.type_name(),
         value_term(value)

@@ -7,6 +7,7 @@
 mod binding;
 mod compact_map;
 mod headers;
+mod shares;
 mod topic;
 mod traversal;
 

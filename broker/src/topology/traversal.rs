@@ -91,6 +91,11 @@ pub struct Targets<'r, Q, E> {
 }
 
 impl<Q: Clone + Eq + Hash, E: Clone + Eq + Hash> Targets<'_, Q, E> {
+    /// Notes that the exchange has taken the message, though it names no destination now.
+    pub fn taken(&mut self) {
+        self.is_empty = false;
+    }
+
     /// Adds a destination.
     pub fn add(&mut self, destination: &Destination<Q, E>) {
         self.is_empty = false;

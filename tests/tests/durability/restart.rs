@@ -63,12 +63,22 @@ impl Restart {
 
     /// Publishes persistent messages and waits until all are confirmed.
     async fn put(&mut self, queue: &str, bodies: &[String]) -> Result<()> {
+        self.put_with(queue, bodies, &Properties::persistent())
+            .await
+    }
+
+    /// The same with other properties.
+    async fn put_with(
+        &mut self,
+        queue: &str,
+        bodies: &[String],
+        properties: &Properties,
+    ) -> Result<()> {
         self.client.open(2).await?;
         self.client.ok(2, method::confirm_select()).await?;
         for body in bodies {
             let publish = method::basic_publish("", queue, 0);
-            let persistent = Properties::persistent();
-            self.client.publish(2, publish, &persistent, body).await?;
+            self.client.publish(2, publish, properties, body).await?;
         }
         let mut confirmed = 0;
         while confirmed < bodies.len() as u64 {
@@ -171,6 +181,157 @@ fn what_came_after_a_checkpoint_is_there_as_well_as_what_came_before() {
             .map(|number| format!("{}.{}", number / 10, number % 10))
             .collect();
         ensure!(there == all, "{there:?}");
+        Ok(())
+    });
+}
+
+/// Spec 4.4.3. Spec 9.1.
+#[test]
+fn a_quorum_queue_keeps_transient_messages_and_their_priorities() {
+    block_on(async {
+        for end in ENDS {
+            let mut restart = Restart::new().await?;
+            let quorum = Table::new().with("x-queue-type", "quorum");
+            restart.declare("queue", &quorum).await?;
+            let transient = Properties {
+                delivery_mode: Some(1),
+                ..Properties::default()
+            };
+            restart.put_with("queue", &numbered(2), &transient).await?;
+            let urgent = Properties {
+                priority: Some(9),
+                ..transient
+            };
+            let bodies = ["urgent".to_owned()];
+            restart.put_with("queue", &bodies, &urgent).await?;
+            let mut restart = restart.again(end).await?;
+            for body in ["urgent", "0", "1"] {
+                let got = restart.client.take(1, "queue").await?;
+                let mode = got.content.properties.delivery_mode;
+                ensure!((got.text().as_str(), mode) == (body, Some(1)), "{got:?}");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Spec 4.4.5.
+#[test]
+fn the_default_queue_type_goes_to_queues_that_can_be_of_it() {
+    block_on(async {
+        let folder = TempDir::new()?;
+        let broker = command(&folder)
+            .option("default_queue_type=quorum")
+            .start()?;
+        let mut client = connect(&broker.address).await?;
+        let condition = |queue| method::queue_delete(queue, 1);
+        let declare = |queue, bits| method::queue_declare(queue, bits, &Table::new());
+        let durable = queue_bits::DURABLE;
+        for (name, bits) in [
+            ("exclusive", queue_bits::EXCLUSIVE),
+            ("auto-delete", durable | queue_bits::AUTO_DELETE),
+            ("transient", 0),
+        ] {
+            client.ok(1, declare(name, bits)).await?;
+            // Quorum queues are not deleted on a condition.
+            client.ok(1, condition(name)).await?;
+        }
+        client.ok(1, declare("permanent", durable)).await?;
+        client.ok(1, declare("permanent", durable)).await?;
+        let quorum = Table::new().with("x-queue-type", "quorum");
+        client
+            .ok(1, method::queue_declare("permanent", durable, &quorum))
+            .await?;
+        client.expect(1, condition("permanent"), "540x…").await
+    });
+}
+
+/// Spec 3.7.3. Spec 9.7.
+#[test]
+fn delayed_messages_come_once_and_in_order_though_the_broker_ends_meanwhile() {
+    block_on(async {
+        for end in ENDS {
+            let mut restart = Restart::new().await?;
+            restart.declare("queue", &Table::new()).await?;
+            let kind = Table::new().with("x-delayed-type", "fanout");
+            let declare = method::exchange_declare("later", "x-delayed-message", 2, &kind);
+            restart.client.ok(1, declare).await?;
+            let bind = method::queue_bind("queue", "later", "", &Table::new());
+            restart.client.ok(1, bind).await?;
+            restart.client.ok(1, method::confirm_select()).await?;
+            // Some are due before the end, some while nobody is there, some after it.
+            let delays = (0..60_i32).map(|number| number * 100);
+            for (number, delay) in (0..60).zip(delays) {
+                let headers = Table::new().with("x-delay", 6_000 - delay);
+                let properties = Properties {
+                    delivery_mode: Some(2),
+                    ..Properties::with_headers(headers)
+                };
+                let publish = method::basic_publish("later", "", 0);
+                let body = (60 - number).to_string();
+                restart
+                    .client
+                    .publish(1, publish, &properties, body)
+                    .await?;
+            }
+            let mut confirmed = 0;
+            while confirmed < 60 {
+                let answer = restart.client.next_of(1, method::BASIC_ACK).await?;
+                confirmed = answer.method.reader().u64()?;
+            }
+            restart.client.await_ready(1, "queue", 5).await?;
+            let mut restart = restart.again(end).await?;
+            restart.client.await_ready(1, "queue", 60).await?;
+            let there = restart.client.take_all(1, "queue").await?;
+            let all: Vec<_> = (1..=60).map(|number: u32| number.to_string()).collect();
+            ensure!(there == all, "{end:?}: {there:?}");
+        }
+        Ok(())
+    });
+}
+
+/// Spec 3.7.3. Spec 9.4.
+#[test]
+fn a_crash_while_delayed_messages_move_on_neither_loses_nor_doubles_one() {
+    block_on(async {
+        const COUNT: usize = 400;
+        let mut restart = Restart::new().await?;
+        let kind = Table::new().with("x-delayed-type", "direct");
+        let declare = method::exchange_declare("later", "x-delayed-message", 2, &kind);
+        restart.client.ok(1, declare).await?;
+        restart.declare("queue", &Table::new()).await?;
+        let bind = method::queue_bind("queue", "later", "key", &Table::new());
+        restart.client.ok(1, bind).await?;
+        for round in 0..4_u64 {
+            restart.client.ok(1, method::confirm_select()).await?;
+            for number in 0..COUNT {
+                // A spread that needs no luck: every delay from 1 to 1200 ms, in leaps.
+                let delay = 1 + (number * 773) % 1_200;
+                let headers = Table::new().with("x-delay", i64::try_from(delay)?);
+                let properties = Properties {
+                    delivery_mode: Some(2),
+                    ..Properties::with_headers(headers)
+                };
+                let publish = method::basic_publish("later", "key", 0);
+                let body = number.to_string();
+                restart
+                    .client
+                    .publish(1, publish, &properties, body)
+                    .await?;
+            }
+            let mut confirmed = 0;
+            while confirmed < COUNT as u64 {
+                let answer = restart.client.next_of(1, method::BASIC_ACK).await?;
+                confirmed = answer.method.reader().u64()?;
+            }
+            tokio::time::sleep(Duration::from_millis(250 * round)).await;
+            restart = restart.again(End::Killed).await?;
+            let all = u32::try_from(COUNT)?;
+            restart.client.await_ready(1, "queue", all).await?;
+            let mut there = restart.client.take_all(1, "queue").await?;
+            there.sort_by_key(|body| body.parse::<usize>().unwrap_or(usize::MAX));
+            ensure!(there == numbered(COUNT), "round {round}: {there:?}");
+        }
         Ok(())
     });
 }

@@ -102,12 +102,15 @@ impl World {
             .with("x-dead-letter-exchange", "")
             .with("x-dead-letter-routing-key", DEAD);
         for name in QUEUES {
-            let arguments = if name == "direct" {
-                &arguments
-            } else {
-                &Table::new()
+            let arguments = match name {
+                "direct" => arguments.clone(),
+                // Nothing may be given up for having come back too often.
+                "fan-1" | "topic-1" => Table::new()
+                    .with("x-queue-type", "quorum")
+                    .with("x-delivery-limit", -1),
+                _ => Table::new(),
             };
-            let declare = method::queue_declare(name, queue_bits::DURABLE, arguments);
+            let declare = method::queue_declare(name, queue_bits::DURABLE, &arguments);
             client.ok(1, declare).await?;
             let entity = Entity::Queue(name.to_owned());
             self.history().declare_ok(&entity);

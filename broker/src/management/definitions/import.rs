@@ -296,7 +296,7 @@ impl<'a> Import<'a> {
             ))
         })?;
         let arguments = arguments(object)?;
-        let parsed = ExchangeArguments::parse(arguments.fields())
+        let parsed = ExchangeArguments::parse(kind, arguments.fields())
             .map_err(|error| ImportError::refused(&error.for_exchange(&name, host.name())))?;
         let definition = ExchangeDefinition {
             name,

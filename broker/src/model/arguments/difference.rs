@@ -1,7 +1,7 @@
 //! Whether a redeclaration says the same as the declaration (spec 3.1.6, 4.1.5).
 
-use super::exchange::ALTERNATE_EXCHANGE;
 use super::exchange::ExchangeArguments;
+use super::exchange::{ALTERNATE_EXCHANGE, DELAYED_TYPE};
 use super::queue::QueueArguments;
 use super::queue_type::{QUEUE_TYPE, QueueType};
 use crate::model::comparable::Comparable;
@@ -71,16 +71,17 @@ impl QueueArguments {
 
 impl ExchangeArguments {
     /// The difference between the arguments of the exchange that there is and those of its
-    /// redeclaration. Only the alternate exchange can make one.
+    /// redeclaration. Only the alternate exchange and
+    /// the kind of a delayed exchange can make one.
     #[must_use]
     pub fn difference(
         current: TableReader<'_>,
         received: TableReader<'_>,
     ) -> Option<ArgumentDifference> {
-        ArgumentDifference::new(
-            ALTERNATE_EXCHANGE,
-            current.get(ALTERNATE_EXCHANGE),
-            received.get(ALTERNATE_EXCHANGE),
-        )
+        [ALTERNATE_EXCHANGE, DELAYED_TYPE]
+            .into_iter()
+            .find_map(|argument| {
+                ArgumentDifference::new(argument, current.get(argument), received.get(argument))
+            })
     }
 }

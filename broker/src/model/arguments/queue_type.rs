@@ -75,6 +75,9 @@ pub enum QueueType {
 }
 
 impl QueueType {
+    /// The argument that names it.
+    pub const ARGUMENT: &'static str = QUEUE_TYPE;
+
     /// The type that a declaration's arguments name; classic where they name none.
     ///
     /// Streams are refused: a stream's consumer would lose data on any other queue (spec 4.4.4).

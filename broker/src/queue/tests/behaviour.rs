@@ -4,7 +4,7 @@ use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, counting, id, mess
 use crate::model::{ConsumerKey, Seq, SeqRange, Settlement};
 use crate::queue::chunk::{Chunk, Content, Places};
 use crate::queue::slot::Slot;
-use crate::queue::{Admission, Consumer, Effect, Get, Settings};
+use crate::queue::{Admission, Consumer, Effect, Get, Recording, Settings};
 
 const PRIORITIES: Settings = Settings {
     levels: 3,
@@ -89,10 +89,17 @@ fn all_256_levels_can_be_had() {
 }
 
 #[test]
-fn only_persistent_messages_of_a_recorded_queue_are_recorded() {
-    for (recorded, persistent) in [(true, true), (true, false), (false, true), (false, false)] {
+fn what_is_recorded_is_up_to_the_queue_and_the_message() {
+    for (recording, persistent, expected) in [
+        (Recording::Persistent, true, true),
+        (Recording::Persistent, false, false),
+        (Recording::Nothing, true, false),
+        (Recording::Nothing, false, false),
+        (Recording::Everything, true, true),
+        (Recording::Everything, false, true),
+    ] {
         let mut bench = Bench::new(Settings {
-            recorded,
+            recording,
             ..DURABLE
         });
         let admission =
@@ -100,7 +107,7 @@ fn only_persistent_messages_of_a_recorded_queue_are_recorded() {
                 .queue
                 .enqueue(bench.now, message(0, persistent, 0), &mut bench.effects);
         let Admission::Accepted { record, .. } = admission;
-        assert_eq!(record, recorded && persistent);
+        assert_eq!(record, expected, "{recording:?} {persistent}");
     }
 }
 

@@ -4,6 +4,7 @@ mod behaviour;
 mod checker;
 mod consumers;
 mod deaths;
+mod delayed;
 mod disk;
 mod invariants;
 mod leases;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::reference::Member;
 use super::world::World;
 use crate::model::{ConsumerKey, DeadLetterTarget, DeliveryLimit, QueueTerms, Seq, Settlement};
-use crate::queue::{LoadFailure, Settings, Sharing, Takeover};
+use crate::queue::{LoadFailure, Recording, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -106,12 +106,17 @@ fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
         1 => Just(Sharing::SingleActive(Takeover::WhenGone)),
         1 => Just(Sharing::SingleActive(Takeover::ByPriority)),
     ];
-    let recorded = prop::bool::weighted(0.9);
-    (levels, recorded, terms(), sharing, block_bits).prop_map(
-        |(levels, recorded, terms, sharing, block_bits)| {
+    let recording = prop_oneof![
+        8 => Just(Recording::Persistent),
+        1 => Just(Recording::Nothing),
+        1 => Just(Recording::Everything),
+    ];
+    (levels, recording, terms(), sharing, block_bits).prop_map(
+        |(levels, recording, terms, sharing, block_bits)| {
             let settings = Settings {
                 levels,
-                recorded,
+                default_priority: 0,
+                recording,
                 sharing,
             };
             (settings, terms, block_bits)

@@ -80,10 +80,6 @@ impl Reference {
         self.ready.values().next().copied()
     }
 
-    pub(super) fn remove_ready(&mut self, seq: Seq) {
-        self.ready.remove(&order(seq));
-    }
-
     /// The one with the highest priority; of those, the first to come.
     fn best(&self) -> Option<&Member> {
         let highest = self.members.iter().map(|member| member.priority).max()?;
@@ -118,6 +114,10 @@ impl Reference {
         let (active, best) = (self.active_member()?, self.best()?);
         let fades = takeover == Takeover::ByPriority && active.priority < best.priority;
         (active.can_take() && !fades).then_some(active.key)
+    }
+
+    pub(super) fn remove_ready(&mut self, seq: Seq) {
+        self.ready.remove(&order(seq));
     }
 
     pub(super) fn candidate(&self) -> Option<ConsumerKey> {

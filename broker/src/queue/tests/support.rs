@@ -8,8 +8,8 @@ use crate::model::{
     ConsumerKey, DeliveryLimit, Message, MessageParts, Now, QueueTerms, Seq, Settlement, Stored,
 };
 use crate::queue::{
-    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Settings, Sharing,
-    Sink,
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Recording,
+    Settings, Sharing, Sink,
 };
 
 /// A message that knows its number.
@@ -54,13 +54,15 @@ pub(super) fn at(monotonic_ms: u64) -> Now {
 
 pub(super) const DURABLE: Settings = Settings {
     levels: 1,
-    recorded: true,
+    default_priority: 0,
+    recording: Recording::Persistent,
     sharing: Sharing::Competing,
 };
 
 pub(super) const TRANSIENT: Settings = Settings {
     levels: 1,
-    recorded: false,
+    default_priority: 0,
+    recording: Recording::Nothing,
     sharing: Sharing::Competing,
 };
 

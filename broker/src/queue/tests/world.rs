@@ -9,7 +9,7 @@ use super::reference::{Entry, Member, Reference};
 use super::support::{at, id, message, stored};
 use crate::model::{ConsumerKey, DeathReason, Now, QueueTerms, Seq, SeqRange, Settlement, Stored};
 use crate::queue::{
-    Admission, BlockEntry, DeadLetters, Effect, Get, LoadFailure, QueueState, Settings,
+    Admission, BlockEntry, DeadLetters, Effect, Get, LoadFailure, QueueState, Recording, Settings,
 };
 
 pub(super) struct World {
@@ -90,7 +90,12 @@ impl World {
             assert!(effects.is_empty(), "a lease for a queue without consumers");
         }
         self.carry_out(effects);
-        assert_eq!(record, self.settings.recorded && persistent);
+        let must_record = match self.settings.recording {
+            Recording::Nothing => false,
+            Recording::Persistent => persistent,
+            Recording::Everything => true,
+        };
+        assert_eq!(record, must_record);
         if record {
             self.log.push(Record::Enqueue(seq, message, deadline_ms));
         }

@@ -6,7 +6,7 @@ use super::super::core::Session;
 use super::super::window::{Receiver, Unacked};
 use super::queue::saturating;
 use crate::engine::Event;
-use crate::model::{AmqpError, ReplyCode, Resource, Verb};
+use crate::model::{AmqpError, QueueType, ReplyCode, Resource, Verb};
 use crate::wire::encoder::{self, Content, Got};
 use crate::wire::method::basic;
 
@@ -71,6 +71,11 @@ impl Session {
         let name = self.named_queue(number, get.queue)?;
         self.check(Verb::Read, Resource::Queue(name.as_str()))?;
         let queue = self.host.usable_queue(&name, self.number())?;
+        let arguments = queue.arguments();
+        if arguments.single_active_consumer && arguments.queue_type() == QueueType::Quorum {
+            let host = self.host.name();
+            return Err(AmqpError::get_beside_single_active(&name, host));
+        }
         let Some((delivery, ready_left)) = queue.get(&self.engine, get.no_ack).await else {
             if let Some(channel) = self.channels.get(&number) {
                 channel.meter.add(Event::GetEmpty, 1);
@@ -91,6 +96,7 @@ impl Session {
             Unacked {
                 receiver: Receiver::Get(Arc::clone(&queue)),
                 seq: delivery.seq,
+                sent_ms: 0,
             }
         });
         let got = Got {

@@ -34,8 +34,15 @@ impl Session {
             return Ok(());
         };
         check_count(channel, self.settings.consumers_per_channel_max)?;
-        let arguments = ConsumerArguments::parse(consume.arguments, QueueType::Classic)
+        let queue_type = queue.arguments().queue_type();
+        if queue_type == QueueType::Quorum && channel.limit.is_set() {
+            return Err(AmqpError::global_qos_unsupported(&name, self.host.name()));
+        }
+        let arguments = ConsumerArguments::parse(consume.arguments, queue_type)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
+        let timeout_ms = (!consume.no_ack)
+            .then(|| arguments.timeout_ms.or_else(|| queue.consumer_timeout_ms()))
+            .flatten();
         let link = Arc::new(ConsumerLink {
             key: self.engine.next_consumer_key(),
             queue: Arc::clone(&queue),
@@ -45,6 +52,7 @@ impl Session {
             tag: ConsumerTag::from(tag.as_str()),
             arguments: Arguments::from_wire(consume.arguments.as_bytes()),
             no_ack: consume.no_ack,
+            timeout_ms,
             limit: Arc::clone(&channel.limit),
         });
         let consumer = Consumer {
@@ -53,9 +61,10 @@ impl Session {
             no_ack: consume.no_ack,
             prefetch: channel.prefetch,
             priority: arguments.priority,
-            exclusive: consume.exclusive,
+            // RabbitMQ's quorum queues take exclusive consumers for ordinary ones.
+            exclusive: consume.exclusive && queue_type == QueueType::Classic,
         };
-        if consume.exclusive && queue.arguments().single_active_consumer {
+        if consumer.exclusive && queue.arguments().single_active_consumer {
             return Err(AmqpError::queue_in_exclusive_use(&name, self.host.name()));
         }
         queue.consume(consumer).map_err(|refusal| match refusal {
@@ -66,6 +75,10 @@ impl Session {
                 AmqpError::new(ReplyCode::ResourceError, refusal.to_string())
             }
         })?;
+        if let Some(timeout_ms) = timeout_ms {
+            let least_ms = channel.least_timeout_ms.get_or_insert(timeout_ms);
+            *least_ms = timeout_ms.min(*least_ms);
+        }
         channel
             .consumers
             .insert(link.tag.clone(), Arc::clone(&link));

@@ -79,7 +79,7 @@ impl Session {
         let kind = ExchangeKind::parse(declare.kind)
             .ok_or_else(|| AmqpError::unknown_exchange_type(declare.kind))?;
         let arguments = Arguments::from_wire(declare.arguments.as_bytes());
-        let parsed = ExchangeArguments::parse(arguments.fields())
+        let parsed = ExchangeArguments::parse(kind, arguments.fields())
             .map_err(|error| error.for_exchange(&name, self.host.name()))?;
         let definition = ExchangeDefinition {
             name,

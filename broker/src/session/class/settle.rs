@@ -56,6 +56,7 @@ impl Session {
                 .take(tag)
                 .ok_or_else(|| AmqpError::unknown_delivery_tag(tag))?;
             match &mut channel.mode {
+                Mode::Transactional(_) if unacked.is_overdue() => {}
                 Mode::Transactional(transaction) => {
                     transaction.settlements.push((tag, unacked, settlement));
                 }
@@ -75,6 +76,7 @@ impl Session {
             Mode::Transactional(transaction) => transaction.settlements.extend(
                 taken
                     .into_iter()
+                    .filter(|(_, unacked)| !unacked.is_overdue())
                     .map(|(tag, unacked)| (tag, unacked, settlement)),
             ),
             Mode::Plain | Mode::Confirm(_) => {

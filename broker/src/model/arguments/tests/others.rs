@@ -5,17 +5,23 @@ use super::*;
 /// Spec 3.1.7.
 #[test]
 fn an_alternate_exchange_is_a_name() {
-    let parse =
-        |value| ExchangeArguments::parse(table(&[("alternate-exchange", value)]).as_reader());
+    let parse = |value| {
+        ExchangeArguments::parse(
+            crate::model::ExchangeKind::Direct,
+            table(&[("alternate-exchange", value)]).as_reader(),
+        )
+    };
     assert_eq!(
         parse(text("other")),
         Ok(ExchangeArguments {
+            hash_input: HashInput::RoutingKey,
+            routing: crate::model::ExchangeKind::Direct,
             alternate: Some("other".into())
         })
     );
     assert_eq!(
-        ExchangeArguments::parse(TableReader::EMPTY),
-        Ok(ExchangeArguments::default())
+        ExchangeArguments::parse(crate::model::ExchangeKind::Direct, TableReader::EMPTY),
+        Ok(ExchangeArguments::none(crate::model::ExchangeKind::Direct))
     );
     for value in no_integers().into_iter().chain(FIVES) {
         if !matches!(value, LongString(_)) {
