@@ -22,8 +22,8 @@ use super::timers::Timers;
 use super::virtual_host::VirtualHost;
 use super::{Engine, queue_settings};
 use crate::model::{
-    Entity, EntityChange, ExchangeName, QueueArguments, QueueDefinition, QueueId, QueueProperties,
-    VirtualHostName,
+    BindingDefinition, Entity, EntityChange, ExchangeName, QueueArguments, QueueDefinition,
+    QueueId, QueueProperties, VirtualHostName,
 };
 use crate::queue::{
     BlockEntry, DelayedMessages, QueueState, Recovered as RecoveredState, RecoveredLevel,
@@ -130,18 +130,7 @@ impl Engine {
                 virtual_host,
                 definition,
             } => {
-                let host = self.ensure_virtual_host(&virtual_host);
-                let request = BindingRequest {
-                    source: definition.source,
-                    destination_kind: definition.destination_kind,
-                    destination: definition.destination,
-                    routing_key: definition.routing_key,
-                    arguments: definition.arguments,
-                    connection: 0,
-                };
-                if let Err(error) = host.restore_binding(&request) {
-                    tracing::warn!(%error, ?request, "a binding on disk has lost an end");
-                }
+                restore_binding(&self.ensure_virtual_host(&virtual_host), definition);
             }
             Entity::User { .. } | Entity::Permission { .. } | Entity::TopicPermission { .. } => {
                 self.access.apply(&[EntityChange::Put(entity)]);
@@ -313,5 +302,19 @@ pub(super) fn entry(entry: store::BlockEntry) -> BlockEntry {
         bytes: entry.bytes,
         deadline_ms: entry.deadline_ms,
         redelivered: entry.redelivered,
+    }
+}
+
+fn restore_binding(host: &VirtualHost, definition: BindingDefinition) {
+    let request = BindingRequest {
+        source: definition.source,
+        destination_kind: definition.destination_kind,
+        destination: definition.destination,
+        routing_key: definition.routing_key,
+        arguments: definition.arguments,
+        connection: 0,
+    };
+    if let Err(error) = host.restore_binding(&request) {
+        tracing::warn!(%error, ?request, "a binding on disk has lost an end");
     }
 }
