@@ -281,6 +281,14 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
     ("3.4.5", "not to be had: both refuse it"),
     ("3.5.2", "bind with no more than two `#`"),
     ("3.6.3", "not to be had: it is a mistake in RabbitMQ"),
+    (
+        "3.7.1",
+        "enable the plugin in RabbitMQ, and bind each destination once",
+    ),
+    (
+        "3.7.3",
+        "install the plugin in RabbitMQ, and publish without `mandatory`",
+    ),
     ("4.1.1", "do not send `x-name-prefix`"),
     (
         "4.1.3",

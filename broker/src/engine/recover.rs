@@ -135,6 +135,15 @@ impl Engine {
             Entity::User { .. } | Entity::Permission { .. } | Entity::TopicPermission { .. } => {
                 self.access.apply(&[EntityChange::Put(entity)]);
             }
+            Entity::Policy { .. } | Entity::Parameter { .. } | Entity::GlobalParameter { .. } => {
+                self.apply_policy(entity);
+            }
+        }
+    }
+
+    /// Applies a policy or a parameter; nothing else is one.
+    fn apply_policy(&self, entity: Entity) {
+        match entity {
             Entity::Policy {
                 virtual_host,
                 scope,
@@ -155,6 +164,14 @@ impl Engine {
             Entity::GlobalParameter { name, value } => {
                 self.restore_global_parameter(name, value);
             }
+            Entity::VirtualHost { .. }
+            | Entity::Exchange { .. }
+            | Entity::Queue { .. }
+            | Entity::Delay { .. }
+            | Entity::Binding { .. }
+            | Entity::User { .. }
+            | Entity::Permission { .. }
+            | Entity::TopicPermission { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@ mod death;
 mod delay;
 mod entity;
 mod error;
+mod exchange_kind;
 mod identity;
 mod message;
 mod name;
@@ -40,9 +41,10 @@ pub use death::DeathReason;
 pub use delay::{UnfitToDelay, delay_ms};
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,
-    ExchangeDefinition, ExchangeKind, QueueDefinition, VirtualHostMetadata,
+    ExchangeDefinition, QueueDefinition, VirtualHostMetadata,
 };
 pub use error::{AmqpError, MethodId, ReplyCode, Scope};
+pub use exchange_kind::ExchangeKind;
 pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, UserName, VirtualHostName};

@@ -277,6 +277,7 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
             "engine::declare_exchange",
             "engine::declare_queue",
             "engine::definitions",
+            "engine::delay",
             "engine::exchange",
             "engine::loading",
             "engine::outbox",

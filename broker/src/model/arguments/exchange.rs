@@ -2,7 +2,7 @@
 
 use super::ArgumentError;
 use super::check::{exchange_name, text};
-use crate::model::entity::ExchangeKind;
+use crate::model::exchange_kind::ExchangeKind;
 use crate::model::name::ExchangeName;
 use crate::model::terms::plain_text;
 use crate::wire::TableReader;
