@@ -333,7 +333,16 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
     ),
     ("7.2.8", "not to be had: the bit is only ever clearer"),
     ("7.6.3", "publish replies without `mandatory`"),
+    (
+        "8.1.3",
+        "not to be had: write the pattern without look-around and back-references",
+    ),
+    (
+        "8.3.2",
+        "`password_hashing = \"rabbit_password_hashing_sha256\"`, the default; unknown names stay refused",
+    ),
     ("9.2", "`durability = \"os\"`"),
+    ("10.1.2", "not to be had: send values of the right type"),
     ("13.4", "not to be had: nest no deeper than 100 tables"),
     ("13.12", "not to be had: only forged addresses show it"),
 ];
