@@ -12,7 +12,7 @@ use crate::matrix::rows::Goal;
 use crate::progress::Progress;
 use crate::wire::Connection;
 
-const CONNECTIONS: usize = 1000;
+const CONNECTIONS: usize = 500;
 const QUEUES: usize = 2000;
 /// How long a broker is left alone before it is weighed.
 const QUIET: Duration = Duration::from_secs(2);

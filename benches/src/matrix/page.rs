@@ -54,11 +54,18 @@ pub(super) fn lines(all: &[Line]) -> Vec<String> {
     lines
 }
 
-fn faults(all: &[Line]) -> impl Iterator<Item = String> {
-    all.iter().filter_map(|line| match line {
-        Line::Fault { row, text } => Some(format!("Fault in {row}: {text}")),
-        Line::Run { .. } | Line::Figure(_) | Line::Done { .. } => None,
-    })
+/// Each fault once, however many rounds had it.
+fn faults(all: &[Line]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for line in all {
+        if let Line::Fault { row, text } = line {
+            let fault = format!("Fault in {row}: {text}");
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+    }
+    faults
 }
 
 /// The entries with their rows, in the order of the rows.

@@ -311,6 +311,11 @@ fn server(properties: &[u8]) -> Result<String, ClientError> {
         let text = Arguments::text_in_table(properties, name)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
     };
+    // A broker that goes by another's name for its clients' sake says here what it is.
+    let platform = text("platform")?;
+    if platform.starts_with("Leveret ") {
+        return Ok(platform);
+    }
     Ok(format!("{} {}", text("product")?, text("version")?)
         .trim()
         .to_owned())
