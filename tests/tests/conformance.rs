@@ -34,6 +34,8 @@ mod exclusive;
 mod expiry;
 #[path = "conformance/frames.rs"]
 mod frames;
+#[path = "conformance/frameworks.rs"]
+mod frameworks;
 #[path = "conformance/hashes.rs"]
 mod hashes;
 #[path = "conformance/hostile.rs"]
