@@ -7,7 +7,7 @@ use leveret_tests::client::Client;
 use leveret_tests::process::{BrokerCommand, BrokerProcess};
 use leveret_tests::raw::content::Properties;
 use leveret_tests::raw::method::{self, queue_bits};
-use leveret_tests::raw::value::Table;
+use leveret_tests::raw::value::{Table, Value};
 use tempfile::TempDir;
 
 use super::world::connect;
@@ -135,6 +135,60 @@ fn a_rejected_message_is_dead_lettered_or_still_there() {
             there.extend(restart.client.take_all(1, "dead").await?);
             there.sort_by_key(|body| body.parse::<usize>().unwrap_or(usize::MAX));
             ensure!(there == numbered(COUNT), "{end:?}: {there:?}");
+        }
+        Ok(())
+    });
+}
+
+/// Spec 9.7.
+#[test]
+fn what_expired_while_the_broker_was_down_is_dead_lettered_at_its_start() {
+    block_on(async {
+        for end in ENDS {
+            let mut restart = Restart::new().await?;
+            let arguments = Table::new()
+                .with("x-message-ttl", 1500)
+                .with("x-dead-letter-exchange", "")
+                .with("x-dead-letter-routing-key", "later");
+            restart.declare("early", &arguments).await?;
+            // The queue that they go to comes after the one that they die in.
+            restart.declare("later", &Table::new()).await?;
+            restart.put("early", &numbered(100)).await?;
+            let mut restart = restart.again(end).await?;
+            restart.client.await_ready(1, "later", 100).await?;
+            let there = restart.client.take_all(1, "later").await?;
+            ensure!(there == numbered(100), "{end:?}: {there:?}");
+            ensure!(restart.client.take_all(1, "early").await?.is_empty());
+        }
+        Ok(())
+    });
+}
+
+/// Spec 9.8.
+#[test]
+fn how_often_a_message_failed_survives() {
+    block_on(async {
+        for end in ENDS {
+            let mut restart = Restart::new().await?;
+            let arguments = Table::new().with("x-delivery-limit", 10);
+            restart.declare("counting", &arguments).await?;
+            restart.put("counting", &numbered(1)).await?;
+            for _ in 0..3 {
+                restart.client.await_ready(1, "counting", 1).await?;
+                let got = restart.client.get(1, "counting", false).await?;
+                let tag = got.context("it was put")?.tag;
+                let reject = method::basic_reject(tag, true);
+                restart.client.send(1, &reject).await?;
+            }
+            restart.client.await_ready(1, "counting", 1).await?;
+            // What is confirmed after them is on disk after them.
+            restart.put("counting", &["last".to_owned()]).await?;
+            let mut restart = restart.again(end).await?;
+            let got = restart.client.take(1, "counting").await?;
+            let headers = got.content.properties.headers.unwrap_or_default();
+            let count = headers.value("x-delivery-count");
+            let count = count.and_then(Value::integer);
+            ensure!(count == Some(3), "{end:?}: {count:?}");
         }
         Ok(())
     });
