@@ -7,6 +7,8 @@
 mod binary;
 #[path = "server/configuration.rs"]
 mod configuration;
+#[path = "server/definitions.rs"]
+mod definitions;
 #[path = "server/disk_full.rs"]
 mod disk_full;
 #[path = "server/folders.rs"]
