@@ -178,6 +178,15 @@ impl Places {
         (deadline > 0).then_some(deadline)
     }
 
+    /// The memory that the places take, bodies left out.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.sizes.capacity() * size_of::<u32>()
+            + self.deadlines.capacity() * size_of::<u64>()
+    }
+
     /// Of all bodies together.
     pub(super) fn all_bytes(&self) -> u64 {
         (0..self.slots.len()).map(|index| self.bytes(index)).sum()

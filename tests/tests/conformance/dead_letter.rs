@@ -37,6 +37,7 @@ leveret_tests::on_both_targets![
     a_rejection_in_a_transaction_takes_effect_at_its_commit,
     a_letter_for_a_full_queue_that_rejects_is_lost,
     a_letter_goes_to_every_queue_that_is_bound,
+    what_fails_too_often_is_dead_lettered,
 ];
 
 /// A queue that sends its dead to an exchange, under their own keys.
@@ -543,4 +544,27 @@ async fn a_letter_goes_to_every_queue_that_is_bound(context: &Context) -> Result
         died(&letter, &queue, "rejected")?;
     }
     Ok(())
+}
+
+/// Spec 5.5.7. Spec 4.4.3. Spec 7.2.1.
+async fn what_fails_too_often_is_dead_lettered(context: &Context) -> Result<()> {
+    let mut client = context.client().await?;
+    let limit = [
+        ("x-queue-type", Value::text("quorum")),
+        ("x-delivery-limit", Value::I32(2)),
+    ];
+    let (queue, dead) = with_graveyard(context, &mut client, &limit).await?;
+    client.put(1, &queue, "fails").await?;
+    for failures in 0..=2 {
+        client.await_ready(1, &queue, 1).await?;
+        let got = client.get(1, &queue, false).await?.context("empty")?;
+        let table = got.content.properties.headers.clone().unwrap_or_default();
+        let count = table.value("x-delivery-count").and_then(Value::integer);
+        let expected = (failures > 0).then_some(failures);
+        ensure!(count == expected, "{count:?} after {failures} failures");
+        client.send(1, &method::basic_reject(got.tag, true)).await?;
+    }
+    let letter = take_dead(&mut client, &dead).await?;
+    died(&letter, &queue, "delivery_limit")?;
+    client.expect_ready(1, &queue, 0).await
 }

@@ -1,7 +1,7 @@
 //! Order, flags, settlement, get and purge.
 
 use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, counting, id, message};
-use crate::model::{ConsumerKey, Seq, SeqRange, Settlement};
+use crate::model::{ConsumerKey, DeadLetterTarget, QueueTerms, Seq, SeqRange, Settlement};
 use crate::queue::chunk::{Chunk, Content, Places};
 use crate::queue::slot::Slot;
 use crate::queue::{Admission, Consumer, Effect, Get, Recording, Settings};
@@ -315,4 +315,28 @@ fn an_idle_queue_costs_less_than_a_kibibyte() {
         + size_of::<Places>()
         + places.slots.capacity() * size_of::<Slot>();
     assert!(bytes < 1024, "{bytes} bytes");
+}
+
+#[test]
+fn a_deadline_costs_at_most_16_bytes() {
+    let cost = |ttl_ms: Option<u64>| {
+        let mut bench = Bench::new(TRANSIENT);
+        bench.queue.set_terms(QueueTerms {
+            message_ttl_ms: ttl_ms,
+            dead_letter: ttl_ms.map(|_| DeadLetterTarget {
+                exchange: "dlx".into(),
+                routing_key: None,
+            }),
+            ..QueueTerms::default()
+        });
+        bench.fill(0..10_000);
+        let places = |chunk: &Chunk| match &chunk.content {
+            Content::Places(places) => places.memory_bytes(),
+            Content::Paged(_) | Content::Unread(_) => panic!("nothing was paged out"),
+        };
+        let chunks = &bench.queue.levels[0].chunks;
+        chunks.iter().map(places).sum::<usize>() / 10_000
+    };
+    let (plain, mortal) = (cost(None), cost(Some(60_000)));
+    assert!(mortal <= plain + 16, "{mortal} bytes instead of {plain}");
 }
