@@ -221,6 +221,14 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "an expiration that is written with a sign is delivered as it was published",
     },
     Accepted {
+        line: "5.5.6",
+        step: "…Recover…",
+        rabbitmq: "…delivers to …again from…",
+        leveret: "…delivers to …again from…",
+        reason: "whose turn it is after a recover is no promise: consumers of one channel get back what they held in another \
+                 turn",
+    },
+    Accepted {
         line: "6.2.3",
         step: "…Commit…",
         rabbitmq: "…delivers to…",
@@ -309,6 +317,7 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
     ("4.4.1", "not to be had: there is one node"),
     ("4.4.4", "not to be had: there are no streams"),
     ("5.1.6", "write expirations without a sign"),
+    ("5.5.6", "have one consumer on a channel that recovers"),
     (
         "5.3.8",
         "not to be had: only a client's mistake would show it",

@@ -40,6 +40,8 @@ mod frameworks;
 mod hashes;
 #[path = "conformance/hostile.rs"]
 mod hostile;
+#[path = "conformance/hosting.rs"]
+mod hosting;
 #[path = "conformance/length.rs"]
 mod length;
 #[path = "conformance/lifecycle.rs"]

@@ -9,6 +9,8 @@ mod admin;
 mod api;
 #[path = "management/hostile.rs"]
 mod hostile;
+#[path = "management/messages.rs"]
+mod messages;
 #[path = "management/metrics.rs"]
 mod metrics;
 #[path = "management/requests.rs"]

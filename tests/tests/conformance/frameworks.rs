@@ -175,19 +175,19 @@ async fn a_delay_ladder_of_quorum_queues_delivers_when_it_should(context: &Conte
     play_ladder(context, true).await
 }
 
-/// MassTransit's topology: an exchange for each message type, bound to those of its interfaces; an exchange for
-/// each endpoint, bound to what it takes, with its queue behind it.
-///
-/// Spec 3.4.8. Spec 3.4.1.
-async fn message_types_fan_out_through_exchanges_once_to_each_endpoint(
+const TYPES: usize = 24;
+const INTERFACES: usize = 4;
+const ENDPOINTS: usize = 6;
+
+fn fanout(name: &str) -> method::Method {
+    method::exchange_declare(name, "fanout", exchange_bits::DURABLE, NONE)
+}
+
+/// Exchanges of interfaces and of message types.
+async fn declare_types(
     context: &Context,
-) -> Result<()> {
-    const TYPES: usize = 24;
-    const INTERFACES: usize = 4;
-    const ENDPOINTS: usize = 6;
-    let mut client = context.client().await?;
-    let fanout =
-        |name: &str| method::exchange_declare(name, "fanout", exchange_bits::DURABLE, NONE);
+    client: &mut Client,
+) -> Result<(Vec<String>, Vec<String>)> {
     let mut interfaces = Vec::new();
     for number in 0..INTERFACES {
         let name = context.exchange(&format!("Contracts:IEvent{number}"));
@@ -211,6 +211,16 @@ async fn message_types_fan_out_through_exchanges_once_to_each_endpoint(
         }
         types.push(name);
     }
+    Ok((interfaces, types))
+}
+
+/// Exchanges and queues of endpoints; the queues' names.
+async fn declare_endpoints(
+    context: &Context,
+    client: &mut Client,
+    interfaces: &[String],
+    types: &[String],
+) -> Result<Vec<String>> {
     let mut endpoints = Vec::new();
     for number in 0..ENDPOINTS {
         let name = context.queue(&format!("endpoint{number}"));
@@ -236,6 +246,19 @@ async fn message_types_fan_out_through_exchanges_once_to_each_endpoint(
         }
         endpoints.push(name);
     }
+    Ok(endpoints)
+}
+
+/// MassTransit's topology: an exchange for each message type, bound to those of its interfaces; an exchange for
+/// each endpoint, bound to what it takes, with its queue behind it.
+///
+/// Spec 3.4.8. Spec 3.4.1.
+async fn message_types_fan_out_through_exchanges_once_to_each_endpoint(
+    context: &Context,
+) -> Result<()> {
+    let mut client = context.client().await?;
+    let (interfaces, types) = declare_types(context, &mut client).await?;
+    let endpoints = declare_endpoints(context, &mut client, &interfaces, &types).await?;
     client.ok(1, method::confirm_select()).await?;
     for (number, name) in types.iter().enumerate() {
         let publish = method::basic_publish(name, "", 1);

@@ -173,8 +173,8 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "management",
-        // The store is here for the errors and reports that the engine hands on.
-        rooms: &["engine", "store", "model", "wire"],
+        // Queue and store are here for the counts, errors and reports that the engine hands on.
+        rooms: &["engine", "queue", "store", "model", "wire"],
         crates: &[
             "ahash",
             "axum",
@@ -274,12 +274,14 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
         &[
             "engine::afterwork",
             "engine::burial",
+            "engine::clients",
             "engine::declare_exchange",
             "engine::declare_queue",
             "engine::definitions",
             "engine::delay",
             "engine::exchange",
             "engine::loading",
+            "engine::meters",
             "engine::outbox",
             "engine::parameters",
             "engine::policies",
