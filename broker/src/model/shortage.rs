@@ -115,6 +115,10 @@ impl Shortage {
     }
 }
 
+/// What a fast disk takes in a second, in bytes: with less than this above the limit, a second is too
+/// long to look away.
+const DISK_BYTES_PER_SECOND: u64 = 2 << 30;
+
 impl Reading {
     /// Whether a resource may run short soon, or has: then it is worth looking again at once.
     #[must_use]
@@ -122,7 +126,9 @@ impl Reading {
         let memory = self.memory_used.zip(self.memory_limit);
         let disk = self.disk_free.zip(self.disk_limit);
         memory.is_some_and(|(used, limit)| used > limit - limit / 5)
-            || disk.is_some_and(|(free, limit)| free < limit.saturating_mul(2))
+            || disk.is_some_and(|(free, limit)| {
+                limit > 0 && free < limit.saturating_add(DISK_BYTES_PER_SECOND)
+            })
     }
 }
 
