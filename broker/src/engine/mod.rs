@@ -74,21 +74,28 @@ pub(crate) use self::backup::BackupError;
 pub(crate) use self::clients::{
     ChannelLimits, ChannelsFull, Client, ClientDetails, ClientFacts, Clients, ConnectionLimits,
 };
-pub(crate) use self::counters::{Counter, Counters};
+#[cfg(feature = "management")]
+pub(crate) use self::counters::Counter;
+pub(crate) use self::counters::Counters;
 pub(crate) use self::declare_exchange::BindingRequest;
 pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, text};
+#[cfg(feature = "management")]
 pub(crate) use self::exchange::Exchange;
 #[cfg(feature = "management")]
 pub(crate) use self::hosts::HostDeletionRefusal;
-pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event, Tally};
+#[cfg(feature = "management")]
+pub(crate) use self::meters::Tally;
+pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 #[cfg(feature = "management")]
 pub(crate) use self::parameters::ParameterError;
 #[cfg(feature = "management")]
 pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
-pub(crate) use self::queue::{CloseCondition, ConsumerFacts, Queue};
+#[cfg(feature = "management")]
+pub(crate) use self::queue::ConsumerFacts;
+pub(crate) use self::queue::{CloseCondition, Queue};
 pub(crate) use self::reply::{REPLY_QUEUE, ReplyAddress, ReplyConsumer};
 pub(crate) use self::rights::Rights;
 pub(crate) use self::settings::{AccessSettings, EngineSettings};
