@@ -24,6 +24,8 @@ pub(crate) struct Alarms {
     gauge: Mutex<MemoryGauge>,
     latest: Mutex<Reading>,
     limits_changed: Notify,
+    /// One looks at a time: a look that began under old limits must not have the last word.
+    looking: Mutex<()>,
 }
 
 /// When there is too little.
@@ -43,6 +45,7 @@ impl Alarms {
             gauge: Mutex::default(),
             latest: Mutex::default(),
             limits_changed: Notify::new(),
+            looking: Mutex::default(),
         }
     }
 
@@ -106,6 +109,7 @@ impl Engine {
 
     /// Looks at memory and disk, and raises and clears alarms. Asks the file system: blocks.
     pub(crate) fn look_at_resources(&self) {
+        let _alone = self.alarms.looking.lock();
         let limits = self.alarms.limits();
         let memory = self.alarms.gauge.lock().read();
         if let Some(limit) = limits.disk_free {

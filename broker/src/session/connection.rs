@@ -207,6 +207,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         if self.stream.input.bytes().is_empty() || !self.may_read() {
             return Ok(());
         }
+        // What came after an alarm must not slip in because the news of it is still under way.
+        let shortage = self.session.engine.alarms.shortage();
+        self.session.heed(shortage);
         let consumed = self.session.process(self.stream.input.bytes()).await?;
         self.stream.input.consume(consumed);
         Ok(())
