@@ -100,7 +100,7 @@ fn readdress(
         let circles = message.would_circle(letter.reason, queue.name());
         if circles {
             let (queue, host) = (queue.name(), host.name());
-            tracing::warn!(%queue, %host, "a dead letter has gone round in a circle and is dropped");
+            tracing::debug!(%queue, %host, "a dead letter has gone round in a circle and is dropped");
         }
         circles
     });
