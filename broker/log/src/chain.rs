@@ -17,7 +17,7 @@ use crate::{
     report::{Damage, DamageKind},
     scan::{self, CheckpointPlace, Piece},
     segment::{GROUPS_START, Link},
-    survey::{self, Survey, failed},
+    survey::{Loaded, Survey, failed, survey},
     table::Segment,
     writer::Next,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Chain {
     pub(crate) verdict: Verdict,
     pub(crate) damage: Vec<Damage>,
     pub(crate) disk: Arc<dyn Disk>,
+    /// The segment read last: the oldest of them, with which the replay begins.
+    pub(crate) loaded: Loaded,
     /// Segments that were not read, oldest first.
     unread: Vec<SegmentId>,
     synced: Lsn,
@@ -42,7 +44,7 @@ impl Chain {
         options: &Options,
         replay: &mut R,
     ) -> Result<Self, OpenError> {
-        let survey = survey::survey(&*disk, options)?;
+        let survey = survey(&*disk, options)?;
         let unread = survey.segments.keys().copied().collect();
         let mut chain = Self {
             survey,
@@ -51,6 +53,7 @@ impl Chain {
             verdict: Verdict::default(),
             damage: Vec::new(),
             disk,
+            loaded: Loaded::default(),
             unread,
             synced: replay.synced_below().before(),
         };
@@ -102,13 +105,13 @@ impl Chain {
                 bytes: file.length,
             });
         };
-        let loaded = survey::load(&*self.disk, file)?;
-        if loaded.unreadable > 0 {
+        self.loaded.load(&*self.disk, id, file)?;
+        if self.loaded.unreadable > 0 {
             self.damage.push(Damage {
                 kind: DamageKind::Unreadable,
                 segment: id,
                 offset: 0,
-                bytes: u32::try_from(loaded.unreadable * 4096).unwrap_or(u32::MAX),
+                bytes: u32::try_from(self.loaded.unreadable * 4096).unwrap_or(u32::MAX),
                 first_lsn: header.first_lsn,
                 last_lsn: header.first_lsn.before(),
                 kept: 0,
@@ -116,7 +119,7 @@ impl Chain {
             });
         }
         let end = self.told_end(id);
-        let scan = scan::scan(&loaded.bytes, &header, end);
+        let scan = scan::scan(&self.loaded.bytes, &header, end);
         Ok(Read {
             id,
             contents: Some((header, scan)),

@@ -82,7 +82,7 @@ impl Repair<'_> {
         let mut at = u64::from(start);
         while at < u64::from(end) {
             let count = (u64::from(end) - at).min(COPY_BYTES);
-            let bytes = survey::read_tolerant(&*file, at, count as usize).bytes;
+            let bytes = survey::read_tolerant(&*file, at, count as usize);
             copy.write_at(at - u64::from(start), &bytes)?;
             at += count;
         }

@@ -1,5 +1,7 @@
 //! Hands the records of a judged chain to the owner.
 
+use std::mem;
+
 use crate::{
     chain::Chain,
     error::OpenError,
@@ -11,7 +13,7 @@ use crate::{
     salvage,
     scan::{self, Bad, Piece, Run},
     segment::SegmentHeader,
-    survey,
+    survey::Loaded,
 };
 
 /// Between two calls of [`Replay::progress`].
@@ -29,7 +31,7 @@ struct Restore<'a, R: ?Sized> {
 impl Chain {
     /// Hands over all good records from where the owner's index ends, in order.
     pub(crate) fn replay<R: Replay + ?Sized>(
-        &self,
+        &mut self,
         replay: &mut R,
         report: &mut Report,
     ) -> Result<(), OpenError> {
@@ -44,8 +46,9 @@ impl Chain {
             total,
             shown: 0,
         };
+        let mut loaded = mem::take(&mut self.loaded);
         for segment in &self.read {
-            self.replay_segment(segment, &mut restore)?;
+            self.replay_segment(segment, &mut loaded, &mut restore)?;
         }
         restore.replay.progress(total, total);
         Ok(())
@@ -59,6 +62,7 @@ impl Chain {
     fn replay_segment<R: Replay + ?Sized>(
         &self,
         segment: &Read,
+        loaded: &mut Loaded,
         restore: &mut Restore<'_, R>,
     ) -> Result<(), OpenError> {
         let Some((header, scan)) = &segment.contents else {
@@ -75,24 +79,23 @@ impl Chain {
             .filter(|span| span.segment == segment.id)
             .collect();
         let wanted = extent.end_lsn > restore.from || !spans.is_empty();
-        let bytes = if wanted {
-            survey::load(&*self.disk, &self.survey.segments[&segment.id])?.bytes
-        } else {
-            Vec::new()
-        };
+        if wanted {
+            loaded.load(&*self.disk, segment.id, &self.survey.segments[&segment.id])?;
+        }
+        let bytes = &loaded.bytes;
         for piece in &scan.pieces {
             match piece {
                 Piece::Run(run) if run.end <= extent.end_offset => {
                     restore.report.groups += run.groups;
                     restore.report.last_clock = run.last.clock;
                     if wanted {
-                        restore.run(&bytes, header, segment.id, run);
+                        restore.run(bytes, header, segment.id, run);
                     }
                 }
                 Piece::Bad(bad) => {
                     let span = spans.iter().find(|span| span.start == bad.start);
                     if let Some(span) = span {
-                        restore.salvage(&bytes, header, bad, span);
+                        restore.salvage(bytes, header, bad, span);
                     }
                 }
                 Piece::Run(_) => {}
