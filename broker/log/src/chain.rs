@@ -17,8 +17,9 @@ use crate::{
     report::{Damage, DamageKind},
     scan::{self, CheckpointPlace, Piece},
     segment::{GROUPS_START, Link},
-    survey::{Loaded, Survey, failed, survey},
+    survey::{self, Survey, failed, survey},
     table::Segment,
+    window::Window,
     writer::Next,
 };
 
@@ -30,8 +31,7 @@ pub(crate) struct Chain {
     pub(crate) verdict: Verdict,
     pub(crate) damage: Vec<Damage>,
     pub(crate) disk: Arc<dyn Disk>,
-    /// The segment read last: the oldest of them, with which the replay begins.
-    pub(crate) loaded: Loaded,
+    pub(crate) window: Window,
     /// Segments that were not read, oldest first.
     unread: Vec<SegmentId>,
     synced: Lsn,
@@ -53,7 +53,7 @@ impl Chain {
             verdict: Verdict::default(),
             damage: Vec::new(),
             disk,
-            loaded: Loaded::default(),
+            window: Window::default(),
             unread,
             synced: replay.synced_below().before(),
         };
@@ -105,25 +105,26 @@ impl Chain {
                 bytes: file.length,
             });
         };
-        self.loaded.load(&*self.disk, id, file)?;
-        if self.loaded.unreadable > 0 {
+        survey::open(&*self.disk, file, &mut self.window)?;
+        let bytes = file.length;
+        let end = self.told_end(id);
+        let scan = scan::scan(&mut self.window, &header, end);
+        if self.window.unreadable() > 0 {
             self.damage.push(Damage {
                 kind: DamageKind::Unreadable,
                 segment: id,
                 offset: 0,
-                bytes: u32::try_from(self.loaded.unreadable * 4096).unwrap_or(u32::MAX),
+                bytes: u32::try_from(self.window.unreadable() * 4096).unwrap_or(u32::MAX),
                 first_lsn: header.first_lsn,
                 last_lsn: header.first_lsn.before(),
                 kept: 0,
                 quarantined: None,
             });
         }
-        let end = self.told_end(id);
-        let scan = scan::scan(&self.loaded.bytes, &header, end);
         Ok(Read {
             id,
             contents: Some((header, scan)),
-            bytes: file.length,
+            bytes,
         })
     }
 

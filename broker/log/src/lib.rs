@@ -111,6 +111,7 @@ mod spares;
 mod survey;
 mod table;
 mod visit;
+mod window;
 mod writer;
 
 pub use self::{

@@ -16,7 +16,8 @@ use crate::{
     report::{Cut, Damage, DamageKind, Report},
     scan::Piece,
     segment::GROUPS_START,
-    survey::{self, SegmentFile, failed},
+    survey::{SegmentFile, failed},
+    window,
 };
 
 /// Bytes that are copied to the quarantine at a time.
@@ -82,7 +83,7 @@ impl Repair<'_> {
         let mut at = u64::from(start);
         while at < u64::from(end) {
             let count = (u64::from(end) - at).min(COPY_BYTES);
-            let bytes = survey::read_tolerant(&*file, at, count as usize);
+            let bytes = window::read_tolerant(&*file, at, count as usize);
             copy.write_at(at - u64::from(start), &bytes)?;
             at += count;
         }

@@ -13,7 +13,8 @@ use crate::{
     salvage,
     scan::{self, Bad, Piece, Run},
     segment::SegmentHeader,
-    survey::Loaded,
+    survey,
+    window::Window,
 };
 
 /// Between two calls of [`Replay::progress`].
@@ -46,9 +47,9 @@ impl Chain {
             total,
             shown: 0,
         };
-        let mut loaded = mem::take(&mut self.loaded);
+        let mut window = mem::take(&mut self.window);
         for segment in &self.read {
-            self.replay_segment(segment, &mut loaded, &mut restore)?;
+            self.replay_segment(segment, &mut window, &mut restore)?;
         }
         restore.replay.progress(total, total);
         Ok(())
@@ -62,7 +63,7 @@ impl Chain {
     fn replay_segment<R: Replay + ?Sized>(
         &self,
         segment: &Read,
-        loaded: &mut Loaded,
+        window: &mut Window,
         restore: &mut Restore<'_, R>,
     ) -> Result<(), OpenError> {
         let Some((header, scan)) = &segment.contents else {
@@ -80,22 +81,21 @@ impl Chain {
             .collect();
         let wanted = extent.end_lsn > restore.from || !spans.is_empty();
         if wanted {
-            loaded.load(&*self.disk, segment.id, &self.survey.segments[&segment.id])?;
+            survey::open(&*self.disk, &self.survey.segments[&segment.id], window)?;
         }
-        let bytes = &loaded.bytes;
         for piece in &scan.pieces {
             match piece {
                 Piece::Run(run) if run.end <= extent.end_offset => {
                     restore.report.groups += run.groups;
                     restore.report.last_clock = run.last.clock;
                     if wanted {
-                        restore.run(bytes, header, segment.id, run);
+                        restore.run(window, header, segment.id, run);
                     }
                 }
                 Piece::Bad(bad) => {
                     let span = spans.iter().find(|span| span.start == bad.start);
                     if let Some(span) = span {
-                        restore.salvage(bytes, header, bad, span);
+                        restore.salvage(window, header, bad, span);
                     }
                 }
                 Piece::Run(_) => {}
@@ -108,9 +108,9 @@ impl Chain {
 }
 
 impl<R: Replay + ?Sized> Restore<'_, R> {
-    fn run(&mut self, bytes: &[u8], header: &SegmentHeader, id: SegmentId, run: &Run) {
+    fn run(&mut self, window: &mut Window, header: &SegmentHeader, id: SegmentId, run: &Run) {
         let before = self.done;
-        scan::records(bytes, run, header.seed, |lsn, offset, record, payload| {
+        scan::records(window, run, header.seed, |lsn, offset, record, payload| {
             self.done = before + u64::from(offset - run.start);
             self.record(lsn, id, offset, record, payload);
             self.show_progress();
@@ -138,11 +138,8 @@ impl<R: Replay + ?Sized> Restore<'_, R> {
             .record(lsn, location, record.kind, record.flags, payload);
     }
 
-    fn salvage(&mut self, bytes: &[u8], header: &SegmentHeader, bad: &Bad, span: &Span) {
-        let end = (bad.end as usize).min(bytes.len());
-        let Some(stretch) = bytes.get(bad.start as usize..end) else {
-            return;
-        };
+    fn salvage(&mut self, window: &mut Window, header: &SegmentHeader, bad: &Bad, span: &Span) {
+        let stretch = window.at(bad.start, bad.end - bad.start);
         let end_lsn = span.end_lsn.unwrap_or(Lsn(u64::MAX));
         let found = salvage::salvage(stretch, header.seed, span.first_lsn, end_lsn);
         let damage = self

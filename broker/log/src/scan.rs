@@ -1,4 +1,4 @@
-//! What the bytes of one segment hold: runs of good groups, and what lies between them. Pure.
+//! What the bytes of one segment hold: runs of good groups, and what lies between them.
 
 use crate::{
     bytes::Seed,
@@ -6,7 +6,12 @@ use crate::{
     id::Lsn,
     record::{self, RecordHeader},
     segment::{GROUPS_START, SegmentHeader},
+    window::Window,
 };
+
+const HEADER_LENGTH: u32 = group::HEADER_BYTES as u32;
+/// Looked through at once for a header.
+const SEARCH_BYTES: u32 = 64 << 10;
 
 /// Good groups that follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +65,11 @@ pub(crate) struct Scan {
 }
 
 /// Scans a segment; `end` is where its groups end, if the next segment or a checkpoint tells.
-pub(crate) fn scan(bytes: &[u8], header: &SegmentHeader, end: Option<u32>) -> Scan {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+pub(crate) fn scan(window: &mut Window, header: &SegmentHeader, end: Option<u32>) -> Scan {
+    let length = window.length();
     let mut scanner = Scanner {
-        bytes: &bytes[..end.unwrap_or(length).min(length) as usize],
+        length: end.unwrap_or(length).min(length),
+        window,
         seed: header.seed,
         number: header.first_group.saturating_sub(1),
         end_lsn: header.first_lsn,
@@ -88,7 +94,9 @@ pub(crate) fn scan(bytes: &[u8], header: &SegmentHeader, end: Option<u32>) -> Sc
 }
 
 struct Scanner<'a> {
-    bytes: &'a [u8],
+    window: &'a mut Window,
+    /// Of what is scanned.
+    length: u32,
     seed: Seed,
     /// The last group met, good or with a good header.
     number: u64,
@@ -105,26 +113,33 @@ impl Scanner<'_> {
         }
     }
 
+    /// So many bytes from an offset on, or what there is of them before the end.
+    fn at(&mut self, offset: u32, length: u32) -> &[u8] {
+        let rest = self.length.saturating_sub(offset);
+        self.window.at(offset, length.min(rest))
+    }
+
     /// Judges what stands at an offset and says where to go on; `None` at the end.
     fn step(&mut self, offset: u32) -> Option<u32> {
-        let here = self.bytes.get(offset as usize..)?;
-        if here.is_empty() {
+        if offset >= self.length {
             return None;
         }
-        let Some(header) = self.header_at(here) else {
+        let Some(header) = self.header_at(offset) else {
             return self.skip(offset);
         };
         (self.number, self.end_lsn) = (header.number, header.end_lsn());
-        let end = offset.checked_add(header.length);
-        let whole = here.get(..header.length as usize);
-        let (Some(end), Some(whole)) = (end, whole) else {
-            let next = self.search(offset).unwrap_or(self.bytes.len() as u32);
+        let end = offset
+            .checked_add(header.length)
+            .filter(|end| *end <= self.length);
+        let Some(end) = end else {
+            let next = self.search(offset).unwrap_or(self.length);
             self.bad(offset, next, Some(header));
             return Some(next);
         };
+        let seed = self.seed;
         let mut checkpoints = Vec::new();
-        let closed = self.good_body(&header, whole, offset, &mut checkpoints);
-        match closed {
+        let whole = self.at(offset, header.length);
+        match good_body(seed, &header, whole, offset, &mut checkpoints) {
             Some(closed) => {
                 self.found.checkpoints.append(&mut checkpoints);
                 self.found.closed = closed;
@@ -136,8 +151,9 @@ impl Scanner<'_> {
     }
 
     /// A header that can follow on what was met so far.
-    fn header_at(&self, bytes: &[u8]) -> Option<GroupHeader> {
-        let header = GroupHeader::decode(bytes, self.seed)?;
+    fn header_at(&mut self, offset: u32) -> Option<GroupHeader> {
+        let seed = self.seed;
+        let header = GroupHeader::decode(self.at(offset, HEADER_LENGTH), seed)?;
         (header.number > self.number && header.first_lsn >= self.end_lsn).then_some(header)
     }
 
@@ -147,25 +163,36 @@ impl Scanner<'_> {
             self.bad(offset, next, None);
             return Some(next);
         }
-        let here = &self.bytes[offset as usize..];
-        let terminator = &here[..here.len().min(group::HEADER_BYTES)];
+        let terminator = self.at(offset, HEADER_LENGTH);
         if terminator.iter().any(|byte| *byte != 0) {
-            self.bad(offset, self.bytes.len() as u32, None);
+            self.bad(offset, self.length, None);
         }
         None
     }
 
-    /// The next place after `offset` where a header holds.
-    fn search(&self, offset: u32) -> Option<u32> {
+    /// The next place after `offset` where a header holds. Groups begin at multiples of eight.
+    fn search(&mut self, offset: u32) -> Option<u32> {
         let mark = self.seed.bits.to_le_bytes();
-        let mut at = offset as usize + 8;
-        while let Some(here) = self.bytes.get(at..).filter(|rest| rest.len() >= mark.len()) {
-            if here[..8] == mark && self.header_at(here).is_some() {
-                return Some(at as u32);
+        let mut at = offset.checked_add(8)?;
+        loop {
+            let data = self.window.next_data(at)?;
+            at = at.max(data - data.saturating_sub(at) % 8);
+            let here = self.at(at, SEARCH_BYTES);
+            if here.len() < mark.len() {
+                return None;
             }
-            at += 8;
+            let words = (here.len() / 8) as u32;
+            match here.chunks_exact(8).position(|word| word == mark) {
+                Some(index) => {
+                    at += index as u32 * 8;
+                    if self.header_at(at).is_some() {
+                        return Some(at);
+                    }
+                    at = at.checked_add(8)?;
+                }
+                None => at = at.checked_add(words * 8)?,
+            }
         }
-        None
     }
 
     fn good(&mut self, start: u32, end: u32, header: GroupHeader) {
@@ -194,65 +221,66 @@ impl Scanner<'_> {
             .pieces
             .push(Piece::Bad(Bad { start, end, header }));
     }
-
-    /// Whether all records hold, and the group ends as it should; then, whether it is the one of a
-    /// clean shutdown.
-    fn good_body(
-        &self,
-        header: &GroupHeader,
-        whole: &[u8],
-        offset: u32,
-        checkpoints: &mut Vec<CheckpointPlace>,
-    ) -> Option<bool> {
-        let mut closed = false;
-        let mut body = self.seed.checksum(&[]);
-        let mut at = group::HEADER_BYTES;
-        let mut lsn = header.first_lsn;
-        for _ in 0..header.records {
-            let (record, payload) = record::read(&whole[at..], self.seed)?;
-            if record.lsn_bits != record::lsn_bits(lsn) {
-                return None;
-            }
-            let start = at + record::HEADER_BYTES;
-            body = crc32c::crc32c_append(body, &whole[at..start]);
-            if record.kind == record::CHECKPOINT {
-                let offset = offset + start as u32;
-                checkpoints.push(CheckpointPlace {
-                    lsn,
-                    offset,
-                    length: record.length,
-                });
-            }
-            closed |= record.kind == record::CLOSING;
-            at = start + payload.len();
-            lsn = lsn.next();
-        }
-        let padding = whole.get(at..)?;
-        let ends = padding.len() < 8 && padding.iter().all(|byte| *byte == 0);
-        (ends && body == header.body).then_some(closed)
-    }
 }
 
+/// Whether all records hold, and the group ends as it should; then, whether it is the one of a
+/// clean shutdown.
+fn good_body(
+    seed: Seed,
+    header: &GroupHeader,
+    whole: &[u8],
+    offset: u32,
+    checkpoints: &mut Vec<CheckpointPlace>,
+) -> Option<bool> {
+    let mut closed = false;
+    let mut body = seed.checksum(&[]);
+    let mut at = group::HEADER_BYTES;
+    let mut lsn = header.first_lsn;
+    for _ in 0..header.records {
+        let (record, payload) = record::read(&whole[at..], seed)?;
+        if record.lsn_bits != record::lsn_bits(lsn) {
+            return None;
+        }
+        let start = at + record::HEADER_BYTES;
+        body = crc32c::crc32c_append(body, &whole[at..start]);
+        if record.kind == record::CHECKPOINT {
+            let offset = offset + start as u32;
+            checkpoints.push(CheckpointPlace {
+                lsn,
+                offset,
+                length: record.length,
+            });
+        }
+        closed |= record.kind == record::CLOSING;
+        at = start + payload.len();
+        lsn = lsn.next();
+    }
+    let padding = whole.get(at..)?;
+    let ends = padding.len() < 8 && padding.iter().all(|byte| *byte == 0);
+    (ends && body == header.body).then_some(closed)
+}
 /// Visits the records of a run of good groups.
-pub(crate) fn records<'a>(
-    bytes: &'a [u8],
+pub(crate) fn records(
+    window: &mut Window,
     run: &Run,
     seed: Seed,
-    mut visit: impl FnMut(Lsn, u32, RecordHeader, &'a [u8]),
+    mut visit: impl FnMut(Lsn, u32, RecordHeader, &[u8]),
 ) {
     let mut offset = run.start;
     while offset < run.end {
-        let Some(header) = GroupHeader::decode(&bytes[offset as usize..], seed) else {
+        let Some(header) = GroupHeader::decode(window.at(offset, HEADER_LENGTH), seed) else {
             return;
         };
-        let mut at = offset as usize + group::HEADER_BYTES;
+        let whole = window.at(offset, header.length);
+        let mut at = group::HEADER_BYTES;
         let mut lsn = header.first_lsn;
         for _ in 0..header.records {
-            let Some((record, payload)) = record::read(&bytes[at..], seed) else {
+            let found = whole.get(at..).and_then(|rest| record::read(rest, seed));
+            let Some((record, payload)) = found else {
                 return;
             };
             let start = at + record::HEADER_BYTES;
-            visit(lsn, start as u32, record, payload);
+            visit(lsn, offset + start as u32, record, payload);
             at = start + payload.len();
             lsn = lsn.next();
         }

@@ -4,19 +4,16 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use crate::{
-    disk::{Disk, DiskFile},
+    disk::Disk,
     error::OpenError,
     id::SegmentId,
     options::Options,
     segment::{self, FORMAT_VERSION, GROUPS_START, HeaderFound, SegmentHeader},
+    window::{Window, read_tolerant},
 };
-
-const READ_BYTES: usize = 1 << 20;
-const PAGE: usize = 4096;
 
 /// A segment's file, judged by its header alone.
 #[derive(Clone, Debug)]
@@ -126,75 +123,19 @@ impl Survey {
     }
 }
 
-/// The bytes of one segment at a time. Memory that was mapped for one serves the next, and whoever
-/// asks for the same one again is spared the reading.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    id: Option<SegmentId>,
-    pub(crate) bytes: Vec<u8>,
-    /// Pages that the disk could not read; they stand as zeroes.
-    pub(crate) unreadable: usize,
-}
-
-impl Loaded {
-    /// Loads a segment, unless it is the one that is held.
-    pub(crate) fn load(
-        &mut self,
-        disk: &dyn Disk,
-        id: SegmentId,
-        segment: &SegmentFile,
-    ) -> Result<(), OpenError> {
-        if self.id == Some(id) {
-            return Ok(());
-        }
-        self.id = None;
-        let file: Arc<dyn DiskFile> = disk
-            .open_read(&segment.path)
-            .map_err(failed("open", &segment.path))?;
-        let capacity = segment.header.map_or(u64::MAX, |header| header.capacity);
-        let length = u32::try_from(capacity)
-            .unwrap_or(u32::MAX)
-            .min(segment.length);
-        self.bytes.resize(length as usize, 0);
-        self.unreadable = fill_tolerant(&*file, 0, &mut self.bytes);
-        self.id = Some(id);
-        Ok(())
-    }
-}
-
-/// Reads `length` bytes, all that there are of them; pages that cannot be read come as zeroes.
-pub(crate) fn read_tolerant(file: &dyn DiskFile, offset: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    fill_tolerant(file, offset, &mut bytes);
-    bytes
-}
-
-/// Fills the buffer with what there is, and the rest with zeroes; says how many pages could not be
-/// read.
-fn fill_tolerant(file: &dyn DiskFile, offset: u64, buffer: &mut [u8]) -> usize {
-    let mut unreadable = 0;
-    for (index, block) in buffer.chunks_mut(READ_BYTES).enumerate() {
-        let start = offset + (index * READ_BYTES) as u64;
-        let is_hole = match file.next_data(start) {
-            Ok(next) => next.is_none_or(|next| next >= start + block.len() as u64),
-            Err(_) => false,
-        };
-        if is_hole {
-            block.fill(0);
-        } else if fill(file, start, block).is_err() {
-            for (index, page) in block.chunks_mut(PAGE).enumerate() {
-                if fill(file, start + (index * PAGE) as u64, page).is_err() {
-                    page.fill(0);
-                    unreadable += 1;
-                }
-            }
-        }
-    }
-    unreadable
-}
-
-fn fill(file: &dyn DiskFile, start: u64, block: &mut [u8]) -> io::Result<()> {
-    let count = file.read_at(start, block)?;
-    block[count..].fill(0);
+/// Opens a window on a segment.
+pub(crate) fn open(
+    disk: &dyn Disk,
+    segment: &SegmentFile,
+    window: &mut Window,
+) -> Result<(), OpenError> {
+    let file = disk
+        .open_read(&segment.path)
+        .map_err(failed("open", &segment.path))?;
+    let capacity = segment.header.map_or(u64::MAX, |header| header.capacity);
+    let length = u32::try_from(capacity)
+        .unwrap_or(u32::MAX)
+        .min(segment.length);
+    window.open(file, length);
     Ok(())
 }

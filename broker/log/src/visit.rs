@@ -1,13 +1,16 @@
 //! Visiting all records of one segment: what a cleaner does before the segment is freed.
 
+use std::io;
+
 use crate::{
     error::ReadError,
     id::{Location, Lsn, SegmentId},
     record::{self, RecordHeader},
     salvage,
     scan::{self, Piece},
-    segment::{HeaderFound, SegmentHeader},
+    segment::{GROUPS_START, HeaderFound, SegmentHeader},
     table::Table,
+    window::Window,
 };
 
 /// A record, as a visit shows it.
@@ -42,11 +45,11 @@ pub(crate) fn visit(
         location: whole,
         source,
     };
-    let mut bytes = vec![0; extent.end_offset as usize];
     let file = table.file(&segment).map_err(failed)?;
-    let count = file.read_at(0, &mut bytes).map_err(failed)?;
-    bytes.truncate(count);
-    let HeaderFound::Good { header, .. } = SegmentHeader::find(&bytes, id) else {
+    let mut window = Window::default();
+    window.open(file, extent.end_offset);
+    let first_page = window.at(0, GROUPS_START);
+    let HeaderFound::Good { header, .. } = SegmentHeader::find(first_page, id) else {
         return Err(ReadError::Damaged(whole));
     };
     let mut each = |lsn, offset, record: RecordHeader, payload: &[u8]| {
@@ -66,12 +69,12 @@ pub(crate) fn visit(
             });
         }
     };
-    let pieces = scan::scan(&bytes, &header, Some(extent.end_offset)).pieces;
+    let pieces = scan::scan(&mut window, &header, Some(extent.end_offset)).pieces;
     let mut reached = header.first_lsn;
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Run(run) => {
-                scan::records(&bytes, run, header.seed, &mut each);
+                scan::records(&mut window, run, header.seed, &mut each);
                 reached = run.last.end_lsn();
             }
             Piece::Bad(bad) => {
@@ -80,14 +83,17 @@ pub(crate) fn visit(
                     Some(header) => (header.first_lsn, header.end_lsn()),
                     None => (reached, next.unwrap_or(extent.end_lsn)),
                 };
-                let stretch = (bad.start as usize).min(count)..(bad.end as usize).min(count);
-                for found in salvage::salvage(&bytes[stretch], header.seed, first, end) {
+                let stretch = window.at(bad.start, bad.end - bad.start);
+                for found in salvage::salvage(stretch, header.seed, first, end) {
                     let offset = bad.start + found.at as u32;
                     each(found.lsn, offset, found.header, found.payload);
                 }
                 reached = end;
             }
         }
+    }
+    if window.unreadable() > 0 {
+        return Err(failed(io::Error::other("pages cannot be read")));
     }
     Ok(())
 }
