@@ -100,9 +100,18 @@ pub(crate) struct ServeOptions {
     /// What this process does; everything, if it is not said.
     #[arg(long = "role", value_name = "ROLE,…", value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
-    /// Where clients register and log in; `none` for nowhere.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) http: String,
+    /// Where the gateway listens, which serves the web page, HTTP and WebSockets; `none` for nowhere.
+    #[arg(
+        long,
+        alias = "http",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "LEVERET_CHAT_GATEWAY"
+    )]
+    pub(crate) gateway: String,
+    /// Sites besides the gateway's own page whose pages may connect, `https://chat.example.com`.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,

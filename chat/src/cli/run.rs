@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use leveret::Broker;
 use leveret_chat::accounts::Accounts;
 use leveret_chat::amqp::{BrokerUrl, Link};
-use leveret_chat::gateway::Gateway;
+use leveret_chat::gateway::{Gateway, GatewayOptions};
 use leveret_chat::management::Management;
 use leveret_chat::service::{self, Role, Service, ServiceOptions};
 use leveret_chat::settings::Settings;
@@ -120,7 +120,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
         settings: Settings::default(),
     });
     let service = service.await?;
-    let gateway = match options.http.as_str() {
+    let gateway = match options.gateway.as_str() {
         "none" => None,
         address => {
             let accounts = Accounts::new(
@@ -130,12 +130,11 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
                 service.deployment().shards,
                 options.registration.into(),
             );
-            let started = Gateway::start(address, Arc::new(accounts), broker.url.public());
-            Some(
-                started
-                    .await
-                    .with_context(|| format!("cannot listen on {address}"))?,
-            )
+            let mut about =
+                GatewayOptions::beside(&service, accounts, address, broker.url.public());
+            about.origins.clone_from(&options.origins);
+            let started = Gateway::start(about).await;
+            Some(started.with_context(|| format!("cannot listen on {address}"))?)
         }
     };
     announce(&broker, gateway.as_ref())?;
@@ -160,10 +159,18 @@ fn announce(broker: &Connected, gateway: Option<&Gateway>) -> Result<()> {
     say(&format!(
         "leveret-chat ready http={http} amqp={amqp} pid={pid}"
     ))?;
+    let mut more = io::stderr();
+    if let Some(broker) = &broker.embedded
+        && let Some(management) = broker.management_address()
+    {
+        // Nobody need read this.
+        let _ = writeln!(more, "broker: {amqp}, its HTTP API: http://{management}");
+    }
     if gateway.is_some() {
         let _ = writeln!(
-            io::stderr(),
-            "register the first person, who is the administrator: chat register http://{http} NAME"
+            more,
+            "chat: open http://{http} in a browser and register; the first person is the administrator\n\
+             or in a terminal: chat register http://{http} NAME"
         );
     }
     Ok(())
