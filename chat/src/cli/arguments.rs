@@ -7,7 +7,7 @@ use leveret_chat::accounts::Registration;
 use leveret_chat::service::Role;
 use leveret_client::message::ShardCount;
 
-/// The chat's service.
+/// The chat's service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "leveret-chat", version)]
 pub(crate) struct Arguments {
@@ -70,7 +70,8 @@ pub(crate) struct BrokerOptions {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:5672",
-        conflicts_with = "broker"
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP"
     )]
     pub(crate) amqp: String,
     /// Where the embedded broker's management API is.
@@ -78,7 +79,8 @@ pub(crate) struct BrokerOptions {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:15672",
-        conflicts_with = "broker"
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP_MANAGEMENT"
     )]
     pub(crate) amqp_management: String,
 }

@@ -151,25 +151,30 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
     broker.end().await
 }
 
-/// One line for programs, and how to go on for people.
+/// A line for programs about each, the embedded broker first, and how to go on for people.
 fn announce(broker: &Connected, gateway: Option<&Gateway>) -> Result<()> {
+    let pid = std::process::id();
+    if let Some(embedded) = &broker.embedded {
+        let or_none = |address: Option<std::net::SocketAddr>| match address {
+            Some(address) => address.to_string(),
+            None => "none".to_owned(),
+        };
+        let amqp = or_none(embedded.amqp_address());
+        let management = or_none(embedded.management_address());
+        say(&format!(
+            "leveret ready amqp={amqp} management={management} pid={pid}"
+        ))?;
+    }
     let http = gateway.map_or("none".to_owned(), |gateway| gateway.address().to_string());
     let amqp = broker.url.public();
-    let pid = std::process::id();
     say(&format!(
         "leveret-chat ready http={http} amqp={amqp} pid={pid}"
     ))?;
-    let mut more = io::stderr();
-    if let Some(broker) = &broker.embedded
-        && let Some(management) = broker.management_address()
-    {
-        // Nobody need read this.
-        let _ = writeln!(more, "broker: {amqp}, its HTTP API: http://{management}");
-    }
     if gateway.is_some() {
+        // Nobody need read this.
         let _ = writeln!(
-            more,
-            "chat: open http://{http} in a browser and register; the first person is the administrator\n\
+            io::stderr(),
+            "open http://{http} in a browser and register; the first person is the administrator\n\
              or in a terminal: chat register http://{http} NAME"
         );
     }

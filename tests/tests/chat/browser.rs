@@ -208,6 +208,19 @@ impl Socket {
         .await
     }
 
+    /// The same for a client that answers no ping.
+    pub(crate) async fn bye_without_a_word(&mut self) -> Result<ByeCode> {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.stream.next());
+            let frame = frame.await.context("nothing arrives")?;
+            if let Frame::Text(text) = frame.context("the connection is closed")??
+                && let ServerFrame::Bye { code } = envelope::decode(text.as_bytes())?
+            {
+                return Ok(code);
+            }
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.nr += 1;
         self.nr

@@ -1,5 +1,7 @@
 //! The gateway: HTTP and WebSockets, on both brokers.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use leveret_chat::settings::GatewaySettings;
 use leveret_client::message::{
@@ -24,6 +26,8 @@ chat_tests!(
     too_many_frames_are_refused_and_too_many_sockets_are_not_let_in,
     a_script_sends_once_however_often_it_asks_and_a_hook_writes_to_its_group_alone,
     the_page_is_served_with_a_strict_policy,
+    who_is_silent_is_let_go,
+    when_the_brokers_connection_breaks_everybody_is_told_to_ask,
 );
 
 async fn a_message_goes_from_socket_to_socket_and_its_marks_come_back(
@@ -454,6 +458,51 @@ async fn the_page_is_served_with_a_strict_policy(context: &Context) -> Result<()
                 .as_str()
                 .is_some_and(|v| v.starts_with("3."))
     );
+    gateway.shutdown().await;
+    stage.end().await;
+    Ok(())
+}
+
+async fn who_is_silent_is_let_go(context: &Context) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let settings = GatewaySettings {
+        hello_patience: Duration::from_millis(300),
+        ping_interval: Duration::from_millis(200),
+        idle_max: Duration::from_millis(500),
+        ..GatewaySettings::default()
+    };
+    let gateway = stage.gateway(settings).await?;
+    let mut mute = Socket::open(gateway.address()).await?;
+    ensure!(mute.bye().await? == ByeCode::Idle);
+    let ana = Surfer::register(gateway.address(), "ana").await?;
+    let mut asleep = ana.connect().await?;
+    ensure!(asleep.bye_without_a_word().await? == ByeCode::Idle);
+    // Who answers pings stays, however little it has to say.
+    let mut awake = ana.connect().await?;
+    let stays = tokio::time::timeout(Duration::from_secs(2), awake.bye()).await;
+    ensure!(stays.is_err(), "{stays:?}");
+    gateway.shutdown().await;
+    stage.end().await;
+    Ok(())
+}
+
+async fn when_the_brokers_connection_breaks_everybody_is_told_to_ask(
+    context: &Context,
+) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let gateway = stage.gateway(GatewaySettings::default()).await?;
+    let ana = Surfer::register(gateway.address(), "ana").await?;
+    let bruno = Surfer::register(gateway.address(), "bruno").await?;
+    let (mut at_ana, mut at_bruno) = (ana.connect().await?, bruno.connect().await?);
+    at_ana.says(&ana.to(&bruno.user, "before")).await?;
+    ensure!(at_bruno.message().await?.seq == Seq(1));
+    stage.service.links().close().await;
+    at_bruno
+        .wait_for(|frame| matches!(frame, ServerFrame::Resync).then_some(()))
+        .await?;
+    let post = ana.to(&bruno.user, "after");
+    while at_ana.hand_over(Command::Send(post.clone())).await.is_err() {}
+    ensure!(at_bruno.message().await?.id == post.id);
     gateway.shutdown().await;
     stage.end().await;
     Ok(())
