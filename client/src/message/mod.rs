@@ -18,6 +18,7 @@ mod command;
 pub mod envelope;
 mod event;
 mod id;
+mod mention;
 pub mod properties;
 mod rejection;
 mod request;
@@ -33,6 +34,7 @@ pub use self::{
     command::{Command, Post, Presence, PresenceState, Receipt, ReceiptStatus, Typing},
     event::{Bump, Cursor, Delivery, Event, Message, Rejected, Sent},
     id::{ConversationId, ConversationKind, DeviceId, Handle, InvalidId, MessageId, Seq, UserId},
+    mention::mentioned,
     rejection::RejectionCode,
     request::{
         ConversationSummary, CursorSummary, HistoryRange, MemberSummary, MessageStatus, Position,
