@@ -17,6 +17,7 @@ mod body;
 mod command;
 pub mod envelope;
 mod event;
+mod frame;
 mod id;
 mod mention;
 pub mod properties;
@@ -33,6 +34,7 @@ pub use self::{
     },
     command::{Command, Post, Presence, PresenceState, Receipt, ReceiptStatus, Typing},
     event::{Bump, Cursor, Delivery, Event, Message, Rejected, Sent},
+    frame::{ByeCode, ClientFrame, ClientSays, Hello, ServerFrame},
     id::{ConversationId, ConversationKind, DeviceId, Handle, InvalidId, MessageId, Seq, UserId},
     mention::mentioned,
     rejection::RejectionCode,
