@@ -2,6 +2,7 @@
 
 mod arguments;
 mod demo;
+mod open;
 mod run;
 
 use std::io::{self, IsTerminal as _, Write as _};

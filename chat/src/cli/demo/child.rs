@@ -68,6 +68,7 @@ impl Service {
             // A demonstration sends faster than a person.
             .args(["--user-rate", "1000", "--user-burst", "10000"])
             .args(["--group-rate", "1000", "--group-burst", "10000"])
+            .env_remove("LEVERET_CHAT_STORE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
