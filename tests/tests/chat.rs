@@ -23,10 +23,14 @@ mod attacks;
 mod browser;
 #[path = "chat/chromium.rs"]
 mod chromium;
+#[path = "chat/everyday.rs"]
+mod everyday;
 #[path = "chat/gateway.rs"]
 mod gateway;
 #[path = "chat/page.rs"]
 mod page;
+#[path = "chat/program.rs"]
+mod program;
 #[path = "chat/stage.rs"]
 mod stage;
 #[path = "chat/talk.rs"]

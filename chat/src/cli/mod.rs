@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod demo;
 mod open;
 mod run;
 
@@ -20,17 +21,26 @@ pub(crate) fn main() -> ExitCode {
         line.push("serve".into());
     }
     let arguments = Arguments::parse_from(line);
-    let result = start_log(&arguments.log).and_then(|()| {
+    let log = match &arguments.command {
+        // A terminal interface has the screen for itself.
+        Command::Demo(options) if !options.script => "off",
+        Command::Demo(_) | Command::Init(_) | Command::Serve(_) => &arguments.log,
+    };
+    let result = start_log(log).and_then(|()| {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             match arguments.command {
-                Command::Init(options) => run::init(options).await,
-                Command::Serve(options) => run::serve(options).await,
+                Command::Init(options) => run::init(options).await.map(|()| ExitCode::SUCCESS),
+                Command::Serve(options) => run::serve(options).await.map(|()| ExitCode::SUCCESS),
+                Command::Demo(options) => Ok(match demo::run(options).await? {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                }),
             }
         })
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nothing can be done about a closed standard error.
             let _ = writeln!(io::stderr(), "leveret-chat: {error:#}");
