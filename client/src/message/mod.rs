@@ -17,6 +17,7 @@ mod body;
 mod command;
 pub mod envelope;
 mod event;
+mod frame;
 mod id;
 pub mod properties;
 mod rejection;
@@ -32,6 +33,7 @@ pub use self::{
     },
     command::{Command, Post, Presence, PresenceState, Receipt, ReceiptStatus, Typing},
     event::{Bump, Cursor, Delivery, Event, Message, Rejected, Sent},
+    frame::{ByeCode, ClientFrame, ClientSays, Hello, ServerFrame},
     id::{ConversationId, ConversationKind, DeviceId, Handle, InvalidId, MessageId, Seq, UserId},
     rejection::RejectionCode,
     request::{
