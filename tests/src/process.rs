@@ -192,12 +192,12 @@ fn tail(log: &Path) -> String {
 pub fn binary() -> Result<PathBuf> {
     match env::var_os("LEVERET_BINARY") {
         Some(given) => Ok(given.into()),
-        None => workspace_binary("leveret", "leveret"),
+        None => program("leveret", "leveret"),
     }
 }
 
 /// A binary of this workspace, brought up to date once.
-pub fn workspace_binary(package: &str, name: &str) -> Result<PathBuf> {
+pub fn program(package: &str, name: &str) -> Result<PathBuf> {
     static BUILT: Mutex<BTreeMap<String, std::result::Result<PathBuf, String>>> =
         Mutex::new(BTreeMap::new());
     // Whoever comes second waits.

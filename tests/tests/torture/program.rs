@@ -145,5 +145,5 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// One of the workspace's binaries, brought up to date once.
 pub(crate) fn chat_binary() -> Result<PathBuf> {
-    leveret_tests::process::workspace_binary("leveret-chat", "leveret-chat")
+    leveret_tests::process::program("leveret-chat", "leveret-chat")
 }
