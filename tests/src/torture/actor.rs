@@ -1,23 +1,24 @@
 //! A device as it behaves under torture: it writes, shows, reads, pries, and writes all of that down.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
-    Body, ConversationId, HistoryRange, MemberChange, Message, Post, Reply, Request, Role, Seq,
-    ShardCount, Timestamp, UserId,
+    Body, ConversationId, HistoryRange, MemberChange, Message, Position, Post, Reply, Request,
+    Role, Seq, ShardCount, Timestamp, UserId,
 };
-use leveret_client::session::{Notice, Session};
+use leveret_client::session::{Notice, Session, SessionOptions};
 use leveret_client::transport::{AmqpConnector, AmqpOptions};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-use super::record::{Diary, Record};
+use super::record::{Diary, Reader, Record};
 
 /// What a device has to do, in a file that its processes read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,8 +70,26 @@ struct Actor {
     session: Session,
 }
 
+/// Up to where each conversation was shown: the diary is the screen.
+fn shown(diary: &Path) -> io::Result<Vec<Position>> {
+    let mut reader = Reader::default();
+    reader.read(diary)?;
+    let mut last: HashMap<ConversationId, Seq> = HashMap::new();
+    for entry in reader.entries {
+        if let Record::Shown { message } = entry.record {
+            let seq = last.entry(message.conv).or_default();
+            *seq = message.seq.max(*seq);
+        }
+    }
+    let positions = last.into_iter();
+    Ok(positions
+        .map(|(conv, after)| Position { conv, after })
+        .collect())
+}
+
 /// Plays until it is killed.
 pub async fn play(script: Script) -> Result<()> {
+    let shown = shown(&script.diary)?;
     let diary = Diary::open(&script.diary)?;
     let mut random = StdRng::seed_from_u64(script.seed ^ super::record::now());
     diary.put(Record::Began)?;
@@ -85,7 +104,11 @@ pub async fn play(script: Script) -> Result<()> {
         shards: script.shards,
     };
     let connector = AmqpConnector::new(options).map_err(anyhow::Error::msg)?;
-    let started = Session::start(Arc::new(connector), device, &script.journal);
+    let options = SessionOptions {
+        shown: Some(shown),
+        ..SessionOptions::from(script.journal.as_path())
+    };
+    let started = Session::start(Arc::new(connector), device, options);
     let (session, mut notices) = started.await.context("the session does not start")?;
     let actor = Actor {
         script,
@@ -205,7 +228,7 @@ impl Actor {
                 range: HistoryRange::NEWEST,
                 limit: 10,
             };
-            let position = leveret_client::message::Position {
+            let position = Position {
                 conv: conv.clone(),
                 after: Seq::NONE,
             };

@@ -30,14 +30,8 @@ pub enum Fault {
     StoredTwice { conv: ConversationId, id: MessageId },
     /// P7: it is in the history, and nobody wrote it, or somebody else, or something else.
     Phantom { conv: ConversationId, seq: Seq },
-    /// P2: one process showed it twice.
+    /// P2: it was shown twice, by one process or by two.
     ShownTwice {
-        device: String,
-        conv: ConversationId,
-        seq: Seq,
-    },
-    /// P2: it was shown again long after it had been shown.
-    ShownAgainLate {
         device: String,
         conv: ConversationId,
         seq: Seq,
@@ -117,8 +111,6 @@ pub struct Counts {
     pub rejected: u64,
     /// Messages shown, on all devices.
     pub shown: u64,
-    /// Those shown again by the next process, because the one before died just then.
-    pub shown_again: u64,
     /// Processes of devices that died.
     pub deaths: u64,
     /// Times that devices lost their connection.
@@ -145,7 +137,6 @@ impl fmt::Display for Counts {
             stored,
             rejected,
             shown,
-            shown_again,
             deaths,
             disconnections,
             cursors,
@@ -153,8 +144,8 @@ impl fmt::Display for Counts {
         } = self;
         write!(
             formatter,
-            "{written} written, {stored} stored, {rejected} refused; {shown} shown, {shown_again} of them again \
-             after {deaths} deaths of devices, {disconnections} connections lost; {cursors} cursors, {pried} times pried"
+            "{written} written, {stored} stored, {rejected} refused; {shown} shown; \
+             {deaths} deaths of devices, {disconnections} connections lost; {cursors} cursors, {pried} times pried"
         )
     }
 }

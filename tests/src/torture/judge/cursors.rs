@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use leveret_client::message::{ConversationId, Cursor, Seq, UserId};
 
 use super::Conversations;
-use super::showing::lives;
 use crate::torture::evidence::{Evidence, Known};
 use crate::torture::fault::{Fault, Verdict};
-use crate::torture::record::Record;
+use crate::torture::record::{Entry, Record};
 
 /// How far somebody had come in a conversation, at which times.
 #[derive(Debug, Default)]
@@ -107,6 +106,20 @@ fn free_until(user: &UserId, known: &Known<'_>) -> Seq {
         .max()
         .unwrap_or_default();
     own.max(came)
+}
+
+/// The entries of each process of a device.
+fn lives(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let mut rest = entries;
+    std::iter::from_fn(move || {
+        let (_, others) = rest.split_first()?;
+        let begins = |entry: &Entry| entry.record == Record::Began;
+        let end = others.iter().position(begins).unwrap_or(others.len());
+        // The first one begins a life whatever it is.
+        let life = &rest[..=end];
+        rest = &others[end..];
+        Some(life)
+    })
 }
 
 pub(super) fn judge(evidence: &Evidence, conversations: &Conversations<'_>, verdict: &mut Verdict) {

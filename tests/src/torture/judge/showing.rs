@@ -1,104 +1,51 @@
 //! What was shown: each message once, in order, to those for whom it is, as the history has it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use leveret_client::message::{ConversationId, Message, Seq};
 
 use super::Conversations;
 use crate::torture::evidence::{DeviceDiary, Evidence};
 use crate::torture::fault::{Fault, Verdict};
-use crate::torture::record::{Entry, Record};
-
-/// What a process showed in its last microseconds may be shown again by the next one: it had no time to
-/// remember it. Generous, for a machine that has more to do than it can.
-const MEMORY_DELAY_MAX: u64 = 10_000_000;
+use crate::torture::record::Record;
 
 pub(super) fn judge(evidence: &Evidence, conversations: &Conversations<'_>, verdict: &mut Verdict) {
     for device in &evidence.devices {
         let mut screen = Screen {
             device,
             shown: HashMap::new(),
-            verdict,
+            faults: &mut verdict.faults,
         };
-        for life in lives(&device.entries) {
-            screen.life(life, conversations);
+        for entry in &device.entries {
+            if let Record::Shown { message } = &entry.record {
+                screen.show(message, conversations);
+            }
         }
         screen.complete(conversations);
     }
 }
 
-/// The entries of each process of a device.
-pub(super) fn lives(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    let mut rest = entries;
-    std::iter::from_fn(move || {
-        let (first, others) = rest.split_first()?;
-        let begins = |entry: &Entry| entry.record == Record::Began;
-        let end = others.iter().position(begins).unwrap_or(others.len());
-        // The first one begins a life whatever it is.
-        let life = &rest[..=end];
-        let _ = first;
-        rest = &others[end..];
-        Some(life)
-    })
-}
-
-/// A message was shown at that time, by a process that wrote its last line at the other time.
-#[derive(Clone, Copy, Debug)]
-struct ShownAt {
-    at: u64,
-    death: u64,
-}
-
-struct Screen<'e, 'v> {
+/// What a device showed. Its diary is its screen: a process begins where the one before ended.
+struct Screen<'e, 'f> {
     device: &'e DeviceDiary,
-    /// By earlier processes.
-    shown: HashMap<&'e ConversationId, BTreeMap<Seq, ShownAt>>,
-    verdict: &'v mut Verdict,
+    shown: HashMap<&'e ConversationId, BTreeSet<Seq>>,
+    faults: &'f mut Vec<Fault>,
 }
 
 impl<'e> Screen<'e, '_> {
     fn fault(&mut self, fault: Fault) {
-        self.verdict.faults.push(fault);
+        self.faults.push(fault);
     }
 
-    fn life(&mut self, life: &'e [Entry], conversations: &Conversations<'_>) {
-        let death = life.last().map_or(0, |entry| entry.at);
-        let mut now: HashMap<&ConversationId, BTreeMap<Seq, ShownAt>> = HashMap::new();
-        for entry in life {
-            let Record::Shown { message } = &entry.record else {
-                continue;
-            };
-            self.is_right(message, conversations);
-            let (device, conv, seq) = (self.device.name.clone(), message.conv.clone(), message.seq);
-            let before = now.entry(&message.conv).or_default();
-            if before.contains_key(&seq) {
-                self.fault(Fault::ShownTwice { device, conv, seq });
-                continue;
-            }
-            if before.last_key_value().is_some_and(|(last, _)| *last > seq) {
-                self.fault(Fault::ShownDisorderly { device, conv, seq });
-                continue;
-            }
-            before.insert(
-                seq,
-                ShownAt {
-                    at: entry.at,
-                    death,
-                },
-            );
-            let earlier = self
-                .shown
-                .get(&message.conv)
-                .and_then(|shown| shown.get(&seq));
-            if let Some(earlier) = earlier.copied() {
-                self.verdict.counts.shown_again += 1;
-                if earlier.at + MEMORY_DELAY_MAX < earlier.death {
-                    self.fault(Fault::ShownAgainLate { device, conv, seq });
-                }
-            }
-        }
-        for (conv, shown) in now {
-            self.shown.entry(conv).or_default().extend(shown);
+    fn show(&mut self, message: &'e Message, conversations: &Conversations<'_>) {
+        self.is_right(message, conversations);
+        let (device, conv, seq) = (self.device.name.clone(), message.conv.clone(), message.seq);
+        let shown = self.shown.entry(&message.conv).or_default();
+        let last = shown.last().copied();
+        if !shown.insert(seq) {
+            self.fault(Fault::ShownTwice { device, conv, seq });
+        } else if last.is_some_and(|last| last > seq) {
+            self.fault(Fault::ShownDisorderly { device, conv, seq });
         }
     }
 
@@ -117,7 +64,7 @@ impl<'e> Screen<'e, '_> {
 
     /// At the end everything was shown.
     fn complete(&mut self, conversations: &Conversations<'_>) {
-        let nothing = BTreeMap::new();
+        let nothing = BTreeSet::new();
         for (conv, known) in conversations {
             let Some(from) = known.membership.must_see_from(&self.device.user) else {
                 continue;
@@ -125,7 +72,7 @@ impl<'e> Screen<'e, '_> {
             let shown = self.shown.get(conv).unwrap_or(&nothing);
             let missing: Vec<_> = (from.0..=known.last.0)
                 .map(Seq)
-                .filter(|seq| !shown.contains_key(seq))
+                .filter(|seq| !shown.contains(seq))
                 .collect();
             for seq in missing {
                 let device = self.device.name.clone();
