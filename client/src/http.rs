@@ -100,8 +100,13 @@ impl ServiceHttp {
     }
 
     /// Makes an account.
-    pub async fn register(&self, handle: &Handle, password: &str) -> Result<(), HttpError> {
-        let body = json!({"handle": handle, "password": password});
+    pub async fn register(
+        &self,
+        handle: &Handle,
+        password: &str,
+        bot: bool,
+    ) -> Result<(), HttpError> {
+        let body = json!({"handle": handle, "password": password, "bot": bot});
         self.post("v1/register", None, body).await.map(drop)
     }
 

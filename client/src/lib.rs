@@ -29,3 +29,4 @@ pub mod outbox;
 pub mod session;
 pub mod timeline;
 pub mod transport;
+pub mod words;

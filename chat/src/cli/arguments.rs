@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leveret_chat::accounts::Registration;
 use leveret_chat::service::Role;
+use leveret_chat::settings::Settings;
 use leveret_client::message::ShardCount;
 
 /// The chat's service.
@@ -103,9 +104,40 @@ pub(crate) struct ServeOptions {
     /// Where clients register and log in; `none` for nowhere.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) http: String,
+    #[command(flatten)]
+    pub(crate) rates: RateOptions,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
+}
+
+/// How much is taken; beyond, messages are rejected as `rate_limited`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct RateOptions {
+    /// Messages of a person per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().user_rate)]
+    pub(crate) user_rate: u32,
+    /// Messages of a person at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().user_burst)]
+    pub(crate) user_burst: u32,
+    /// Messages in a group per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_rate)]
+    pub(crate) group_rate: u32,
+    /// Messages in a group at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_burst)]
+    pub(crate) group_burst: u32,
+}
+
+impl From<RateOptions> for Settings {
+    fn from(rates: RateOptions) -> Self {
+        Self {
+            user_rate: rates.user_rate,
+            user_burst: rates.user_burst,
+            group_rate: rates.group_rate,
+            group_burst: rates.group_burst,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -117,7 +117,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
         roles,
         shards: options.broker.shards,
         trusted: Vec::new(),
-        settings: Settings::default(),
+        settings: Settings::from(options.rates),
     });
     let service = service.await?;
     let gateway = match options.http.as_str() {

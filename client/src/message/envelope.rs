@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::event::Delivery;
+use super::frame::{ClientFrame, ServerFrame};
 use super::id::MessageId;
 use super::rejection::RejectionCode;
 use super::request::{Reply, Request};
@@ -19,12 +20,16 @@ mod sealed {
     impl Sealed for super::Delivery {}
     impl Sealed for super::Request {}
     impl Sealed for super::Reply {}
+    impl Sealed for super::ClientFrame {}
+    impl Sealed for super::ServerFrame {}
 }
 
 impl Content for Command {}
 impl Content for Delivery {}
 impl Content for Request {}
 impl Content for Reply {}
+impl Content for ClientFrame {}
+impl Content for ServerFrame {}
 
 #[derive(Serialize)]
 struct Written<'a, T> {
@@ -46,6 +51,7 @@ struct Outside {
     v: u32,
     r#type: String,
     id: serde_json::Value,
+    nr: serde_json::Value,
 }
 
 /// An envelope that cannot be read.
@@ -56,12 +62,16 @@ pub struct DecodeError {
     pub code: RejectionCode,
     /// The message it may have been, if that much could be read.
     pub id: Option<MessageId>,
+    /// The number that a client gave it, if it gave one that could be read.
+    pub nr: Option<u64>,
     /// What is wrong with it, for a log.
     pub reason: String,
 }
 
 /// Types that a service knows, for telling what is new from what is broken.
-const KNOWN_TYPES: [&str; 4] = ["send", "receive", "typing", "presence"];
+const KNOWN_TYPES: [&str; 7] = [
+    "send", "receive", "typing", "presence", "hello", "ask", "pong",
+];
 
 /// Writes an envelope.
 ///
@@ -82,6 +92,7 @@ pub fn decode<T: Content>(bytes: &[u8]) -> Result<T, DecodeError> {
         return Err(DecodeError {
             code: RejectionCode::TooLarge,
             id: None,
+            nr: None,
             reason: format!("{} octets", bytes.len()),
         });
     }
@@ -89,6 +100,7 @@ pub fn decode<T: Content>(bytes: &[u8]) -> Result<T, DecodeError> {
     let error = |code, reason: String| DecodeError {
         code,
         id: outside.id.as_str().and_then(|id| id.parse().ok()),
+        nr: outside.nr.as_u64(),
         reason,
     };
     if outside.v > VERSION {

@@ -17,7 +17,9 @@ mod body;
 mod command;
 pub mod envelope;
 mod event;
+mod frame;
 mod id;
+mod mention;
 pub mod properties;
 mod rejection;
 mod request;
@@ -32,7 +34,9 @@ pub use self::{
     },
     command::{Command, Post, Presence, PresenceState, Receipt, ReceiptStatus, Typing},
     event::{Bump, Cursor, Delivery, Event, Message, Rejected, Sent},
+    frame::{ByeCode, ClientFrame, ClientSays, Hello, ServerFrame},
     id::{ConversationId, ConversationKind, DeviceId, Handle, InvalidId, MessageId, Seq, UserId},
+    mention::mentioned,
     rejection::RejectionCode,
     request::{
         ConversationSummary, CursorSummary, HistoryRange, MemberSummary, MessageStatus, Position,
