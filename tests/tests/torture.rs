@@ -8,7 +8,8 @@
 //! `LEVERET_TORTURE_SECONDS` says how long it takes, without starting and healing. `LEVERET_KEEP` leaves
 //! everything that the processes wrote in that folder. On RabbitMQ the broker itself is spared if it is
 //! the one of `RABBITMQ_URL`; `LEVERET_TORTURE_RABBITMQ="NAME AMQP_PORT MANAGEMENT_PORT"` starts one with
-//! `.ci/rabbitmq` that is not.
+//! `.ci/rabbitmq` that is not. With `LEVERET_TORTURE_POSTGRES="NAME PORT"` the history on RabbitMQ is in a
+//! PostgreSQL by `.ci/postgres`, which is killed as well, and two services share the work.
 
 #[path = "torture/broker.rs"]
 mod broker;
@@ -22,11 +23,14 @@ mod program;
 mod run;
 #[path = "torture/service.rs"]
 mod service;
+#[path = "torture/store.rs"]
+mod store;
 
 use anyhow::Result;
 
 use self::broker::BrokerKind;
 use self::run::{Plan, Planted, say};
+use self::store::StoreKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_chat_survives_torture_with_the_broker_as_a_process_of_its_own() -> Result<()> {
@@ -44,7 +48,13 @@ async fn the_chat_survives_torture_on_rabbitmq() -> Result<()> {
         say("SKIPPED: RABBITMQ_URL is not set");
         return Ok(());
     };
-    run::sound(&Plan::new("RabbitMQ", broker)).await
+    let store = StoreKind::from_environment()?;
+    if store == StoreKind::Embedded {
+        say(
+            "on RabbitMQ the history is in the embedded store: LEVERET_TORTURE_POSTGRES is not set",
+        );
+    }
+    run::sound(&Plan::new("RabbitMQ", broker).store(store)).await
 }
 
 /// The harness itself is proved: a device whose journal is taken away while it is dead has forgotten what

@@ -256,7 +256,7 @@ async fn register(
 ) -> Result<(BrokerUser, leveret_client::http::AmqpAccess)> {
     let handle = name.parse()?;
     let password = format!("{name}'s password");
-    http.register(&handle, &password).await?;
+    http.register(&handle, &password, false).await?;
     let login = http.login(&handle, &password, None, "benchmark").await?;
     let access = http.amqp(&login.token).await?;
     let user: UserId = login.user;

@@ -70,26 +70,58 @@ struct Actor {
     session: Session,
 }
 
-/// Up to where each conversation was shown: the diary is the screen.
-fn shown(diary: &Path) -> io::Result<Vec<Position>> {
-    let mut reader = Reader::default();
-    reader.read(diary)?;
-    let mut last: HashMap<ConversationId, Seq> = HashMap::new();
-    for entry in reader.entries {
-        if let Record::Shown { message } = entry.record {
-            let seq = last.entry(message.conv).or_default();
-            *seq = message.seq.max(*seq);
+/// What earlier processes wrote down: the diary is the screen.
+#[derive(Debug, Default)]
+struct Past {
+    /// The last message that was shown of each conversation.
+    shown: HashMap<ConversationId, Message>,
+    /// Up to where each was read.
+    read: HashMap<ConversationId, Message>,
+}
+
+impl Past {
+    fn of(diary: &Path) -> io::Result<Self> {
+        let mut reader = Reader::default();
+        reader.read(diary)?;
+        let mut past = Self::default();
+        for entry in reader.entries {
+            match entry.record {
+                Record::Shown { message } => {
+                    past.shown.insert(message.conv.clone(), *message);
+                }
+                // What is read is what was shown just before.
+                Record::Reading { conv, .. } => {
+                    if let Some(message) = past.shown.get(&conv) {
+                        past.read.insert(conv, message.clone());
+                    }
+                }
+                Record::Began
+                | Record::Writing { .. }
+                | Record::Written { .. }
+                | Record::Sent { .. }
+                | Record::Rejected { .. }
+                | Record::Cursor { .. }
+                | Record::Pried { .. }
+                | Record::Outbox { .. }
+                | Record::Connected
+                | Record::Disconnected { .. } => {}
+            }
         }
+        Ok(past)
     }
-    let positions = last.into_iter();
-    Ok(positions
-        .map(|(conv, after)| Position { conv, after })
-        .collect())
+
+    fn positions(&self) -> Vec<Position> {
+        let position = |message: &Message| Position {
+            conv: message.conv.clone(),
+            after: message.seq,
+        };
+        self.shown.values().map(position).collect()
+    }
 }
 
 /// Plays until it is killed.
 pub async fn play(script: Script) -> Result<()> {
-    let shown = shown(&script.diary)?;
+    let past = Past::of(&script.diary)?;
     let diary = Diary::open(&script.diary)?;
     let mut random = StdRng::seed_from_u64(script.seed ^ super::record::now());
     diary.put(Record::Began)?;
@@ -105,7 +137,7 @@ pub async fn play(script: Script) -> Result<()> {
     };
     let connector = AmqpConnector::new(options).map_err(anyhow::Error::msg)?;
     let options = SessionOptions {
-        shown: Some(shown),
+        shown: Some(past.positions()),
         ..SessionOptions::from(script.journal.as_path())
     };
     let started = Session::start(Arc::new(connector), device, options);
@@ -115,6 +147,10 @@ pub async fn play(script: Script) -> Result<()> {
         diary,
         session,
     };
+    for message in past.read.values() {
+        // The process that read it may have died before it said so.
+        actor.session.read(message).await?;
+    }
     let mut others = StdRng::seed_from_u64(random.random());
     let watching = async {
         while let Some(notice) = notices.recv().await {

@@ -16,9 +16,10 @@ use rand::rngs::StdRng;
 use tempfile::TempDir;
 
 use super::broker::{Broker, BrokerKind};
-use super::faults::{Torture, Victim, decide};
+use super::faults::{Targets, Torture, Victim, decide};
 use super::people::{Device, People};
 use super::service::Service;
+use super::store::{Store, StoreKind};
 
 /// For everybody to come to rest after everything is healed: an outbox may wait a minute for an answer
 /// before it asks again.
@@ -39,6 +40,7 @@ pub(crate) enum Planted {
 pub(crate) struct Plan {
     name: &'static str,
     broker: BrokerKind,
+    store: StoreKind,
     planted: Planted,
     seed: u64,
     time: Duration,
@@ -54,10 +56,16 @@ impl Plan {
         Self {
             name,
             broker,
+            store: StoreKind::Embedded,
             planted: Planted::Nothing,
             seed: number("LEVERET_SEED").unwrap_or_else(rand::random),
             time: Duration::from_secs(number("LEVERET_TORTURE_SECONDS").unwrap_or(12)),
         }
+    }
+
+    pub(crate) fn store(mut self, store: StoreKind) -> Self {
+        self.store = store;
+        self
     }
 
     pub(crate) fn planted(mut self, planted: Planted) -> Self {
@@ -124,7 +132,7 @@ async fn run(plan: &Plan) -> Result<Verdict> {
     if let Err(error) = done {
         bail!(
             "{error:#}\n{}\n{}",
-            world.service.program.tail(),
+            world.services[0].program.tail(),
             world.broker.tail()
         );
     }
@@ -178,6 +186,7 @@ impl Folder {
 #[derive(Clone, Copy, Debug, Default)]
 struct Deeds {
     broker: u32,
+    store: u32,
     service: u32,
     devices: u32,
     stops: u32,
@@ -189,6 +198,7 @@ impl std::fmt::Display for Deeds {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             broker,
+            store,
             service,
             devices,
             stops,
@@ -196,7 +206,7 @@ impl std::fmt::Display for Deeds {
         } = self;
         write!(
             formatter,
-            "killed: broker {broker}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}"
+            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}"
         )
     }
 }
@@ -204,7 +214,8 @@ impl std::fmt::Display for Deeds {
 struct World {
     // Dropped in this order: devices first, the folder last.
     people: People,
-    service: Service,
+    services: Vec<Service>,
+    store: Store,
     broker: Broker,
     deeds: Deeds,
     /// What is to be undone, and when.
@@ -216,15 +227,20 @@ impl World {
     async fn start(plan: &Plan) -> Result<Self> {
         let folder = Folder::new(plan.name)?;
         let mut broker = Broker::start(&plan.broker, folder.path())?;
-        let service = Service::start(&broker, folder.path())?;
+        let store = Store::start(&plan.store)?;
+        let mut services = Vec::new();
+        for number in 0..store.services() {
+            services.push(Service::start(&broker, &store, number, folder.path())?);
+        }
         let mut people =
-            People::gather(&service.http, plan.seed, &mut broker, folder.path()).await?;
+            People::gather(&services[0].http, plan.seed, &mut broker, folder.path()).await?;
         for device in people.devices.iter_mut().filter(|device| !device.is_late) {
             device.program.start()?;
         }
         Ok(Self {
             people,
-            service,
+            services,
+            store,
             broker,
             deeds: Deeds::default(),
             due: Vec::new(),
@@ -239,12 +255,23 @@ impl World {
             .context("there is such a device")
     }
 
+    fn service(&mut self, number: usize) -> Result<&mut Service> {
+        self.services
+            .get_mut(number)
+            .context("there is such a service")
+    }
+
     async fn torture(&mut self, seed: u64, time: Duration) -> Result<()> {
         let mut random = StdRng::seed_from_u64(seed);
         let end = Instant::now() + time;
-        let devices = self.people.devices.len();
+        let targets = Targets {
+            broker: self.broker.is_victim(),
+            store: self.store.is_victim(),
+            services: self.services.len(),
+            devices: self.people.devices.len(),
+        };
         while Instant::now() < end {
-            let decision = decide(&mut random, self.broker.is_victim(), devices);
+            let decision = decide(&mut random, targets);
             let next = Instant::now() + decision.pause;
             while Instant::now() < next {
                 self.tick()?;
@@ -260,7 +287,7 @@ impl World {
         let suffers = self.due.iter().any(|(_, sufferer, _)| *sufferer == victim);
         let is_away = match victim {
             Victim::Device(number) => self.device(number)?.is_late,
-            Victim::Broker | Victim::Service => false,
+            Victim::Broker | Victim::Store | Victim::Service(_) => false,
         };
         if suffers || is_away {
             return Ok(());
@@ -272,9 +299,13 @@ impl World {
                         self.deeds.broker += 1;
                         self.broker.kill()?;
                     }
-                    Victim::Service => {
+                    Victim::Store => {
+                        self.deeds.store += 1;
+                        self.store.kill()?;
+                    }
+                    Victim::Service(number) => {
                         self.deeds.service += 1;
-                        self.service.program.kill()?;
+                        self.service(number)?.program.kill()?;
                     }
                     Victim::Device(number) => {
                         self.deeds.devices += 1;
@@ -296,7 +327,8 @@ impl World {
     fn signal(&mut self, victim: Victim, name: &str) -> Result<()> {
         match victim {
             Victim::Broker => self.broker.signal(name),
-            Victim::Service => self.service.program.signal(name),
+            Victim::Store => Ok(()),
+            Victim::Service(number) => self.service(number)?.program.signal(name),
             Victim::Device(number) => self.device(number)?.program.signal(name),
         }
     }
@@ -305,7 +337,8 @@ impl World {
         match (torture, victim) {
             (Torture::Stop(_), victim) => self.signal(victim, "CONT"),
             (Torture::Kill(_), Victim::Broker) => self.broker.restart(),
-            (Torture::Kill(_), Victim::Service) => self.service.program.start(),
+            (Torture::Kill(_), Victim::Store) => self.store.restart(),
+            (Torture::Kill(_), Victim::Service(number)) => self.service(number)?.program.start(),
             (Torture::Kill(_), Victim::Device(number)) => self.device(number)?.program.start(),
         }
     }
@@ -317,9 +350,11 @@ impl World {
             let (_, victim, torture) = self.due.swap_remove(place);
             self.undo(victim, torture)?;
         }
-        if self.service.program.has_ended()? {
-            self.deeds.restarts += 1;
-            self.service.program.start()?;
+        for service in &mut self.services {
+            if service.program.has_ended()? {
+                self.deeds.restarts += 1;
+                service.program.start()?;
+            }
         }
         for device in &mut self.people.devices {
             ensure!(
@@ -343,13 +378,13 @@ impl World {
         const DEVICE: usize = 2;
         tokio::time::sleep(Duration::from_secs(3)).await;
         // Nobody takes what it writes now.
-        self.service.program.kill()?;
+        self.service(0)?.program.kill()?;
         tokio::time::sleep(Duration::from_secs(3)).await;
         let device = self.device(DEVICE)?;
         device.program.kill()?;
         std::fs::remove_file(&device.script.journal)?;
         device.program.start()?;
-        self.service.program.start()
+        self.service(0)?.program.start()
     }
 
     /// Waits until every device has sent and shown everything. Whoever does not come to rest is judged

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::broker::Broker;
 use super::program::{Program, chat_binary, free_port};
+use super::store::Store;
 
 /// Few, so that it starts fast, and more than one.
 const SHARDS: &str = "4";
@@ -19,12 +20,21 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn start(broker: &Broker, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        broker: &Broker,
+        store: &Store,
+        number: usize,
+        folder: &Path,
+    ) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
-        let data = folder.join("service").to_string_lossy().into_owned();
+        let name = format!("service{number}");
+        let data = folder.join(&name).to_string_lossy().into_owned();
         let mut arguments = vec!["serve".to_owned(), "--data-dir".to_owned(), data];
         arguments.extend(["--http".to_owned(), address.clone()]);
         arguments.extend(["--shards".to_owned(), SHARDS.to_owned()]);
+        if let Some(url) = store.url() {
+            arguments.extend(["--store".to_owned(), url.to_owned()]);
+        }
         if let Some(reach) = broker.reach() {
             arguments.extend(["--broker".to_owned(), reach.url.clone()]);
             arguments.extend(["--management".to_owned(), reach.management.clone()]);
@@ -37,7 +47,7 @@ impl Service {
             ]);
         }
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let mut program = Program::new("service", &chat_binary()?, &arguments, folder);
+        let mut program = Program::new(&name, &chat_binary()?, &arguments, folder);
         let line = program
             .start_and_wait()
             .context("the service does not start")?;
