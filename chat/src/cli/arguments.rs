@@ -64,6 +64,16 @@ pub(crate) struct BrokerOptions {
         env = "LEVERET_CHAT_DATA"
     )]
     pub(crate) data_dir: PathBuf,
+    /// Where the history is: `embedded` in the data directory, for one process, or
+    /// `postgres://user:password@host/database`, for any number.
+    #[arg(
+        long,
+        value_name = "STORE",
+        default_value = "embedded",
+        env = "LEVERET_CHAT_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: StorePlace,
     /// Send shards, if the chat is not set up yet.
     #[arg(long, value_name = "NUMBER", default_value_t)]
     pub(crate) shards: ShardCount,
@@ -85,6 +95,32 @@ pub(crate) struct BrokerOptions {
     pub(crate) amqp_management: String,
 }
 
+/// Where the history is.
+#[derive(Clone)]
+pub(crate) enum StorePlace {
+    /// In the data directory.
+    Embedded,
+    /// In the database of this URL, which may hold a password.
+    Postgres(String),
+}
+
+impl std::str::FromStr for StorePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Self::Postgres(url.to_owned()))
+            }
+            // It may hold a password all the same.
+            _ => {
+                Err("a store is `embedded` or `postgres://user:password@host/database`".to_owned())
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for BrokerOptions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The URLs hold passwords.
@@ -99,7 +135,9 @@ impl std::fmt::Debug for BrokerOptions {
 pub(crate) struct ServeOptions {
     #[command(flatten)]
     pub(crate) broker: BrokerOptions,
-    /// What this process does; everything, if it is not said.
+    /// What this process does; everything, if it is not said: router, receipts, ephemeral, desk,
+    /// dead-letters, retention, gateway. Any number of processes may do the same, with a store that they
+    /// share.
     #[arg(long = "role", value_name = "ROLE,…", value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
     /// Where clients register and log in; `none` for nowhere.

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod open;
 mod run;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -79,6 +79,9 @@ pub(crate) const SERVICE: &[Room] = &[
         rooms: &[],
         crates: &[
             "async_trait",
+            "data_encoding",
+            "deadpool_postgres",
+            "futures_util",
             "leveret_client::message",
             "leveret_log",
             "parking_lot",
@@ -87,8 +90,14 @@ pub(crate) const SERVICE: &[Room] = &[
             "sled",
             "thiserror",
             "tokio",
+            "tokio_postgres",
             "tracing",
         ],
+    },
+    Room {
+        name: "transfer",
+        rooms: &["store"],
+        crates: &["leveret_client::message", "serde_json", "thiserror"],
     },
     Room {
         name: "topology",
@@ -210,8 +219,19 @@ pub(crate) const SERVICE: &[Room] = &[
         crates: &["async_trait", "leveret_client::message", "tracing"],
     },
     Room {
+        name: "retention",
+        rooms: &["store"],
+        crates: &["leveret_client::message", "tokio", "tracing"],
+    },
+    Room {
+        name: "operator",
+        rooms: &["amqp", "topology"],
+        crates: &["leveret_client::message"],
+    },
+    Room {
         name: "service",
         rooms: &[
+            "retention",
             "settings",
             "rate",
             "identity",

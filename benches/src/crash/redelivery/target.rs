@@ -82,9 +82,9 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// What makes its queues the kind that is meant.
     pub(crate) queue_arguments: Vec<(String, Value)>,
-    pub(crate) uri: Uri,
     /// The port of its HTTP API, if it is known.
-    pub(crate) management: Option<u16>,
+    pub(crate) management_port: Option<u16>,
+    pub(crate) uri: Uri,
     start: String,
     victim: VictimOptions,
 }
@@ -115,7 +115,7 @@ impl TargetOptions {
             targets.push(Target {
                 name: self.name.clone(),
                 queue_arguments: Vec::new(),
-                management: None,
+                management_port: None,
                 uri: uri.clone(),
                 start: start.clone(),
                 victim: self.victim.clone(),
@@ -160,7 +160,7 @@ impl TargetOptions {
                 }
             };
             ensure!(
-                target.management.is_some(),
+                target.management_port.is_some(),
                 "{} has no HTTP API here",
                 target.name
             );
@@ -187,8 +187,8 @@ impl TargetOptions {
         Ok(Target {
             name: "leveret".to_owned(),
             queue_arguments: Vec::new(),
+            management_port: Some(management),
             uri: local_uri(port)?,
-            management: Some(management),
             start,
             victim: VictimOptions {
                 kill: None,
@@ -240,8 +240,8 @@ impl TargetOptions {
         Ok(Target {
             name: String::new(),
             queue_arguments: Vec::new(),
+            management_port: Some(management),
             uri: local_uri(port)?,
-            management: Some(management),
             start: format!("exec {script} {node} {port} {management}"),
             victim: VictimOptions {
                 kill: Some(format!("{script} --kill {node}")),
@@ -269,8 +269,8 @@ impl TargetOptions {
         Ok(Target {
             name: String::new(),
             queue_arguments: Vec::new(),
+            management_port: None,
             uri: local_uri(port)?,
-            management: None,
             // A container that was killed is started again, with its data.
             start: format!("docker start {node} 2>/dev/null || {run}"),
             victim: VictimOptions {
