@@ -112,7 +112,9 @@ impl Stage {
             .tempdir()?;
         let mut broker = target.victim()?;
         broker.start()?;
-        let management = target.management_port.context("the broker has an HTTP API")?;
+        let management = target
+            .management_port
+            .context("the broker has an HTTP API")?;
         let address = target.uri.address();
         let http = format!("127.0.0.1:{}", free_port(|_| true)?);
         let text = |text: &str| text.to_owned();

@@ -64,9 +64,9 @@ pub enum Fault {
     CursorBack { device: String, cursor: Cursor },
     /// P5: read beyond delivered, or delivered beyond the last message.
     CursorBeyond { whose: String, cursor: Cursor },
-    /// P5: a cursor says that somebody has what none of its devices had shown.
+    /// P5: a cursor says that somebody has what none of its devices ever showed.
     FalseDelivered { whose: String, cursor: Cursor },
-    /// P5: a cursor says that somebody has read what none of its devices had said.
+    /// P5: a cursor says that somebody has read what none of its devices had said to be read.
     FalseRead { whose: String, cursor: Cursor },
     /// P5: what a device has shown never counted as delivered.
     NeverDelivered {

@@ -80,15 +80,17 @@ impl<'e> Truth<'e> {
             faults.push(fault(|whose, cursor| Fault::CursorBeyond { whose, cursor }));
         }
         let free = free_until(&cursor.user, known);
-        let by = |steps: Option<&Steps>| steps.map_or(Seq::NONE, |steps| steps.by(at)).max(free);
+        let by =
+            |steps: Option<&Steps>, at| steps.map_or(Seq::NONE, |steps| steps.by(at)).max(free);
         let key = (&cursor.user, &cursor.conv);
-        if cursor.delivered > by(self.shown.get(&key)) {
+        // What has arrived on a device is shown by it, now or when its screen comes to it.
+        if cursor.delivered > by(self.shown.get(&key), u64::MAX) {
             faults.push(fault(|whose, cursor| Fault::FalseDelivered {
                 whose,
                 cursor,
             }));
         }
-        if cursor.read > by(self.read.get(&key)) {
+        if cursor.read > by(self.read.get(&key), at) {
             faults.push(fault(|whose, cursor| Fault::FalseRead { whose, cursor }));
         }
     }

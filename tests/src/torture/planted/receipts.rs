@@ -48,10 +48,9 @@ fn a_cursor_that_goes_back_or_beyond_is_found() {
 
 #[test]
 fn a_receipt_for_what_was_never_shown_or_read_is_found() {
-    // Carla is to have read what she had not shown by then.
     let mut early = evidence();
     let record = Record::Cursor {
-        cursor: cursor(carla(), 5, 3),
+        cursor: cursor(carla(), 7, 3),
     };
     early.devices[ANA].entries.insert(
         1,
@@ -63,9 +62,34 @@ fn a_receipt_for_what_was_never_shown_or_read_is_found() {
     let whose = "ana".to_owned();
     let fault = Fault::FalseDelivered {
         whose,
-        cursor: cursor(carla(), 5, 3),
+        cursor: cursor(carla(), 7, 3),
     };
     assert_eq!(found(&early), [fault]);
+
+    // By then she had said nothing; later she did.
+    let mut soon = evidence();
+    let entries = &mut soon.devices[CARLA].entries;
+    let (conv, seq) = (group(), Seq(5));
+    let record = Record::Reading { conv, seq };
+    let at = 90 * SECOND;
+    entries.push(Entry { at, record });
+    let late = soon.clone();
+    let told = |evidence: &mut Evidence, at| {
+        let cursor = cursor(carla(), 5, 5);
+        let record = Record::Cursor { cursor };
+        evidence.devices[ANA].entries.push(Entry { at, record });
+    };
+    told(&mut soon, 80 * SECOND);
+    let whose = "ana".to_owned();
+    let cursor_5 = cursor(carla(), 5, 5);
+    let fault = Fault::FalseRead {
+        whose,
+        cursor: cursor_5,
+    };
+    assert_eq!(found(&soon), [fault]);
+    let mut late = late;
+    told(&mut late, 91 * SECOND);
+    assert_eq!(found(&late), []);
 
     let mut unread = evidence();
     unread.conversations[0].cursors.push(cursor(carla(), 6, 5));
