@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Init(BrokerOptions),
     /// Serves, and sets up what is missing.
     Serve(ServeOptions),
+    /// Shows itself: three people, a group, somebody who goes offline, and a service that is killed.
+    Demo(DemoOptions),
 }
 
 /// The broker and the store.
@@ -148,6 +150,56 @@ pub(crate) struct ServeOptions {
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
+}
+
+/// The demonstration.
+#[derive(Args, Clone)]
+pub(crate) struct DemoOptions {
+    /// Runs by itself, and ends with 0 if nothing was lost and nothing shown twice, with 1 otherwise.
+    #[arg(long)]
+    pub(crate) script: bool,
+    /// On this broker, in a virtual host of its own that is deleted in the end:
+    /// `amqp://user:password@host:5672`. Without it one is embedded, and is killed with the service.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "management",
+        env = "LEVERET_CHAT_BROKER",
+        hide_env_values = true
+    )]
+    pub(crate) broker: Option<String>,
+    /// That broker's management API, with a login that may make users and virtual hosts.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "broker",
+        env = "LEVERET_CHAT_MANAGEMENT",
+        hide_env_values = true
+    )]
+    pub(crate) management: Option<String>,
+    /// Deceives the counter, to see that it can fail.
+    #[arg(long, value_enum, requires = "script")]
+    pub(crate) plant: Option<Plant>,
+}
+
+impl std::fmt::Debug for DemoOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URLs hold passwords.
+        formatter
+            .debug_struct("DemoOptions")
+            .field("script", &self.script)
+            .field("plant", &self.plant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the counter is deceived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plant {
+    /// One message is not shown to somebody.
+    Loss,
+    /// One message is shown to somebody twice.
+    Duplicate,
 }
 
 /// How much is taken; beyond, messages are rejected as `rate_limited`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use leveret_client::http::{AmqpAccess, ServiceHttp};
 use leveret_client::transport::{
-    AmqpConnector, AmqpOptions, ClientTransport, ConnectError, Connector,
+    AmqpConnector, AmqpOptions, ClientTransport, ConnectError, Connector, WebSocketConnector,
 };
 use tokio::sync::Mutex;
 
@@ -19,15 +19,21 @@ pub(crate) async fn connector(
     via: Option<&str>,
 ) -> Result<Arc<dyn Connector>, Failure> {
     match via {
-        Some(url) if url.starts_with("http://") || url.starts_with("https://") => Err(
-            Failure::Usage("this version speaks to brokers alone: amqp://…".to_owned()),
-        ),
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            let connector = WebSocketConnector::new(url, &login.account.token);
+            Ok(Arc::new(connector.map_err(Failure::Usage)?))
+        }
         Some(url) if url.starts_with("amqp://") || url.starts_with("amqps://") => {
             broker(home, login, Some(url)).await
         }
         Some(url) => Err(Failure::Usage(format!(
             "{url:?} is neither amqp[s]:// nor http[s]://"
         ))),
+        // A device that was never given a queue speaks to the gateway.
+        None if login.amqp.is_none() => {
+            let connector = WebSocketConnector::new(&login.url, &login.account.token);
+            Ok(Arc::new(connector.map_err(Failure::Usage)?))
+        }
         None => broker(home, login, None).await,
     }
 }

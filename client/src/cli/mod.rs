@@ -3,6 +3,7 @@
 
 mod account;
 mod arguments;
+mod bench;
 mod bot;
 mod connect;
 mod converse;
@@ -13,6 +14,7 @@ mod output;
 mod person;
 mod sending;
 mod tail;
+mod terminal;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -128,6 +130,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Login { url, name } => account::login(&home, &url, &name, via.as_deref()).await,
         Command::Logout => account::logout(&home).await,
+        Command::Bench(options) => bench::run(options, output.is_json()).await,
         command => {
             let login = home.login()?;
             let setting = Setting { home, login, via };
@@ -142,6 +145,7 @@ async fn act(setting: &Setting, command: Command, output: &Output) -> Result<(),
         Command::Outbox { send } => sending::outbox(setting, send, output).await,
         Command::Tail { to, into } => tail::tail(setting, to, into.as_deref(), output).await,
         Command::Bot(command) => bot::run(setting, command).await,
+        Command::Tui => terminal::run(setting).await,
         command => converse::once(setting, command, output).await,
     }
 }

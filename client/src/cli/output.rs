@@ -22,6 +22,10 @@ impl Output {
         Self { json }
     }
 
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     fn line(&self, value: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.json {

@@ -53,3 +53,5 @@ pub use self::{
 pub const VERSION: u32 = 1;
 /// A whole envelope, in octets, at most; what is longer is refused before it is read.
 pub const ENVELOPE_BYTES_MAX: usize = 128 << 10;
+/// The answer to a request, in octets, at most: a page of about a MiB of text, however it is escaped.
+pub const REPLY_BYTES_MAX: usize = 8 << 20;

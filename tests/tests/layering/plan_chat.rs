@@ -20,6 +20,11 @@ pub(crate) const CLIENT: &[Room] = &[
         ],
     },
     Room {
+        name: "words",
+        rooms: &["message"],
+        crates: &[],
+    },
+    Room {
         name: "outbox",
         rooms: &["message"],
         crates: &[],
@@ -58,10 +63,20 @@ pub(crate) const CLIENT: &[Room] = &[
         crates: &["futures_util", "parking_lot", "tokio", "tracing"],
     },
     Room {
+        name: "tui",
+        rooms: &["message", "session", "words"],
+        // What is drawn, on whichever terminal.
+        crates: &["ratatui", "tokio", "tracing", "unicode_width"],
+    },
+    Room {
         name: BINARY,
         rooms: &[],
         crates: &[
+            "async_trait",
             "clap",
+            "futures_util",
+            "hdrhistogram",
+            "humantime",
             "leveret_client",
             "rpassword",
             "serde",
@@ -301,7 +316,10 @@ pub(crate) const SERVICE: &[Room] = &[
             "clap",
             "leveret",
             "leveret_chat",
-            "leveret_client::message",
+            // The demonstration has people of its own.
+            "leveret_client",
+            "parking_lot",
+            "tempfile",
             "tokio",
             "tracing",
             "tracing_subscriber",
