@@ -48,7 +48,7 @@ pub(crate) fn run(
     progress.show(0.0, "starting");
     let mut stage = Stage::start(target, service, options)?;
     let messages = u64::from(options.writers) * u64::from(options.count);
-    stage.write(options)?;
+    let writing = stage.begin_to_write(options);
     let kill_at = messages * u64::from(options.kill_at) / 100;
     let deadline = Instant::now() + Duration::from_secs(options.deadline);
     loop {
@@ -69,6 +69,7 @@ pub(crate) fn run(
         VictimName::Client => stage.restart_reader()?,
     }
     let restarted = now();
+    stage.end_writing(writing)?;
     let deadline = Instant::now() + Duration::from_secs(options.deadline);
     let shown = loop {
         stage.supervise()?;

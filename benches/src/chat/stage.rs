@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +16,7 @@ use leveret_client::session::{Notice, Session};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc as notices;
+use tokio::task::JoinHandle;
 
 use crate::chat::command::ChatOptions;
 use crate::chat::ledger::{Number, Shown};
@@ -88,7 +89,7 @@ impl Drop for Program {
 
 /// Somebody who writes, and what it hears.
 struct Writer {
-    session: Session,
+    session: Arc<Session>,
     device: BrokerUser,
     notices: notices::Receiver<Notice>,
 }
@@ -165,21 +166,31 @@ impl Stage {
         })
     }
 
-    /// Writes everything. When it returns, every message is on the disk of its writer, who will send it.
-    pub(crate) fn write(&self, options: &ChatOptions) -> Result<()> {
-        let (reader, _) = &self.script.device;
-        self.runtime.block_on(async {
-            for place in 0..options.count {
-                for (writer, by) in (0..).zip(&self.writers) {
+    /// Begins to write everything. A message counts as written when it is on the disk of its writer, who
+    /// will send it whatever happens.
+    pub(crate) fn begin_to_write(&self, options: &ChatOptions) -> JoinHandle<Result<()>> {
+        let writers: Vec<_> = self
+            .writers
+            .iter()
+            .map(|writer| (writer.session.clone(), writer.device.clone()))
+            .collect();
+        let (reader, count) = (self.script.device.0.clone(), options.count);
+        self.runtime.spawn(async move {
+            for place in 0..count {
+                for (writer, (session, by)) in (0..).zip(&writers) {
                     let text = Number { writer, place }.text();
-                    let BrokerUser { user, device } = &by.device;
                     let body = Body::text(&text);
-                    let post = Post::to_user(reader, user, device, body, Timestamp::now());
-                    by.session.send(post).await?;
+                    let post = Post::to_user(&reader, &by.user, &by.device, body, Timestamp::now());
+                    session.send(post).await?;
                 }
             }
             Ok(())
         })
+    }
+
+    /// Waits until everything is written.
+    pub(crate) fn end_writing(&self, writing: JoinHandle<Result<()>>) -> Result<()> {
+        self.runtime.block_on(writing)?
     }
 
     /// What was shown so far. Fails if a message was refused, or a process ended by itself.
@@ -244,7 +255,7 @@ async fn people(http: &str, options: &ChatOptions, folder: &Path) -> Result<(Scr
         let started = Session::start(connector, device.clone(), journal.as_path());
         let (session, notices) = started.await.context("a writer's session")?;
         writers.push(Writer {
-            session,
+            session: Arc::new(session),
             device,
             notices,
         });
