@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
-        default_value = "info,lapin=warn",
+        // The library says what is returned with its whole body: what people wrote is for nobody's log.
+        default_value = "info,lapin=warn,lapin::returned_messages=off",
         env = "LEVERET_CHAT_LOG"
     )]
     pub(crate) log: String,
