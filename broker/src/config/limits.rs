@@ -120,7 +120,7 @@ limits! {
     write_timeout_ms: u64 = 30_000, Count in 1..=3_600_000;
     /// Bodies kept in memory although the log holds them, in bytes, for the whole broker: enough for
     /// consumers that keep up; a backlog is read back, and most of it from the system's own cache.
-    body_cache_bytes: usize = 8 << 20, Bytes in 0..=1_099_511_627_776;
+    body_cache_bytes: usize = 4 << 20, Bytes in 0..=1_099_511_627_776;
     /// Bytes handed to the log and not yet written before publishers wait. More than one commit
     /// group, so that the next one fills while one is synced.
     store_backlog_bytes_max: usize = 16 << 20, Bytes in 65_536..=17_179_869_184;
