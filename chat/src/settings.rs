@@ -19,6 +19,11 @@ pub struct Settings {
     pub user_rate: u32,
     /// Messages of a user at once: what an outbox holds after a day without a network.
     pub user_burst: u32,
+    /// Messages in a group per second, in the long run. In a group of a thousand each becomes a thousand
+    /// deliveries.
+    pub group_rate: u32,
+    /// Messages in a group at once.
+    pub group_burst: u32,
     /// Members up to which a message is put into everybody's queue; above, they are told that there is
     /// one and fetch it. On RabbitMQ 1,000 take about a third of a second.
     pub fanout_write_max: u64,
@@ -46,6 +51,8 @@ impl Default for Settings {
             receipt_delay: Duration::from_millis(50),
             user_rate: 20,
             user_burst: 500,
+            group_rate: 50,
+            group_burst: 1_000,
             fanout_write_max: 1_000,
             fanout_chunk: 100,
             cursor_members_max: 32,

@@ -19,6 +19,10 @@ macro_rules! chat_tests {
 
 #[path = "chat/attacks.rs"]
 mod attacks;
+#[path = "chat/everyday.rs"]
+mod everyday;
+#[path = "chat/program.rs"]
+mod program;
 #[path = "chat/stage.rs"]
 mod stage;
 #[path = "chat/talk.rs"]

@@ -14,8 +14,8 @@ use leveret_chat::settings::Settings;
 use leveret_chat::store::{ChatStore, EmbeddedStore, User};
 use leveret_chat::topology::Topology;
 use leveret_client::message::{
-    Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus, Reply,
-    Request, Sent, ShardCount, Timestamp, UserId,
+    Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus,
+    RejectionCode, Reply, Request, Sent, ShardCount, Timestamp, UserId,
 };
 use leveret_client::transport::{
     AmqpConnector, AmqpOptions, Arrived, ClientTransport, Connector as _,
@@ -37,6 +37,7 @@ pub(crate) struct Stage {
     store: Arc<dyn ChatStore>,
     folder: TempDir,
     host: VirtualHost,
+    settings: Settings,
 }
 
 /// Whether the target has users and rights over HTTP.
@@ -92,6 +93,11 @@ pub(crate) fn shards() -> ShardCount {
 impl Stage {
     /// In a virtual host of its own, which is deleted after the test.
     pub(crate) async fn new(context: &Context) -> Result<Self> {
+        Self::with(context, Settings::default()).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn with(context: &Context, settings: Settings) -> Result<Self> {
         let api = context.management.as_ref();
         let api = api.context("the target has an HTTP API")?;
         let host = VirtualHost {
@@ -106,7 +112,7 @@ impl Stage {
         management.make_virtual_host(&context.address.user).await?;
         let socket = &context.address.socket;
         let url = format!("amqp://{}@{socket}/{}", host.login, host.name);
-        Self::open(url, management, tempfile::tempdir()?, host).await
+        Self::open(url, management, tempfile::tempdir()?, host, settings).await
     }
 
     async fn open(
@@ -114,6 +120,7 @@ impl Stage {
         management: Management,
         folder: TempDir,
         host: VirtualHost,
+        settings: Settings,
     ) -> Result<Self> {
         let path = folder.path().join("store");
         let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
@@ -124,7 +131,7 @@ impl Stage {
             roles: BTreeSet::from(Role::ALL),
             shards: shards(),
             trusted: Vec::new(),
-            settings: Settings::default(),
+            settings: settings.clone(),
         };
         let service = Service::start(options).await?;
         let topology = Topology::new(service.deployment().shards);
@@ -144,6 +151,7 @@ impl Stage {
             store,
             folder,
             host,
+            settings,
         })
     }
 
@@ -157,12 +165,13 @@ impl Stage {
             store,
             folder,
             host,
+            settings,
         } = self;
         service.shutdown().await;
         store.close().await;
         drop(accounts);
         drop(store);
-        Self::open(url, management, folder, host).await
+        Self::open(url, management, folder, host, settings).await
     }
 
     pub(crate) async fn end(self) {
@@ -282,6 +291,16 @@ impl Online<'_> {
     pub(crate) async fn says(&self, post: &Post) -> Result<Sent> {
         self.send(post).await?;
         self.sent(post).await
+    }
+
+    /// Says something, and gives the code with which it is refused.
+    pub(crate) async fn refused(&self, post: &Post) -> Result<RejectionCode> {
+        self.send(post).await?;
+        self.wait_for(|event| match event {
+            Event::Rejected(rejected) if rejected.id == post.id => Some(rejected.code),
+            _ => None,
+        })
+        .await
     }
 
     pub(crate) async fn ask(&self, request: Request) -> Result<Reply> {
