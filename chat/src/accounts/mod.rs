@@ -1,5 +1,6 @@
 //! Accounts: who may log in, on which devices, and with which rights on the broker.
 
+mod operator;
 mod password;
 
 use std::fmt;
@@ -9,10 +10,11 @@ use std::time::{Duration, Instant};
 use leveret_client::message::properties::{Address, BrokerUser, Properties};
 use leveret_client::message::{
     Body, Command, ConversationKind, DeviceId, Erasure, Handle, HistoryRange, MemberChange, Post,
-    Seq, ShardCount, Timestamp, Toggle, UserId, envelope,
+    Seq, ShardCount, Timestamp, UserId, envelope,
 };
 use parking_lot::Mutex;
 
+pub use self::operator::{add, random_password};
 use self::password::{Hashing, secret, token_hash};
 use crate::amqp::{LinkError, Outgoing};
 use crate::directory::Control;
@@ -20,9 +22,7 @@ use crate::links::Links;
 use crate::management::{Management, ManagementError};
 use crate::rate::Rates;
 use crate::service::announce;
-use crate::store::{
-    AddedUser, ChatStore, Device, DeviceKind, Session, StoreError, User, UserChange,
-};
+use crate::store::{ChatStore, Device, DeviceKind, Session, StoreError, User, UserChange};
 use crate::topology;
 
 /// Wrong passwords for one name at once, and how many seconds give back one of them.
@@ -224,7 +224,6 @@ impl Accounts {
         account: NewAccount,
         by: Option<&UserId>,
     ) -> Result<User, AccountError> {
-        check_name(&account.name)?;
         let is_first = self.store.users(None, 1).await?.is_empty();
         if self.registration == Registration::Closed && !is_first {
             match by {
@@ -232,21 +231,7 @@ impl Accounts {
                 None => return Err(AccountError::Closed),
             }
         }
-        let user = User {
-            id: UserId::random(),
-            handle: account.handle,
-            name: account.name,
-            password: Some(self.hashing.hash(account.password).await?),
-            bot: account.bot,
-            administrator: is_first,
-            receipts: Toggle::On,
-            created: Timestamp::now(),
-            deleted: None,
-        };
-        match self.store.add_user(user.clone()).await? {
-            AddedUser::Added => Ok(user),
-            AddedUser::Taken => Err(AccountError::Taken),
-        }
+        operator::add_with(&self.store, &self.hashing, account).await
     }
 
     async fn need_administrator(&self, user: &UserId) -> Result<(), AccountError> {
@@ -421,13 +406,7 @@ impl Accounts {
         self.need_administrator(by).await?;
         let user = self.store.user_by_handle(handle).await?;
         let user = user.ok_or(AccountError::NotFound)?;
-        let hash = self.hashing.hash(new).await?;
-        let change = UserChange::Password(Some(hash));
-        self.store.change_user(&user.id, change).await?;
-        for device in self.store.devices(&user.id).await? {
-            self.remove_device(&user.id, &device.id).await?;
-        }
-        Ok(())
+        self.set_password(&user, new).await
     }
 
     /// Deletes an account: it leaves its groups, its devices are shut out, its name is free for others.

@@ -1,8 +1,10 @@
 //! The command line.
 
+mod admin;
 mod arguments;
 mod open;
 mod run;
+mod transfer;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -21,6 +23,9 @@ pub(crate) fn main() -> ExitCode {
             match arguments.command {
                 Command::Init(options) => run::init(options).await,
                 Command::Serve(options) => run::serve(options).await,
+                Command::Export(options) => transfer::run_export(options).await,
+                Command::Import(options) => transfer::run_import(options).await,
+                Command::Admin(options) => admin::run(options).await,
             }
         })
     });

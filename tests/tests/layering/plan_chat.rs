@@ -302,6 +302,7 @@ pub(crate) const SERVICE: &[Room] = &[
             "leveret",
             "leveret_chat",
             "leveret_client::message",
+            "serde_json",
             "tokio",
             "tracing",
             "tracing_subscriber",
