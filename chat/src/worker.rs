@@ -18,6 +18,9 @@ use crate::store::StoreError;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// up to this.
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// After a message that brings its handler down the next try waits this long each time: its tries are
+/// counted, and those behind it wait.
+const RETRY_PANICKED: Duration = Duration::from_millis(20);
 
 /// Why a batch was not dealt with. None of it is acknowledged, all of it comes again.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,8 @@ impl Worker {
                 End::Stopped => return,
                 End::Panicked => {
                     tracing::error!(queue = self.queue, "a message brought its handler down");
+                    tokio::time::sleep(RETRY_PANICKED).await;
+                    continue;
                 }
                 End::Failed(error) => tracing::warn!(queue = self.queue, %error, "begins again"),
             }

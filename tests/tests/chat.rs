@@ -19,6 +19,12 @@ macro_rules! chat_tests {
 
 #[path = "chat/attacks.rs"]
 mod attacks;
+#[path = "chat/database.rs"]
+mod database;
+#[path = "chat/operation.rs"]
+mod operation;
+#[path = "chat/scaling.rs"]
+mod scaling;
 #[path = "chat/stage.rs"]
 mod stage;
 #[path = "chat/talk.rs"]

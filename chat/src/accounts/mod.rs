@@ -25,8 +25,10 @@ use crate::service::announce;
 use crate::store::{ChatStore, Device, DeviceKind, Session, StoreError, User, UserChange};
 use crate::topology;
 
-/// Wrong passwords for one name at once, and how many seconds give back one of them.
+/// Wrong passwords for one name at once: more than anybody mistypes.
 const FAILURES_MAX: u32 = 10;
+/// Then one try in so long: 1,500 a day, at which nobody guesses a password of eight characters.
+const FAILURE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a login lasts.
 const SESSION: Duration = Duration::from_secs(90 * 86_400);
 /// How long the name of a person or device may be, in characters.
@@ -214,7 +216,7 @@ impl Accounts {
             shards,
             registration,
             hashing: Hashing::new(),
-            failures: Mutex::new(Rates::new(1, FAILURES_MAX)),
+            failures: Mutex::new(Rates::every(FAILURE_INTERVAL, FAILURES_MAX)),
         }
     }
 
