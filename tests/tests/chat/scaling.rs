@@ -107,7 +107,7 @@ struct RouterProcess(Child);
 impl RouterProcess {
     fn start(binary: &std::path::Path, stage: &Stage, store: &str) -> Result<Self> {
         let child = Program::new(binary)
-            .args(["serve", "--role", "router", "--http", "none"])
+            .args(["serve", "--role", "router"])
             .args(["--log", "warn", "--store", store])
             .args(["--broker", &stage.url])
             .args(["--management", &stage.management_url])
