@@ -26,7 +26,12 @@ pub(crate) fn main() -> ExitCode {
     let log = match &arguments.command {
         // A terminal interface has the screen for itself.
         Command::Demo(options) if !options.script => "off",
-        Command::Demo(_) | Command::Init(_) | Command::Serve(_) => &arguments.log,
+        Command::Demo(_)
+        | Command::Init(_)
+        | Command::Serve(_)
+        | Command::Export(_)
+        | Command::Import(_)
+        | Command::Admin(_) => &arguments.log,
     };
     let result = start_log(log).and_then(|()| {
         let runtime = tokio::runtime::Runtime::new()?;

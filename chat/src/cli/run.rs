@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use leveret::Broker;
