@@ -268,7 +268,13 @@ pub struct AcceptedByHttp {
 }
 
 /// All of them.
-pub const ACCEPTED_BY_HTTP: &[AcceptedByHttp] = &[];
+pub const ACCEPTED_BY_HTTP: &[AcceptedByHttp] = &[AcceptedByHttp {
+    line: "10.2",
+    call: "GET /api/queues/%2F/…/bindings",
+    rabbitmq: "status 200",
+    leveret: "status 404",
+    reason: "a queue that does not exist is bound to nothing; RabbitMQ makes a default binding up for any name",
+}];
 
 /// How a line's behaviour in RabbitMQ is to be had from Leveret, for every line where the two differ on purpose, by
 /// default or always.
