@@ -343,6 +343,7 @@ pub(crate) const SERVICE: &[Room] = &[
             // The demonstration has people of its own.
             "leveret_client",
             "parking_lot",
+            "serde_json",
             "tempfile",
             "tokio",
             "tracing",
