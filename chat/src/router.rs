@@ -152,8 +152,8 @@ impl Router {
         message: Message,
     ) -> Result<Vec<Flying>, HandleError> {
         let routing = &self.routing;
-        let members = routing.directory.members(&message.conv).await?;
-        let mut users: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
+        let directory = &routing.directory;
+        let mut users = directory.readers(&message.conv, message.seq).await?;
         // Who has just gone is told so.
         if let Body::Member { user, .. } = &message.body
             && !users.contains(user)

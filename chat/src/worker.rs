@@ -164,16 +164,12 @@ impl Worker {
                 Care::Usual => self.gather(subscription, first, &mut held).await,
                 Care::One => vec![first],
             };
-            let handled = AssertUnwindSafe(self.handler.handle(link, &batch))
-                .catch_unwind()
-                .await;
-            let settled = match handled {
-                Ok(Ok(())) => match batch.last() {
+            let settled = match self.handle(link, &batch, stop).await {
+                Ok(()) => match batch.last() {
                     Some(last) => subscription.ack(last.tag, Reach::UpTo).await,
                     None => Ok(()),
                 },
-                Ok(Err(error)) => return End::Failed(error),
-                Err(_) => {
+                Err(End::Panicked) => {
                     for delivery in &batch {
                         // `basic.reject` counts on every version; the message that does it ten times
                         // becomes a dead letter.
@@ -183,6 +179,7 @@ impl Worker {
                     }
                     return End::Panicked;
                 }
+                Err(end) => return end,
             };
             if let Err(error) = settled {
                 return End::Failed(error.into());
@@ -190,6 +187,36 @@ impl Worker {
             if care == Care::One && is_fresh {
                 return End::Calm;
             }
+        }
+    }
+
+    /// Deals with a batch. While the store does not work the batch is kept, and tried again: what goes back
+    /// to its queue counts as failed there, and ten failures within one outage would make a dead letter of
+    /// a message that nothing is wrong with.
+    async fn handle(
+        &self,
+        link: &Link,
+        batch: &[Incoming],
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
+        let mut delay = RETRY_FIRST;
+        loop {
+            let handled = AssertUnwindSafe(self.handler.handle(link, batch))
+                .catch_unwind()
+                .await;
+            match handled {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(HandleError::Store(StoreError::Unavailable(reason)))) if link.is_open() => {
+                    tracing::warn!(queue = self.queue, reason, "the store does not work");
+                }
+                Ok(Err(error)) => return Err(End::Failed(error)),
+                Err(_) => return Err(End::Panicked),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = stop.wait_for(|stop| *stop) => return Err(End::Stopped),
+            }
+            delay = (delay * 2).min(RETRY_LAST);
         }
     }
 
