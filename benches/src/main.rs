@@ -1,11 +1,13 @@
 //! The load generator.
 
+mod chat;
 mod churn;
 mod cli;
 mod compare;
 mod crash;
 #[cfg(test)]
 mod fake;
+mod features;
 mod interrupt;
 mod load;
 mod matrix;
@@ -38,9 +40,12 @@ fn main() -> ExitCode {
         Command::Churn(command) => churn(&command),
         Command::Compare(command) => compare::run(&command),
         Command::Crash(command) => crash::crash(&command),
+        Command::ChatCrash(command) => chat::run(&command),
+        Command::ChatReader(command) => chat::read(&command),
         Command::Matrix(command) => matrix::run(&command),
         Command::Backlog(command) => crash::backlog(&command),
         Command::Start(command) => crash::start(&command),
+        Command::Features(command) => features::run(&command),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -107,6 +107,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "they are consumers, and the HTTP API counts them",
     },
     Difference {
+        line: "4.3",
+        rabbitmq: "refuses `x-queue-version` 1 and, unless permitted, `x-queue-master-locator`",
+        leveret: "accepts both and ignores them, as it ignores `x-queue-mode` and `x-queue-leader-locator`",
+        reason: "there is one kind of file and one node",
+    },
+    Difference {
         line: "4.3.2",
         rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues",
         leveret: "takes both, without defaults",

@@ -360,6 +360,32 @@ fn the_compatibility_page_is_up_to_date() {
     }
 }
 
+/// The table of attacks names tests that exist, and files of the broker that have tests.
+#[test]
+fn every_attack_names_its_tests() {
+    let page = fs::read_to_string(package().join("../docs/compatibility.md")).expect("the page");
+    let (_, rest) = page.split_once("<!-- attacks: begin -->").expect("attacks");
+    let (table, _) = rest.split_once("<!-- attacks: end -->").expect("their end");
+    let sources = sources();
+    let exists = |file: &str, name: &str| {
+        sources.iter().any(|(path, text)| {
+            path.file_stem().is_some_and(|stem| stem == file)
+                && text.contains(&format!("fn {name}"))
+        })
+    };
+    let mut named = 0;
+    for word in table.split('`').skip(1).step_by(2) {
+        let is_there = match word.split_once("::") {
+            Some((file, name)) => exists(file, name),
+            None => fs::read_to_string(package().join("..").join(word))
+                .is_ok_and(|text| text.contains("#[test]")),
+        };
+        assert!(is_there, "there is no {word}");
+        named += 1;
+    }
+    assert!(named > 20, "only {named} tests are named");
+}
+
 /// The last word on what was not run; past the harness's capture, like each suite's own line.
 #[test]
 fn the_number_of_skipped_parity_tests_is_said() {

@@ -3,6 +3,8 @@
 //! `LEVERET_BIN` names the binary to test. Without it the one beside this test is used, and built
 //! first if it is missing or older than its sources.
 
+#[path = "server/attacks.rs"]
+mod attacks;
 #[path = "server/binary.rs"]
 mod binary;
 #[path = "server/configuration.rs"]
@@ -11,12 +13,16 @@ mod configuration;
 mod definitions;
 #[path = "server/disk_full.rs"]
 mod disk_full;
+#[path = "server/flow.rs"]
+mod flow;
 #[path = "server/folders.rs"]
 mod folders;
 #[path = "server/http.rs"]
 mod http;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
+#[path = "server/limits.rs"]
+mod limits;
 #[path = "server/operator.rs"]
 mod operator;
 #[path = "server/ping.rs"]

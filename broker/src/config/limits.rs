@@ -121,8 +121,9 @@ limits! {
     write_buffer_bytes_max: usize = 4 << 20, Bytes in 4_096..=1_073_741_824;
     /// How long a peer may take nothing of what waits for it, in milliseconds (spec 11.4).
     write_timeout_ms: u64 = 30_000, Count in 1..=3_600_000;
-    /// Bodies kept in memory although the log holds them, in bytes, for the whole broker.
-    body_cache_bytes: usize = 32 << 20, Bytes in 0..=1_099_511_627_776;
+    /// Bodies kept in memory although the log holds them, in bytes, for the whole broker: enough for
+    /// consumers that keep up; a backlog is read back, and most of it from the system's own cache.
+    body_cache_bytes: usize = 4 << 20, Bytes in 0..=1_099_511_627_776;
     /// Bytes handed to the log and not yet written before publishers wait. More than one commit
     /// group, so that the next one fills while one is synced.
     store_backlog_bytes_max: usize = 16 << 20, Bytes in 65_536..=17_179_869_184;

@@ -8,7 +8,7 @@ use super::publish::{Burst, Origin, Route};
 use super::reply::REPLY_QUEUE;
 use super::rights::Rights;
 use super::virtual_host::VirtualHost;
-use crate::model::{AmqpError, ExchangeKind, ExchangeName, Message, ReplyCode, Resource, Verb};
+use crate::model::{AmqpError, ExchangeName, Message, ReplyCode, Resource, Verb};
 use crate::store::Ticket;
 use crate::wire::{Properties, Value};
 
@@ -44,7 +44,7 @@ impl VirtualHost {
         check_expiration(properties)?;
         let carbon_copies = CarbonCopies::read(properties)?;
         let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
-        if exchange.definition.kind == ExchangeKind::Topic {
+        if exchange.routes_by_topic() {
             for key in keys.clone() {
                 rights.check_topic(Verb::Write, &name, key)?;
             }

@@ -90,6 +90,11 @@ impl Tally {
         self.0[event as usize]
     }
 
+    /// Whether nothing happened.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|count| *count == 0)
+    }
+
     /// Everything that reached a client, however.
     pub(crate) const fn deliveries(&self) -> u64 {
         self.of(Event::Deliver)

@@ -15,6 +15,7 @@ mod budget;
 mod burial;
 mod clients;
 mod consuming;
+mod content;
 mod counters;
 mod declare_exchange;
 mod declare_queue;
@@ -129,6 +130,8 @@ pub(crate) struct Engine {
     started: Instant,
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
+    /// When dead letters that go in circles are worth a line in the log again, in monotonic milliseconds.
+    circles_told_from_ms: AtomicU64,
     last_ticket: AtomicU64,
     /// Whether there never was a user or a virtual host.
     is_new: bool,

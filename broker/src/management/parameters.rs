@@ -224,8 +224,12 @@ async fn delete_global(
 }
 
 impl Management {
-    /// All parameters of the whole broker, by name.
+    /// All parameters of the whole broker, by name; its own name is one of them.
     fn global_parameters(&self) -> Vec<(String, Value)> {
-        self.engine.global_parameters().into_iter().collect()
+        let mut parameters = self.engine.global_parameters();
+        parameters
+            .entry("cluster_name".to_owned())
+            .or_insert_with(|| self.settings.cluster_name.as_str().into());
+        parameters.into_iter().collect()
     }
 }
