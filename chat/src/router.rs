@@ -9,8 +9,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
-    Body, Bump, Command, Event, Message, MessageId, Post, Rejected, RejectionCode, SendShard, Sent,
-    ShardCount, Timestamp, UserId, envelope,
+    Body, Bump, Command, ConversationId, ConversationKind, Event, Message, MessageId, Post,
+    Rejected, RejectionCode, SendShard, Sent, ShardCount, Timestamp, UserId, envelope,
 };
 use parking_lot::Mutex;
 
@@ -31,7 +31,9 @@ pub(crate) struct Routing {
     pub(crate) services: Services,
     pub(crate) shards: ShardCount,
     pub(crate) rates: Mutex<Rates<UserId>>,
+    pub(crate) group_rates: Mutex<Rates<ConversationId>>,
     pub(crate) fanout_write_max: u64,
+    pub(crate) poison: Option<String>,
 }
 
 /// The router of one shard.
@@ -73,6 +75,9 @@ impl Router {
                 return Ok(Admission::Refuse(author.zip(error.id), error.code));
             }
         };
+        if let (Some(poison), Body::Text(text)) = (&self.routing.poison, &post.body) {
+            assert!(!text.text.contains(poison.as_str()), "a planted fault");
+        }
         let claimed = BrokerUser {
             user: post.from.clone(),
             device: post.dev.clone(),
@@ -101,17 +106,22 @@ impl Router {
         }
         post.check(now)?;
         // What comes again was counted when it came first.
-        let is_first = !incoming.redelivered;
-        if is_first
-            && !self
-                .routing
-                .rates
-                .lock()
-                .take(post.from.clone(), Instant::now())
-        {
+        if !incoming.redelivered && !self.is_within_rates(post, Instant::now()) {
             return Err(RejectionCode::RateLimited);
         }
         Ok(())
+    }
+
+    fn is_within_rates(&self, post: &Post, now: Instant) -> bool {
+        let routing = &self.routing;
+        if !routing.rates.lock().take(post.from.clone(), now) {
+            return false;
+        }
+        match post.conv.kind() {
+            ConversationKind::Group => routing.group_rates.lock().take(post.conv.clone(), now),
+            // The two are limited each by its own rate.
+            ConversationKind::Direct => true,
+        }
     }
 
     async fn refuse(
@@ -142,8 +152,8 @@ impl Router {
         message: Message,
     ) -> Result<Vec<Flying>, HandleError> {
         let routing = &self.routing;
-        let members = routing.directory.members(&message.conv).await?;
-        let mut users: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
+        let directory = &routing.directory;
+        let mut users = directory.readers(&message.conv, message.seq).await?;
         // Who has just gone is told so.
         if let Body::Member { user, .. } = &message.body
             && !users.contains(user)

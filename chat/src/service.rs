@@ -294,7 +294,9 @@ impl Plan {
             services: self.services.clone(),
             shards: self.shards,
             rates: Mutex::new(Rates::new(settings.user_rate, settings.user_burst)),
+            group_rates: Mutex::new(Rates::new(settings.group_rate, settings.group_burst)),
             fanout_write_max: settings.fanout_write_max,
+            poison: settings.poison.clone(),
         });
         let worker = |shard: SendShard| Worker {
             queue: topology::send_queue(shard),
@@ -334,7 +336,8 @@ impl Plan {
             fanout: self.fanout.clone(),
             services: self.services.clone(),
             typing_members_max: self.settings.typing_members_max,
-            present: Mutex::default(),
+            presences: Mutex::default(),
+            swept: Mutex::default(),
         });
         let worker = |shard: EphemeralShard| Worker {
             queue: topology::ephemeral_queue(shard),

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use leveret_tests::differences::{ACCEPTED, DIFFERENCES, RABBITMQS_WAY};
+use leveret_tests::differences::{ACCEPTED, ACCEPTED_BY_HTTP, DIFFERENCES, RABBITMQS_WAY};
 
 /// A test function whose doc comment names lines of the specification.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,16 +71,29 @@ fn function_name(line: &str) -> Option<&str> {
     rest.split(['(', '<']).next()
 }
 
+/// What a test that asks both brokers calls, where its file does not say that all of its tests do.
+const ASKS_BOTH: [&str; 6] = [
+    "Api::all()",
+    "Api::rabbitmq()",
+    "run(&[",
+    "on_both(",
+    "on_each(",
+    "with_both(",
+];
+
 /// The documented tests of one file.
 fn proofs_in(file: &str, text: &str) -> Vec<Proof> {
     let on_both = text.contains("on_both_targets![");
-    let (mut comment, mut proofs) = (String::new(), Vec::new());
+    let (mut comment, mut proofs) = (String::new(), Vec::<Proof>::new());
+    // Whether the lines that are read belong to the last proof.
+    let mut inside = false;
     for line in text.lines().map(str::trim_start) {
         if let Some(more) = line.strip_prefix("///") {
             comment.push_str(more);
         } else if let Some(name) = function_name(line) {
             let lines = numbers(&std::mem::take(&mut comment));
-            if !lines.is_empty() {
+            inside = !lines.is_empty();
+            if inside {
                 proofs.push(Proof {
                     test: format!("{file}::{name}"),
                     lines,
@@ -89,6 +102,12 @@ fn proofs_in(file: &str, text: &str) -> Vec<Proof> {
             }
         } else if !line.starts_with('#') {
             comment.clear();
+            if let Some(proof) = proofs.last_mut()
+                && inside
+                && ASKS_BOTH.iter().any(|call| line.contains(call))
+            {
+                proof.on_both = true;
+            }
         }
     }
     proofs
@@ -197,6 +216,22 @@ fn accepted_table() -> String {
     table
 }
 
+fn accepted_by_http_table() -> String {
+    let mut table = String::from(
+        "| line | at a request like | RabbitMQ 4.3 answers | Leveret answers | why |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for accepted in ACCEPTED_BY_HTTP {
+        let (line, call, reason) = (accepted.line, accepted.call, accepted.reason);
+        let (rabbitmq, leveret) = (accepted.rabbitmq, accepted.leveret);
+        writeln!(
+            table,
+            "| {line} | `{call}` | `{rabbitmq}` | `{leveret}` | {reason} |"
+        )
+        .expect("a string takes it");
+    }
+    table
+}
+
 /// `page` with what lies between the markers of `name` replaced.
 fn with_section(page: &str, name: &str, content: &str) -> Option<String> {
     let (begin, end) = (
@@ -242,12 +277,18 @@ fn tests_name_only_lines_that_exist() {
             .iter()
             .all(|accepted| known.contains(accepted.line))
     );
+    assert!(
+        ACCEPTED_BY_HTTP
+            .iter()
+            .all(|accepted| known.contains(accepted.line))
+    );
 }
 
 #[test]
 fn every_difference_says_how_rabbitmqs_behaviour_is_to_be_had() {
     let differing = DIFFERENCES.iter().map(|difference| difference.line);
     let differing = differing.chain(ACCEPTED.iter().map(|accepted| accepted.line));
+    let differing = differing.chain(ACCEPTED_BY_HTTP.iter().map(|accepted| accepted.line));
     let silent: BTreeSet<_> = differing
         .filter(|line| !RABBITMQS_WAY.iter().any(|(known, _)| known == line))
         .collect();
@@ -306,6 +347,7 @@ fn the_compatibility_page_is_up_to_date() {
     let wanted = with_section(&page, "table", &coverage_table(&lines(), &proofs()))
         .and_then(|page| with_section(&page, "differences", &differences_table()))
         .and_then(|page| with_section(&page, "accepted", &accepted_table()))
+        .and_then(|page| with_section(&page, "accepted-http", &accepted_by_http_table()))
         .and_then(|page| with_section(&page, "ways", &ways_table()))
         .expect("all sections have their markers");
     if env::var("UPDATE_TABLE").is_ok_and(|value| value == "1") {
@@ -316,6 +358,32 @@ fn the_compatibility_page_is_up_to_date() {
             "run this test with UPDATE_TABLE=1 and look at the difference"
         );
     }
+}
+
+/// The table of attacks names tests that exist, and files of the broker that have tests.
+#[test]
+fn every_attack_names_its_tests() {
+    let page = fs::read_to_string(package().join("../docs/compatibility.md")).expect("the page");
+    let (_, rest) = page.split_once("<!-- attacks: begin -->").expect("attacks");
+    let (table, _) = rest.split_once("<!-- attacks: end -->").expect("their end");
+    let sources = sources();
+    let exists = |file: &str, name: &str| {
+        sources.iter().any(|(path, text)| {
+            path.file_stem().is_some_and(|stem| stem == file)
+                && text.contains(&format!("fn {name}"))
+        })
+    };
+    let mut named = 0;
+    for word in table.split('`').skip(1).step_by(2) {
+        let is_there = match word.split_once("::") {
+            Some((file, name)) => exists(file, name),
+            None => fs::read_to_string(package().join("..").join(word))
+                .is_ok_and(|text| text.contains("#[test]")),
+        };
+        assert!(is_there, "there is no {word}");
+        named += 1;
+    }
+    assert!(named > 20, "only {named} tests are named");
 }
 
 /// The last word on what was not run; past the harness's capture, like each suite's own line.
@@ -350,19 +418,25 @@ fn two() {}
 async fn three() {}
 /// On two lines:
 /// Spec 6.1.
-    async fn four<T>() {}
+    async fn four<T>() {
+        for api in Api::all()? {
+        }
+    }
+fn helper() {
+    on_both(five)
+}
 ";
     let read = proofs_in("file", source);
-    let expected = |name: &str, lines: &[&str]| Proof {
+    let expected = |name: &str, lines: &[&str], on_both| Proof {
         test: format!("file::{name}"),
         lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        on_both: false,
+        on_both,
     };
     assert_eq!(
         read,
         [
-            expected("one", &["1.2.3", "4.5"]),
-            expected("four", &["6.1"])
+            expected("one", &["1.2.3", "4.5"], false),
+            expected("four", &["6.1"], true)
         ]
     );
 }

@@ -3,6 +3,8 @@
 //! `LEVERET_BIN` names the binary to test. Without it the one beside this test is used, and built
 //! first if it is missing or older than its sources.
 
+#[path = "server/attacks.rs"]
+mod attacks;
 #[path = "server/binary.rs"]
 mod binary;
 #[path = "server/configuration.rs"]

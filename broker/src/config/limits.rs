@@ -83,6 +83,9 @@ limits! {
     handshake_timeout_ms: u64 = 10_000, Count in 1..=600_000;
     /// How long a refused login waits, in milliseconds: the brake on guessing (spec 1.3.6).
     refusal_delay_ms: u64 = 3_000, Count in 0..=60_000;
+    /// Bytes that the password of a user must have at least, where it is given as text; hashes are taken
+    /// as they come (spec 8.3.4). RabbitMQ asks for none either.
+    password_bytes_min: usize = 0, Count in 0..=1_000;
     /// Channels of one connection, as RabbitMQ offers; 0 for no limit.
     channel_max: u16 = 2047, Count in 0..=65_535;
     /// Channels of all connections together; 0 for no limit, as in RabbitMQ.
@@ -118,8 +121,9 @@ limits! {
     write_buffer_bytes_max: usize = 4 << 20, Bytes in 4_096..=1_073_741_824;
     /// How long a peer may take nothing of what waits for it, in milliseconds (spec 11.4).
     write_timeout_ms: u64 = 30_000, Count in 1..=3_600_000;
-    /// Bodies kept in memory although the log holds them, in bytes, for the whole broker.
-    body_cache_bytes: usize = 32 << 20, Bytes in 0..=1_099_511_627_776;
+    /// Bodies kept in memory although the log holds them, in bytes, for the whole broker: enough for
+    /// consumers that keep up; a backlog is read back, and most of it from the system's own cache.
+    body_cache_bytes: usize = 4 << 20, Bytes in 0..=1_099_511_627_776;
     /// Bytes handed to the log and not yet written before publishers wait. More than one commit
     /// group, so that the next one fills while one is synced.
     store_backlog_bytes_max: usize = 16 << 20, Bytes in 65_536..=17_179_869_184;

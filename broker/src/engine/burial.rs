@@ -6,6 +6,7 @@
 //! had there, for nobody has them in hand and they are not ready.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::afterwork::Afterwork;
@@ -19,6 +20,9 @@ use crate::queue::{DeadLetter, DeadLetters};
 /// Queues that are locked together. What goes to more of them takes several operations, and leaves
 /// its queue with the last: a crash in between doubles it, but never loses it.
 const QUEUES_MAX: usize = 256;
+
+/// How long circles of dead letters are not told of again, in milliseconds.
+const CIRCLE_SILENCE_MS: u64 = 60_000;
 
 /// Dead letters of one queue.
 #[derive(Debug)]
@@ -40,12 +44,15 @@ impl Engine {
         } = letters;
         let host = self.virtual_host(source.virtual_host().as_str());
         let now = self.now();
+        let queue_type = source.arguments().queue_type();
         let mut next = Afterwork::default();
         let mut transaction = Transaction::default();
         for letter in &letters {
             let dead = host
                 .as_ref()
-                .and_then(|host| readdress(host, &source, letter, &target, now));
+                .and_then(|host| self.readdress(host, &source, letter, &target, now));
+            let counters = &self.counters.dead_letters;
+            counters.of(queue_type, letter.reason).add(1);
             if let Some((message, route)) = dead {
                 for replier in route.replies() {
                     transaction.reply(replier, &message);
@@ -73,38 +80,57 @@ impl Engine {
     }
 }
 
-/// The letter with its new address, and the queues that it goes to; `None` if there are none.
-fn readdress(
-    host: &VirtualHost,
-    source: &Queue,
-    letter: &DeadLetter,
-    target: &DeadLetterTarget,
-    now: Now,
-) -> Option<(Message, Route)> {
-    let exchange = host.exchange(target.exchange.as_str())?;
-    let death = Death {
-        queue: source.name(),
-        reason: letter.reason,
-        time_ms: now.wall_ms,
-    };
-    let message = letter
-        .message
-        .dead_lettered(death, target)
-        .inspect_err(|error| {
-            tracing::error!(queue = %source.name(), %error, "a dead letter is dropped");
-        })
-        .ok()?;
-    let keys = message.routing_keys();
-    let route = Route::find(host, &exchange, keys, message.properties());
-    let route = route.without(|queue| {
-        let circles = message.would_circle(letter.reason, queue.name());
-        if circles {
-            let (queue, host) = (queue.name(), host.name());
+impl Engine {
+    /// The letter with its new address, and the queues that it goes to; `None` if there are none.
+    fn readdress(
+        &self,
+        host: &VirtualHost,
+        source: &Queue,
+        letter: &DeadLetter,
+        target: &DeadLetterTarget,
+        now: Now,
+    ) -> Option<(Message, Route)> {
+        let exchange = host.exchange(target.exchange.as_str())?;
+        let death = Death {
+            queue: source.name(),
+            reason: letter.reason,
+            time_ms: now.wall_ms,
+        };
+        let message = letter
+            .message
+            .dead_lettered(death, target)
+            .inspect_err(|error| {
+                tracing::error!(queue = %source.name(), %error, "a dead letter is dropped");
+            })
+            .ok()?;
+        let keys = message.routing_keys();
+        let route = Route::find(host, &exchange, keys, message.properties());
+        let route = route.without(|queue| {
+            let circles = message.would_circle(letter.reason, queue.name());
+            if circles {
+                self.tell_of_circle(queue, host, now);
+            }
+            circles
+        });
+        (!route.is_empty()).then_some((message, route))
+    }
+
+    /// Dead letters that go in circles (spec 7.2.7) come in great numbers: one in a while is told of.
+    fn tell_of_circle(&self, queue: &Queue, host: &VirtualHost, now: Now) {
+        let (queue, host) = (queue.name(), host.name());
+        let due_ms = self.circles_told_from_ms.load(Ordering::Relaxed);
+        let next_ms = now.monotonic_ms + CIRCLE_SILENCE_MS;
+        let is_due = now.monotonic_ms >= due_ms
+            && self
+                .circles_told_from_ms
+                .compare_exchange(due_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if is_due {
+            tracing::warn!(%queue, %host, "dead letters have gone round in a circle and are dropped");
+        } else {
             tracing::debug!(%queue, %host, "a dead letter has gone round in a circle and is dropped");
         }
-        circles
-    });
-    (!route.is_empty()).then_some((message, route))
+    }
 }
 
 impl Queue {

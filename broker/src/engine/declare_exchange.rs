@@ -378,7 +378,7 @@ impl VirtualHost {
         }
         rights.check(Verb::Read, Resource::Exchange(request.source.as_str()))?;
         let source = self.exchange(request.source.as_str());
-        let by_topic = source.is_some_and(|source| source.definition.kind == ExchangeKind::Topic);
+        let by_topic = source.is_some_and(|source| source.routes_by_topic());
         if by_topic {
             let key = request.routing_key.as_bytes();
             rights.check_topic(Verb::Read, &request.source, key)?;

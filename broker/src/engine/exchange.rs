@@ -126,6 +126,11 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// Whether it routes by topic, sooner or later: then there may be rights on topics (spec 8.2.1).
+    pub(crate) fn routes_by_topic(&self) -> bool {
+        self.routing == ExchangeKind::Topic
+    }
+
     /// Whether it gives each message to one of its destinations.
     pub(super) const fn chooses_one(&self) -> bool {
         match self.routing {

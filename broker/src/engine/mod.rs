@@ -15,6 +15,7 @@ mod budget;
 mod burial;
 mod clients;
 mod consuming;
+mod content;
 mod counters;
 mod declare_exchange;
 mod declare_queue;
@@ -64,7 +65,9 @@ use crate::queue::{QueueState, Recording, Settings as QueueSettings, Sharing, Ta
 use crate::store::Store;
 
 #[cfg(feature = "management")]
-pub(crate) use self::access::LoginRefusal;
+pub(crate) use self::access::{Entrance, LoginRefusal};
+#[cfg(feature = "management")]
+pub(crate) use self::access::{Logins, PasswordTooShort};
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::administration::{Change, GrantError};
@@ -84,12 +87,12 @@ pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, t
 pub(crate) use self::exchange::Exchange;
 #[cfg(feature = "management")]
 pub(crate) use self::hosts::HostDeletionRefusal;
-#[cfg(feature = "management")]
-pub(crate) use self::meters::Tally;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event};
-pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 #[cfg(feature = "management")]
-pub(crate) use self::parameters::ParameterError;
+pub(crate) use self::meters::{SIZE_BOUNDS, Tally};
+pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, ConsumerTimeout, Outbox, Outgoing};
+#[cfg(feature = "management")]
+pub(crate) use self::parameters::{CLUSTER_NAME, ParameterError};
 #[cfg(feature = "management")]
 pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};
@@ -127,6 +130,8 @@ pub(crate) struct Engine {
     started: Instant,
     next_consumer: AtomicU64,
     next_transient_queue: AtomicU32,
+    /// When dead letters that go in circles are worth a line in the log again, in monotonic milliseconds.
+    circles_told_from_ms: AtomicU64,
     last_ticket: AtomicU64,
     /// Whether there never was a user or a virtual host.
     is_new: bool,

@@ -25,6 +25,12 @@ pub(crate) type HostParameters = RwLock<BTreeMap<(String, String), Value>>;
 /// Parameters of the whole broker, by name.
 pub(crate) type GlobalParameters = RwLock<BTreeMap<String, Value>>;
 
+/// The global parameter that gives the cluster another name than the configured one.
+pub(crate) const CLUSTER_NAME: &str = "cluster_name";
+
+/// Bytes of a cluster's name: every client is told it before it has said who it is.
+const CLUSTER_NAME_BYTES_MAX: usize = 255;
+
 /// A parameter that was set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParameterPut {
@@ -112,6 +118,13 @@ impl Engine {
     /// The parameters of the whole broker.
     pub(crate) fn global_parameters(&self) -> BTreeMap<String, Value> {
         self.global_parameters.read().clone()
+    }
+
+    /// The name that was given to the cluster at run time, if it is one that clients can be told.
+    pub(crate) fn cluster_name(&self) -> Option<String> {
+        let parameters = self.global_parameters.read();
+        let name = parameters.get(CLUSTER_NAME)?.as_str()?;
+        (name.len() <= CLUSTER_NAME_BYTES_MAX).then(|| name.to_owned())
     }
 
     /// Sets a parameter of the whole broker.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::Engine;
 use super::afterwork::Afterwork;
+use super::content::Content;
 use super::meters::{Event, Tally};
 use super::outbox::{ConsumerLink, Outgoing};
 use super::publish::Origin;
@@ -38,7 +39,8 @@ pub(crate) struct Queue {
     id: QueueId,
     virtual_host: VirtualHostName,
     definition: QueueDefinition,
-    arguments: QueueArguments,
+    /// Only where there are any that mean something: most queues have none.
+    arguments: Option<Box<QueueArguments>>,
     owner: Option<u64>,
     guarded: Mutex<Guarded>,
     /// Told whenever something was read back from disk, for those who wait in `get`.
@@ -51,10 +53,10 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct Guarded {
-    state: State,
+    content: Content,
     phase: Phase,
-    /// What has happened here so far.
-    tally: Tally,
+    /// What has happened here so far; nothing until something has.
+    tally: Option<Box<Tally>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,12 +136,12 @@ impl Queue {
             id,
             virtual_host,
             definition,
-            arguments,
+            arguments: (arguments != QueueArguments::default()).then(|| Box::new(arguments)),
             owner,
             guarded: Mutex::new(Guarded {
-                state,
+                content: Content::new(state),
                 phase: Phase::Running,
-                tally: Tally::default(),
+                tally: None,
             }),
             loaded: Notify::new(),
             resident_bytes: AtomicUsize::new(0),
@@ -173,8 +175,9 @@ impl Queue {
     }
 
     /// The declared arguments, parsed.
-    pub(crate) const fn arguments(&self) -> &QueueArguments {
-        &self.arguments
+    pub(crate) fn arguments(&self) -> &QueueArguments {
+        const NONE: &QueueArguments = &QueueArguments::none();
+        self.arguments.as_deref().unwrap_or(NONE)
     }
 
     /// Whether it survives a restart.
@@ -195,13 +198,14 @@ impl Queue {
     /// Counts of what it holds, for a client that asks: that counts as use (spec 4.2.4).
     pub(super) fn inspect(&self, engine: &Engine) -> Counts {
         let mut guarded = self.guarded.lock();
-        guarded.state.used(engine.now());
-        guarded.state.counts()
+        guarded.content.touch(engine.now());
+        guarded.content.counts()
     }
 
     /// What has happened to its messages so far.
     pub(crate) fn tally(&self) -> Tally {
-        self.guarded.lock().tally
+        let guarded = self.guarded.lock();
+        guarded.tally.as_deref().copied().unwrap_or_default()
     }
 
     /// Whether it serves: one that a panic left half changed does not.
@@ -211,7 +215,7 @@ impl Queue {
 
     /// Counts of what it holds.
     pub(crate) fn counts(&self) -> Counts {
-        self.guarded.lock().state.counts()
+        self.guarded.lock().content.counts()
     }
 
     /// Adds messages, in order. Says which publishes it refused; the ticket covers the records of
@@ -238,18 +242,30 @@ impl Queue {
 
     /// What holds for the queue now.
     pub(crate) fn terms(&self) -> Arc<QueueTerms> {
-        Arc::clone(self.guarded.lock().state.terms())
+        Arc::clone(self.guarded.lock().content.terms())
     }
 
     /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
     pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
-        self.turn(engine, |state, turn| {
+        let timeout_ms = terms.consumer_timeout_ms;
+        let links = self.turn(engine, |state, turn| {
             if state.terms().expires_ms != terms.expires_ms {
                 // Another time to be unused begins now.
                 state.used(turn.now);
             }
+            let has_new_timeout = state.terms().consumer_timeout_ms != timeout_ms;
             state.set_terms(terms);
+            let consumers = state.consumers().filter(|_| has_new_timeout);
+            let links: Vec<_> = consumers
+                .map(|consumer| Arc::clone(consumer.handle))
+                .collect();
+            links
         });
+        for link in links.into_iter().flat_map(|(links, _)| links) {
+            if link.timeout.set_of_queue(timeout_ms) && !link.no_ack {
+                link.outbox.push_timeout_changed(Arc::clone(&link));
+            }
+        }
     }
 
     /// Settles deliveries.
@@ -296,7 +312,7 @@ impl Queue {
     ) -> Result<(), ConsumeRefusal> {
         let mut guarded = self.guarded.lock();
         match guarded.phase {
-            Phase::Running => guarded.state.consume(consumer),
+            Phase::Running => guarded.content.state().consume(consumer),
             // A queue that is gone never delivers; the caller looked it up a moment ago.
             Phase::Crashed | Phase::Deleted => Ok(()),
         }
@@ -304,24 +320,27 @@ impl Queue {
 
     /// How long consumers that say nothing else may hold a delivery, in milliseconds.
     pub(crate) fn consumer_timeout_ms(&self) -> Option<u64> {
-        self.guarded.lock().state.terms().consumer_timeout_ms
+        self.guarded.lock().content.terms().consumer_timeout_ms
     }
 
     /// The consumers, in no particular order.
     pub(crate) fn consumers(&self) -> Vec<ConsumerFacts> {
         let guarded = self.guarded.lock();
-        let facts = guarded.state.consumers().map(|consumer| ConsumerFacts {
-            link: Arc::clone(consumer.handle),
-            prefetch: consumer.prefetch,
-            exclusive: consumer.exclusive,
-            activity: consumer.activity,
-        });
+        let used = guarded.content.used().into_iter();
+        let facts = used
+            .flat_map(State::consumers)
+            .map(|consumer| ConsumerFacts {
+                link: Arc::clone(consumer.handle),
+                prefetch: consumer.prefetch,
+                exclusive: consumer.exclusive,
+                activity: consumer.activity,
+            });
         facts.collect()
     }
 
     /// When time has something to do for the queue, in monotonic milliseconds.
     pub(super) fn deadline(&self) -> Option<u64> {
-        self.guarded.lock().state.deadline()
+        self.guarded.lock().content.deadline()
     }
 
     /// Wakes those who wait in `get`.
@@ -373,28 +392,29 @@ impl Queue {
         if guarded.phase == Phase::Deleted {
             return Ok(None);
         }
-        let counts = guarded.state.counts();
+        let counts = guarded.content.counts();
         if condition.if_empty && counts.ready > 0 {
             return Err(CloseRefusal::NotEmpty);
         }
-        let is_young = |now| !guarded.state.is_expired(now);
+        let used = guarded.content.used();
+        let is_young = |now| !used.is_some_and(|state| state.is_expired(now));
         if condition.if_unused && counts.consumers > 0 || condition.if_expired.is_some_and(is_young)
         {
             return Err(CloseRefusal::InUse);
         }
-        let consumers = guarded
-            .state
-            .consumers()
+        let consumers = used
+            .into_iter()
+            .flat_map(State::consumers)
             .map(|consumer| Arc::clone(consumer.handle))
             .collect();
         guarded.phase = Phase::Deleted;
         // The messages go now, not when the last handle does.
-        guarded.state = State::new(Settings {
+        guarded.content = Content::new(State::new(Settings {
             levels: 1,
             default_priority: 0,
             recording: Recording::Nothing,
             sharing: Sharing::Competing,
-        });
+        }));
         drop(guarded);
         self.account(engine, 0);
         engine.unschedule(self);
@@ -443,13 +463,16 @@ impl Queue {
         }
         // A panic below leaves the phase as it is set here.
         guarded.phase = Phase::Crashed;
-        let result = act(&mut guarded.state, &mut turn);
-        turn.dispatch(&mut guarded.state);
-        turn.enforce(&mut guarded.state);
+        let state = guarded.content.state();
+        let result = act(state, &mut turn);
+        turn.dispatch(state);
+        turn.enforce(state);
         turn.count(&mut guarded.tally);
         let aftermath = turn.hand_over();
-        self.keep_within_budget(engine, &mut guarded.state);
-        let deadline = guarded.state.deadline();
+        let state = guarded.content.state();
+        self.keep_within_budget(engine, state);
+        let deadline = state.deadline();
+        guarded.content.rest();
         guarded.phase = Phase::Running;
         drop(guarded);
         let ticket = aftermath.ticket;
@@ -548,7 +571,10 @@ impl Hash for Queue {
 fn returnable(entry: Outgoing) -> Option<Seq> {
     match entry {
         Outgoing::Delivery(link, delivery) if !link.no_ack => Some(delivery.seq),
-        Outgoing::Delivery(..) | Outgoing::Cancelled(_) | Outgoing::Reply(..) => None,
+        Outgoing::Delivery(..)
+        | Outgoing::Cancelled(_)
+        | Outgoing::TimeoutChanged(_)
+        | Outgoing::Reply(..) => None,
     }
 }
 
@@ -559,7 +585,7 @@ pub(super) struct LockedQueue<'a> {
 
 impl LockedQueue<'_> {
     pub(super) fn state(&mut self) -> &mut State {
-        &mut self.guarded.state
+        self.guarded.content.state()
     }
 
     /// Adds what a turn did to the queue's counts.
@@ -569,6 +595,7 @@ impl LockedQueue<'_> {
 
     /// Unlocks. A queue that is dropped without this was left half changed by a panic.
     pub(super) fn finish(mut self) {
+        self.guarded.content.rest();
         self.guarded.phase = Phase::Running;
     }
 }

@@ -57,6 +57,7 @@ impl Engine {
             next_consumer: AtomicU64::new(1),
             is_new: !recovered.definitions.iter().any(is_about_access),
             next_transient_queue: AtomicU32::new(TRANSIENT_QUEUE_FIRST),
+            circles_told_from_ms: AtomicU64::new(0),
             last_ticket: AtomicU64::new(0),
             administration: Mutex::new(()),
             global_parameters: RwLock::default(),

@@ -140,9 +140,11 @@ impl<'a> Turn<'a> {
     }
 
     /// Adds what happened to a queue's counts.
-    pub(super) fn count(&self, tally: &mut Tally) {
-        tally.absorb(&self.tally);
-        tally.absorb(&self.sink.tally);
+    pub(super) fn count(&self, tally: &mut Option<Box<Tally>>) {
+        let happened = [&self.tally, &self.sink.tally];
+        for news in happened.into_iter().filter(|news| !news.is_empty()) {
+            tally.get_or_insert_default().absorb(news);
+        }
     }
 
     pub(super) fn take_operations(&mut self) -> Vec<Operation> {

@@ -1,8 +1,11 @@
 //! The terms on which a queue keeps messages, wherever they come from.
 
 use std::num::NonZeroU64;
+use std::sync::{Arc, LazyLock};
 
-use super::arguments::{DeadLetterTarget, DeliveryLimit, Overflow, QueueArguments, QueueVariant};
+use super::arguments::{
+    DeadLetterTarget, DeliveryLimit, Overflow, QueueArguments, QueueVariant, QuorumArguments,
+};
 
 /// How often a message of a quorum queue may fail where nothing else is said (spec 4.4.3).
 const QUORUM_DELIVERY_LIMIT: DeliveryLimit = DeliveryLimit::Times(20);
@@ -10,6 +13,15 @@ const QUORUM_DELIVERY_LIMIT: DeliveryLimit = DeliveryLimit::Times(20);
 /// How long a consumer of a quorum queue may hold a message where nothing else is said, in
 /// milliseconds (spec 5.5.8): half an hour, as in RabbitMQ.
 const QUORUM_CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
+
+/// The terms of queues of which nothing is said: most queues, by type.
+static UNSAID: LazyLock<[Arc<QueueTerms>; 2]> = LazyLock::new(|| {
+    let quorum = QueueArguments {
+        variant: QueueVariant::Quorum(QuorumArguments::default()),
+        ..QueueArguments::default()
+    };
+    [QueueTerms::default(), QueueTerms::of(&quorum)].map(Arc::new)
+});
 
 /// What holds for a queue now: its arguments, and whatever policies add to them (spec 7.7.4,
 /// 7.7.5). Terms may change while the queue lives.
@@ -35,6 +47,16 @@ pub struct QueueTerms {
 }
 
 impl QueueTerms {
+    /// These terms for a queue to hold. Those of queues of which nothing is said are there once for
+    /// all, so that an idle queue costs little.
+    #[must_use]
+    pub fn shared(self) -> Arc<Self> {
+        match UNSAID.iter().find(|terms| ***terms == self) {
+            Some(terms) => Arc::clone(terms),
+            None => Arc::new(self),
+        }
+    }
+
     /// What a queue's own arguments ask for, with the defaults of its type.
     #[must_use]
     pub fn of(arguments: &QueueArguments) -> Self {

@@ -6,7 +6,7 @@
 //! none either.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
@@ -107,7 +107,7 @@ struct Ring {
 pub(super) struct Consumers<C> {
     members: Vec<Option<Member<C>>>,
     vacant: Vec<u32>,
-    by_key: HashMap<ConsumerKey, u32, ahash::RandomState>,
+    by_key: BTreeMap<ConsumerKey, u32>,
     /// No ring is empty; the highest priority is last.
     rings: Vec<Ring>,
     /// The one that there is, is exclusive.
@@ -133,7 +133,7 @@ impl<C> Consumers<C> {
             },
             members: Vec::new(),
             vacant: Vec::new(),
-            by_key: HashMap::default(),
+            by_key: BTreeMap::new(),
             rings: Vec::new(),
             exclusive: false,
         }
@@ -145,6 +145,11 @@ impl<C> Consumers<C> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.by_key.is_empty()
+    }
+
+    /// Whether there are none, and none that left is still waited for.
+    pub(super) fn is_like_new(&self) -> bool {
+        self.members.iter().all(Option::is_none)
     }
 
     /// Whether a message could be handed out now.

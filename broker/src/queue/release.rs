@@ -11,6 +11,9 @@ use super::state::{QueueState, Recording};
 /// Bodies so near the head are kept while there are consumers.
 const HEAD_PLACES: u64 = 64;
 
+/// Blocks at either end that a level keeps however many levels there are.
+const LEVEL_BLOCKS_MIN: usize = 2;
+
 impl<C> QueueState<C> {
     /// Drops bodies that the log has until `bytes` are freed or none is left to drop, and says how
     /// many bytes that made. What will be delivered soonest goes last, and the next few bodies
@@ -41,18 +44,20 @@ impl<C> QueueState<C> {
 
     /// Gives up the slots of blocks that are full, have every body in the log and nothing unacked,
     /// where `covered` says that the store's index holds the block as it is or as it once was:
-    /// every place that is still taken, at least. `keep_blocks` blocks at either end stay. Says
-    /// how many blocks were given up.
+    /// every place that is still taken, at least. `keep_blocks` blocks at either end stay, divided
+    /// among the levels, which together must not keep many times as much as a queue without
+    /// priorities. Says how many blocks were given up.
     pub fn page_out(
         &mut self,
         level: u8,
         keep_blocks: usize,
         covered: &dyn Fn(u64) -> bool,
     ) -> usize {
+        let share = (keep_blocks / self.levels.len().max(1)).max(LEVEL_BLOCKS_MIN);
         let Some(level) = self.levels.get_mut(usize::from(level)) else {
             return 0;
         };
-        level.page_out(keep_blocks, covered)
+        level.page_out(keep_blocks.min(share), covered)
     }
 }
 

@@ -71,7 +71,7 @@ impl<C> QueueState<C> {
     pub(super) fn with_block_bits(settings: Settings, block_bits: u32) -> Self {
         Self {
             settings,
-            terms: Arc::default(),
+            terms: QueueTerms::default().shared(),
             block_bits,
             levels: Vec::new(),
             occupied: LevelMask::default(),
@@ -88,14 +88,39 @@ impl<C> QueueState<C> {
     /// The same queue on these terms.
     #[must_use]
     pub fn on_terms(mut self, terms: QueueTerms) -> Self {
-        self.terms = Arc::new(terms);
+        self.terms = terms.shared();
         self
+    }
+
+    /// The same queue on terms that others have, too.
+    #[must_use]
+    pub fn on_shared_terms(mut self, terms: Arc<QueueTerms>) -> Self {
+        self.terms = terms;
+        self
+    }
+
+    /// What the queue is, for as long as it exists.
+    #[must_use]
+    pub const fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Whether nothing tells the queue from a new one on the same terms: it has given no place away, has
+    /// no consumers, and waits for no time.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.levels.is_empty()
+            && self.consumers.is_like_new()
+            && self.terms.expires_ms.is_none()
+            && !self.awaited
+            && self.deadline().is_none()
+            && self.delivery_counts.is_empty()
     }
 
     /// Puts the queue on other terms. Limits count at once; how long a message lives was settled
     /// when it arrived (spec 7.1.3, 7.3.3).
     pub fn set_terms(&mut self, terms: QueueTerms) {
-        self.terms = Arc::new(terms);
+        self.terms = terms.shared();
     }
 
     /// What holds for the queue now.

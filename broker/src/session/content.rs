@@ -7,9 +7,7 @@ use super::transaction::PendingPublish;
 use crate::engine::{
     CarbonCopies, Event, Origin, REPLY_QUEUE, Route, check_expiration, check_user_id, text,
 };
-use crate::model::{
-    AmqpError, ExchangeKind, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb,
-};
+use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
 use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property};
@@ -121,7 +119,7 @@ impl Session {
             return Ok(());
         };
         let route = &channel.cache.route;
-        channel.meter.add(Event::Publish, 1);
+        channel.meter.add_publish(message.body().len() as u64);
         if route.is_empty() {
             channel.meter.add(unroutable(flags.mandatory), 1);
         }
@@ -199,7 +197,7 @@ impl Session {
         check_expiration(properties)?;
         let carbon_copies = CarbonCopies::read(properties)?;
         let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
-        if exchange.definition.kind == ExchangeKind::Topic {
+        if exchange.routes_by_topic() {
             for key in keys.clone() {
                 rights.check_topic(Verb::Write, &name, key)?;
             }

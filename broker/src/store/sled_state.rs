@@ -19,7 +19,9 @@ use sled::{Config, Db, Mode};
 use super::options::StateSync;
 use super::state::{Change, StateError, StateStore};
 
-const CACHE_BYTES: u64 = 32 << 20;
+/// The state is written far more than it is read: blocks are read when a backlog comes back to memory,
+/// definitions at the start.
+const CACHE_BYTES: u64 = 8 << 20;
 const SEGMENT_BYTES: usize = 512 << 10;
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// sled does its work on threads of its own; when one of them panics, whoever waits for it waits

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leveret_chat::accounts::Registration;
 use leveret_chat::service::Role;
+use leveret_chat::settings::Settings;
 use leveret_client::message::ShardCount;
 
-/// The chat's service.
+use super::admin::arguments::AdminOptions;
+
+/// The chat's service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "leveret-chat", version)]
 pub(crate) struct Arguments {
@@ -17,7 +20,8 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
-        default_value = "info,lapin=warn",
+        // The library says what is returned with its whole body: what people wrote is for nobody's log.
+        default_value = "info,lapin=warn,lapin::returned_messages=off",
         env = "LEVERET_CHAT_LOG"
     )]
     pub(crate) log: String,
@@ -29,6 +33,14 @@ pub(crate) enum Command {
     Init(BrokerOptions),
     /// Serves, and sets up what is missing.
     Serve(ServeOptions),
+    /// Writes everything that the store has, line by line.
+    Export(ExportOptions),
+    /// Puts what `export` wrote into an empty store.
+    Import(ImportOptions),
+    /// What an operator does: accounts, groups, dead letters, shards, verify, backup.
+    Admin(AdminOptions),
+    /// Shows itself: three people, a group, somebody who goes offline, and a service that is killed.
+    Demo(DemoOptions),
 }
 
 /// The broker and the store.
@@ -54,6 +66,34 @@ pub(crate) struct BrokerOptions {
         hide_env_values = true
     )]
     pub(crate) management: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: StoreOptions,
+    /// Send shards, if the chat is not set up yet.
+    #[arg(long, value_name = "NUMBER", default_value_t)]
+    pub(crate) shards: ShardCount,
+    /// Where the embedded broker speaks AMQP.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:5672",
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP"
+    )]
+    pub(crate) amqp: String,
+    /// Where the embedded broker's management API is.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:15672",
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP_MANAGEMENT"
+    )]
+    pub(crate) amqp_management: String,
+}
+
+/// Where the history is.
+#[derive(Args, Clone)]
+pub(crate) struct StoreOptions {
     /// Where everything is kept: the chat in `chat`, the embedded broker in `broker`.
     #[arg(
         long,
@@ -72,25 +112,6 @@ pub(crate) struct BrokerOptions {
         hide_env_values = true
     )]
     pub(crate) store: StorePlace,
-    /// Send shards, if the chat is not set up yet.
-    #[arg(long, value_name = "NUMBER", default_value_t)]
-    pub(crate) shards: ShardCount,
-    /// Where the embedded broker speaks AMQP.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:5672",
-        conflicts_with = "broker"
-    )]
-    pub(crate) amqp: String,
-    /// Where the embedded broker's management API is.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:15672",
-        conflicts_with = "broker"
-    )]
-    pub(crate) amqp_management: String,
 }
 
 /// Where the history is.
@@ -124,9 +145,37 @@ impl std::fmt::Debug for BrokerOptions {
         // The URLs hold passwords.
         formatter
             .debug_struct("BrokerOptions")
+            .field("data_dir", &self.place.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds a password.
+        formatter
+            .debug_struct("StoreOptions")
             .field("data_dir", &self.data_dir)
             .finish_non_exhaustive()
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportOptions {
+    #[command(flatten)]
+    pub(crate) place: StoreOptions,
+    /// The file; `-` is the standard output. It holds what people have written, and the hashes of their
+    /// passwords.
+    #[arg(default_value = "-")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportOptions {
+    #[command(flatten)]
+    pub(crate) place: StoreOptions,
+    /// The file.
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -138,12 +187,102 @@ pub(crate) struct ServeOptions {
     /// share.
     #[arg(long = "role", value_name = "ROLE,…", value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
-    /// Where clients register and log in; `none` for nowhere.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) http: String,
+    /// Where the gateway listens, which serves the web page, HTTP and WebSockets; `none` for nowhere.
+    #[arg(
+        long,
+        alias = "http",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "LEVERET_CHAT_GATEWAY"
+    )]
+    pub(crate) gateway: String,
+    /// Sites besides the gateway's own page whose pages may connect, `https://chat.example.com`.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rates: RateOptions,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
+}
+
+/// The demonstration.
+#[derive(Args, Clone)]
+pub(crate) struct DemoOptions {
+    /// Runs by itself, and ends with 0 if nothing was lost and nothing shown twice, with 1 otherwise.
+    #[arg(long)]
+    pub(crate) script: bool,
+    /// On this broker, in a virtual host of its own that is deleted in the end:
+    /// `amqp://user:password@host:5672`. Without it one is embedded, and is killed with the service.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "management",
+        env = "LEVERET_CHAT_BROKER",
+        hide_env_values = true
+    )]
+    pub(crate) broker: Option<String>,
+    /// That broker's management API, with a login that may make users and virtual hosts.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "broker",
+        env = "LEVERET_CHAT_MANAGEMENT",
+        hide_env_values = true
+    )]
+    pub(crate) management: Option<String>,
+    /// Deceives the counter, to see that it can fail.
+    #[arg(long, value_enum, requires = "script")]
+    pub(crate) plant: Option<Plant>,
+}
+
+impl std::fmt::Debug for DemoOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URLs hold passwords.
+        formatter
+            .debug_struct("DemoOptions")
+            .field("script", &self.script)
+            .field("plant", &self.plant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the counter is deceived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plant {
+    /// One message is not shown to somebody.
+    Loss,
+    /// One message is shown to somebody twice.
+    Duplicate,
+}
+
+/// How much is taken; beyond, messages are rejected as `rate_limited`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct RateOptions {
+    /// Messages of a person per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().user_rate)]
+    pub(crate) user_rate: u32,
+    /// Messages of a person at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().user_burst)]
+    pub(crate) user_burst: u32,
+    /// Messages in a group per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_rate)]
+    pub(crate) group_rate: u32,
+    /// Messages in a group at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_burst)]
+    pub(crate) group_burst: u32,
+}
+
+impl From<RateOptions> for Settings {
+    fn from(rates: RateOptions) -> Self {
+        Self {
+            user_rate: rates.user_rate,
+            user_burst: rates.user_burst,
+            group_rate: rates.group_rate,
+            group_burst: rates.group_burst,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -9,10 +9,13 @@ use super::frame::{ClientFrame, ServerFrame};
 use super::id::MessageId;
 use super::rejection::RejectionCode;
 use super::request::{Reply, Request};
-use super::{ENVELOPE_BYTES_MAX, VERSION};
+use super::{ENVELOPE_BYTES_MAX, REPLY_BYTES_MAX, VERSION};
 
 /// Something that can stand in an envelope.
-pub trait Content: Serialize + DeserializeOwned + sealed::Sealed {}
+pub trait Content: Serialize + DeserializeOwned + sealed::Sealed {
+    /// Octets of it, at most; what is longer is refused before it is read.
+    const BYTES_MAX: usize = ENVELOPE_BYTES_MAX;
+}
 
 mod sealed {
     pub trait Sealed {}
@@ -27,9 +30,15 @@ mod sealed {
 impl Content for Command {}
 impl Content for Delivery {}
 impl Content for Request {}
-impl Content for Reply {}
+/// Whole pages of messages.
+impl Content for Reply {
+    const BYTES_MAX: usize = REPLY_BYTES_MAX;
+}
 impl Content for ClientFrame {}
-impl Content for ServerFrame {}
+/// Replies among others.
+impl Content for ServerFrame {
+    const BYTES_MAX: usize = REPLY_BYTES_MAX;
+}
 
 #[derive(Serialize)]
 struct Written<'a, T> {
@@ -88,7 +97,7 @@ pub fn encode<T: Content>(content: &T) -> Vec<u8> {
 
 /// Reads an envelope.
 pub fn decode<T: Content>(bytes: &[u8]) -> Result<T, DecodeError> {
-    if bytes.len() > ENVELOPE_BYTES_MAX {
+    if bytes.len() > T::BYTES_MAX {
         return Err(DecodeError {
             code: RejectionCode::TooLarge,
             id: None,
@@ -188,6 +197,23 @@ mod tests {
         assert!(error.id.is_some());
         let long = " ".repeat(ENVELOPE_BYTES_MAX + 1);
         assert_eq!(code(&long).code, RejectionCode::TooLarge);
+    }
+
+    #[test]
+    fn a_page_of_long_messages_is_read() {
+        let text = "\"".repeat(TEXT_BYTES_MAX);
+        let message = Message {
+            id: "0192f0c4-7c1e-7d0a-9a53-2f1f0f0e8b11".parse().unwrap(),
+            conv: "g_ops".parse().unwrap(),
+            seq: Seq(1),
+            from: "uana".parse().unwrap(),
+            ts: Timestamp::from_milliseconds(0),
+            sent_at: Timestamp::from_milliseconds(0),
+            body: Body::text(&text),
+        };
+        let messages = vec![message; 17];
+        let reply = Reply::Messages { messages };
+        assert_eq!(decode(&encode(&reply)), Ok(reply));
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! What a session knows. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::Notice;
 use crate::journal::Remembered;
 use crate::message::properties::BrokerUser;
 use crate::message::{
-    ConversationId, Event, Message, Position, Receipt, ReceiptStatus, SyncPage, Timestamp,
+    ConversationId, ConversationSummary, Cursor, Event, Message, Position, Receipt, ReceiptStatus,
+    Seq, SyncPage, Timestamp, UserId,
 };
 use crate::outbox::Outbox;
 use crate::timeline::{Arrival, Timelines};
+
+/// Cursors remembered, at most. Beyond, all are forgotten, and one that comes late may go back.
+const CURSORS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -19,8 +23,10 @@ pub(super) struct State {
     device: BrokerUser,
     /// Positions that are not written down yet.
     news: HashMap<ConversationId, Position>,
-    /// Deliveries that are not reported yet: the last one of each conversation.
-    receipts: HashMap<ConversationId, Receipt>,
+    /// What is not reported yet: the last delivery and the last reading of each conversation.
+    receipts: BTreeMap<(ConversationId, ReceiptStatus), Receipt>,
+    /// How far everybody has come, as the program was told: what was delivered, and what was read.
+    cursors: HashMap<(ConversationId, UserId), (Seq, Seq)>,
 }
 
 /// A receipt for a message and everything before it.
@@ -51,7 +57,8 @@ impl State {
             timelines,
             device,
             news: HashMap::new(),
-            receipts: HashMap::new(),
+            receipts: BTreeMap::new(),
+            cursors: HashMap::new(),
         }
     }
 
@@ -91,10 +98,40 @@ impl State {
                     lacks(bump.conv);
                 }
             }
-            Event::Cursor(cursor) => notices.push(Notice::Cursor(cursor)),
+            Event::Cursor(cursor) => notices.extend(self.newer(cursor).map(Notice::Cursor)),
             Event::Typing(typing) => notices.push(Notice::Typing(typing)),
             Event::Presence(presence) => notices.push(Notice::Presence(presence)),
             Event::Unknown => {}
+        }
+    }
+
+    /// A cursor, if it is further than it was. Events come again after a lost connection, older ones after
+    /// newer ones.
+    fn newer(&mut self, cursor: Cursor) -> Option<Cursor> {
+        if self.cursors.len() >= CURSORS_MAX {
+            self.cursors.clear();
+        }
+        let key = (cursor.conv.clone(), cursor.user.clone());
+        let known = self.cursors.entry(key).or_default();
+        let (delivered, read) = (cursor.delivered.max(known.0), cursor.read.max(known.1));
+        if (delivered, read) == *known {
+            return None;
+        }
+        *known = (delivered, read);
+        Some(Cursor {
+            delivered,
+            read,
+            ..cursor
+        })
+    }
+
+    /// How the service sees a conversation. A process that died between showing a message and saying so
+    /// leaves that to the next one.
+    pub(super) fn compare(&mut self, summary: &ConversationSummary) {
+        let shown = self.timelines.position(&summary.conv);
+        let last = summary.last.as_ref().filter(|last| last.seq == shown);
+        if let Some(last) = last.filter(|last| summary.delivered < last.seq) {
+            self.note(receipt(&self.device, last, ReceiptStatus::Delivered));
         }
     }
 
@@ -124,8 +161,7 @@ impl State {
         };
         self.news.insert(message.conv.clone(), position);
         if message.from != self.device.user {
-            let receipt = receipt(&self.device, message, ReceiptStatus::Delivered);
-            self.receipts.insert(message.conv.clone(), receipt);
+            self.note(receipt(&self.device, message, ReceiptStatus::Delivered));
         }
     }
 
@@ -133,8 +169,44 @@ impl State {
         self.news.drain().map(|(_, position)| position).collect()
     }
 
+    /// A receipt is to be reported, unless a later one is already.
+    pub(super) fn note(&mut self, receipt: Receipt) {
+        let key = (receipt.conv.clone(), receipt.status);
+        let is_later = |known: &Receipt| known.seq >= receipt.seq;
+        if !self.receipts.get(&key).is_some_and(is_later) {
+            self.receipts.insert(key, receipt);
+        }
+    }
+
+    pub(super) fn has_receipts(&self) -> bool {
+        !self.receipts.is_empty()
+    }
+
+    /// What is to be reported. Who has read something has received it.
     pub(super) fn take_receipts(&mut self) -> Vec<Receipt> {
-        self.receipts.drain().map(|(_, receipt)| receipt).collect()
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let read: Vec<_> = receipts
+            .values()
+            .filter(|receipt| receipt.status == ReceiptStatus::Read)
+            .map(|receipt| (receipt.conv.clone(), receipt.seq))
+            .collect();
+        for (conv, seq) in read {
+            let key = (conv, ReceiptStatus::Delivered);
+            if receipts.get(&key).is_some_and(|known| known.seq <= seq) {
+                receipts.remove(&key);
+            }
+        }
+        receipts.into_values().collect()
+    }
+
+    pub(super) fn device(&self) -> &BrokerUser {
+        &self.device
+    }
+
+    /// A conversation is shown from here on.
+    pub(super) fn begin_at(&mut self, position: Position) {
+        self.news.insert(position.conv.clone(), position.clone());
+        self.timelines.restore(position);
     }
 
     pub(super) fn positions(&self, conversations: &[ConversationId]) -> Vec<Position> {

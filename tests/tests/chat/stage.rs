@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use leveret_chat::accounts::{Accounts, AmqpLogin, NewAccount, Registration};
 use leveret_chat::amqp::BrokerUrl;
+use leveret_chat::gateway::{Gateway, GatewayOptions};
 use leveret_chat::management::Management;
 use leveret_chat::service::{Role, Service, ServiceOptions};
-use leveret_chat::settings::Settings;
+use leveret_chat::settings::{GatewaySettings, Settings};
 use leveret_chat::store::{ChatStore, EmbeddedStore, User};
 use leveret_chat::topology::Topology;
 use leveret_client::message::{
-    Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus, Reply,
-    Request, Sent, ShardCount, Timestamp, UserId,
+    Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus,
+    RejectionCode, Reply, Request, Sent, ShardCount, Timestamp, UserId,
 };
 use leveret_client::transport::{
     AmqpConnector, AmqpOptions, Arrived, ClientTransport, Connector as _,
@@ -34,9 +35,12 @@ pub(crate) struct Stage {
     pub(crate) management: Management,
     pub(crate) accounts: Accounts,
     pub(crate) service: Service,
+    /// The management API, with a login.
+    pub(crate) management_url: String,
     store: Arc<dyn ChatStore>,
     folder: TempDir,
     host: VirtualHost,
+    settings: Settings,
 }
 
 /// Whether the target has users and rights over HTTP.
@@ -92,82 +96,122 @@ pub(crate) fn shards() -> ShardCount {
 impl Stage {
     /// In a virtual host of its own, which is deleted after the test.
     pub(crate) async fn new(context: &Context) -> Result<Self> {
-        let api = context.management.as_ref();
-        let api = api.context("the target has an HTTP API")?;
-        let host = VirtualHost {
-            name: context.unique("chat"),
-            api: without_login(api),
-            login: format!("{}:{}", context.address.user, context.address.password),
-        };
-        let with_login = host
-            .api
-            .replacen("http://", &format!("http://{}@", host.login), 1);
-        let management = Management::new(&with_login, &host.name)?;
-        management.make_virtual_host(&context.address.user).await?;
-        let socket = &context.address.socket;
-        let url = format!("amqp://{}@{socket}/{}", host.login, host.name);
-        Self::open(url, management, tempfile::tempdir()?, host).await
+        Self::with(context, Settings::default()).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn with(context: &Context, settings: Settings) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let store = open_store(&folder).await?;
+        let site = Site::new(context).await?;
+        Self::open(site, folder, store, BTreeSet::from(Role::ALL), settings).await
+    }
+
+    /// With this store, and a service that has some of the roles.
+    pub(crate) async fn on(
+        context: &Context,
+        store: Arc<dyn ChatStore>,
+        roles: BTreeSet<Role>,
+    ) -> Result<Self> {
+        let site = Site::new(context).await?;
+        Self::open(
+            site,
+            tempfile::tempdir()?,
+            store,
+            roles,
+            Settings::default(),
+        )
+        .await
     }
 
     async fn open(
-        url: String,
-        management: Management,
+        site: Site,
         folder: TempDir,
-        host: VirtualHost,
+        store: Arc<dyn ChatStore>,
+        roles: BTreeSet<Role>,
+        settings: Settings,
     ) -> Result<Self> {
-        let path = folder.path().join("store");
-        let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
-        let (store, _) = opened.await??;
         let options = ServiceOptions {
-            broker: BrokerUrl::parse(&url).map_err(anyhow::Error::msg)?,
+            broker: BrokerUrl::parse(&site.url).map_err(anyhow::Error::msg)?,
             store: store.clone(),
-            roles: BTreeSet::from(Role::ALL),
+            roles,
             shards: shards(),
             trusted: Vec::new(),
-            settings: Settings::default(),
+            settings: settings.clone(),
         };
         let service = Service::start(options).await?;
         let topology = Topology::new(service.deployment().shards);
-        management.set_policies(&topology.policies).await?;
+        site.management.set_policies(&topology.policies).await?;
         let accounts = Accounts::new(
             store.clone(),
             service.links().clone(),
-            management.clone(),
+            site.management.clone(),
             shards(),
             Registration::Open,
         );
         Ok(Self {
-            url,
-            management,
+            url: site.url,
+            management: site.management,
+            management_url: site.management_url,
             accounts,
             service,
             store,
             folder,
-            host,
+            host: site.host,
+            settings,
         })
     }
 
-    /// The service ends and starts again, with the same store.
+    /// The service ends and starts again, with the same store on disk.
     pub(crate) async fn restart(self) -> Result<Self> {
-        let Self {
-            url,
-            management,
-            accounts,
-            service,
-            store,
-            folder,
-            host,
-        } = self;
-        service.shutdown().await;
-        store.close().await;
-        drop(accounts);
-        drop(store);
-        Self::open(url, management, folder, host).await
+        let settings = self.settings.clone();
+        self.restart_with(settings).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn restart_with(self, settings: Settings) -> Result<Self> {
+        self.service.shutdown().await;
+        self.store.close().await;
+        drop(self.accounts);
+        drop(self.store);
+        let store = open_store(&self.folder).await?;
+        let site = Site {
+            url: self.url,
+            management: self.management,
+            management_url: self.management_url,
+            host: self.host,
+        };
+        let roles = BTreeSet::from(Role::ALL);
+        Self::open(site, self.folder, store, roles, settings).await
     }
 
     pub(crate) async fn end(self) {
         self.service.shutdown().await;
         self.store.close().await;
+    }
+
+    /// A gateway in front of it.
+    pub(crate) async fn gateway(&self, settings: GatewaySettings) -> Result<Gateway> {
+        self.gateway_at("127.0.0.1:0", settings).await
+    }
+
+    /// The same at this address.
+    pub(crate) async fn gateway_at(
+        &self,
+        address: &str,
+        settings: GatewaySettings,
+    ) -> Result<Gateway> {
+        let accounts = Accounts::new(
+            self.store.clone(),
+            self.service.links().clone(),
+            self.management.clone(),
+            shards(),
+            Registration::Open,
+        );
+        let public = BrokerUrl::parse(&self.url).map_err(anyhow::Error::msg)?;
+        let mut options = GatewayOptions::beside(&self.service, accounts, address, public.public());
+        options.settings = settings;
+        Ok(Gateway::start(options).await?)
     }
 
     pub(crate) async fn person(&self, name: &str) -> Result<Person> {
@@ -199,6 +243,45 @@ impl Stage {
                 .public(),
         })
     }
+}
+
+/// A virtual host, and how it is reached.
+struct Site {
+    url: String,
+    management: Management,
+    management_url: String,
+    host: VirtualHost,
+}
+
+impl Site {
+    async fn new(context: &Context) -> Result<Self> {
+        let api = context.management.as_ref();
+        let api = api.context("the target has an HTTP API")?;
+        let host = VirtualHost {
+            name: context.unique("chat"),
+            api: without_login(api),
+            login: format!("{}:{}", context.address.user, context.address.password),
+        };
+        let management_url = host
+            .api
+            .replacen("http://", &format!("http://{}@", host.login), 1);
+        let management = Management::new(&management_url, &host.name)?;
+        management.make_virtual_host(&context.address.user).await?;
+        let socket = &context.address.socket;
+        let url = format!("amqp://{}@{socket}/{}", host.login, host.name);
+        Ok(Self {
+            url,
+            management,
+            management_url,
+            host,
+        })
+    }
+}
+
+async fn open_store(folder: &TempDir) -> Result<Arc<dyn ChatStore>> {
+    let path = folder.path().join("store");
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
+    Ok(opened.await??.0)
 }
 
 /// Somebody with a device.
@@ -282,6 +365,16 @@ impl Online<'_> {
     pub(crate) async fn says(&self, post: &Post) -> Result<Sent> {
         self.send(post).await?;
         self.sent(post).await
+    }
+
+    /// Says something, and gives the code with which it is refused.
+    pub(crate) async fn refused(&self, post: &Post) -> Result<RejectionCode> {
+        self.send(post).await?;
+        self.wait_for(|event| match event {
+            Event::Rejected(rejected) if rejected.id == post.id => Some(rejected.code),
+            _ => None,
+        })
+        .await
     }
 
     pub(crate) async fn ask(&self, request: Request) -> Result<Reply> {

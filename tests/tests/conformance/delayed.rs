@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use leveret_tests::Context;
 use leveret_tests::client::Client;
+use leveret_tests::management::segment;
 use leveret_tests::raw::content::Properties;
 use leveret_tests::raw::method::{self, queue_bits};
 use leveret_tests::raw::value::{Table, Value, one};
+use serde_json::json;
 
 leveret_tests::on_both_targets![
     the_inner_kind_is_mandatory_and_one_that_exists,
@@ -23,6 +25,7 @@ leveret_tests::on_both_targets![
     dead_letters_can_be_delayed,
     what_waits_goes_with_its_exchange,
     a_transaction_may_delay,
+    rights_on_topics_hold_for_what_is_delayed,
 ];
 
 const KIND: &str = "x-delayed-message";
@@ -329,5 +332,43 @@ async fn a_transaction_may_delay(context: &Context) -> Result<()> {
     client.ok(1, method::tx_commit()).await?;
     client.await_ready(1, &queue, 1).await?;
     ensure!(client.take(1, &queue).await?.text() == "x", "the wrong one");
+    Ok(())
+}
+
+/// Spec 8.2.1. Spec 3.7.3. A delay is no way around them.
+async fn rights_on_topics_hold_for_what_is_delayed(context: &Context) -> Result<()> {
+    if !is_known(context, &mut context.client().await?).await? {
+        return Ok(());
+    }
+    let (host, account) = (context.virtual_host().await?, context.account("").await?);
+    context.grant(&host, &account, [".*", ".*", ".*"]).await?;
+    let path = format!(
+        "topic-permissions/{}/{}",
+        segment(&host),
+        segment(&account.name)
+    );
+    let body = json!({ "exchange": "later", "write": "^w\\.", "read": "^r\\." });
+    let mut client = context.client_of(&account, &host).await?;
+    let inner = one("x-delayed-type", "topic");
+    client
+        .ok(1, method::exchange_declare("later", KIND, 2, &inner))
+        .await?;
+    context.management()?.done("PUT", &path, Some(body)).await?;
+    let declare = method::queue_declare("q", queue_bits::DURABLE, &Table::new());
+    client.ok(1, declare).await?;
+    let refused = |verb: &str, key: &str| {
+        format!("403c {verb} access to topic '{key}' in exchange 'later' in vhost '{host}' …")
+    };
+    let bind = |key: &str| method::queue_bind("q", "later", key, &Table::new());
+    client.ok(1, bind("r.*")).await?;
+    client
+        .refused(1, bind("w.*"), &refused("read", "w.*"))
+        .await?;
+    for (key, expected) in [("w.a", "ok".to_owned()), ("r.a", refused("write", "r.a"))] {
+        let publish = method::basic_publish("later", key, 0);
+        client.publish(1, publish, &delay(1), "x").await?;
+        let outcome = client.call(1, method::basic_qos(0, 0, false)).await?;
+        outcome.expect(&expected)?;
+    }
     Ok(())
 }

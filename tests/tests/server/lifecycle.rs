@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use anyhow::{Context as _, Result, ensure};
 use leveret_tests::outcome::Close;
 use leveret_tests::raw::method;
+use leveret_tests::raw::value::one;
 
 use super::binary;
 use super::process::{ANY_PORTS, Server, command, isolated, run, run_with};
@@ -160,5 +161,26 @@ fn every_command_explains_itself() -> Result<()> {
         version.stdout,
         format!("leveret {}\n", env!("CARGO_PKG_VERSION"))
     );
+    Ok(())
+}
+
+/// Spec 7.2.7. One line, however many dead letters go in circles.
+#[tokio::test]
+async fn circles_of_dead_letters_are_told_of_once() -> Result<()> {
+    let server = Server::in_memory()?;
+    let mut client = server.client().await?;
+    let arguments = one("x-message-ttl", 1)
+        .with("x-dead-letter-exchange", "")
+        .with("x-dead-letter-routing-key", "circle");
+    client
+        .ok(1, method::queue_declare("circle", 0, &arguments))
+        .await?;
+    for _ in 0..20 {
+        client.put(1, "circle", "x").await?;
+        client.await_ready(1, "circle", 0).await?;
+    }
+    server.await_log("gone round in a circle")?;
+    let lines = server.log()?.matches("gone round in a circle").count();
+    ensure!(lines == 1, "{lines} lines");
     Ok(())
 }

@@ -144,6 +144,14 @@ pub struct QueueArguments {
 
 impl Default for QueueArguments {
     fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl QueueArguments {
+    /// Those of a classic queue of which nothing is said.
+    #[must_use]
+    pub const fn none() -> Self {
         Self {
             variant: QueueVariant::Classic { max_priority: None },
             message_ttl_ms: None,
@@ -157,9 +165,7 @@ impl Default for QueueArguments {
             consumer_timeout_ms: None,
         }
     }
-}
 
-impl QueueArguments {
     /// Understands the arguments of a queue that is new. One that exists is compared instead, with
     /// [`difference`](Self::difference), and its arguments are not looked at otherwise.
     ///

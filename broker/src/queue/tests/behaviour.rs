@@ -1,5 +1,8 @@
 //! Order, flags, settlement, get and purge.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
 use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, counting, id, message};
 use crate::model::{ConsumerKey, DeadLetterTarget, QueueTerms, Seq, SeqRange, Settlement};
 use crate::queue::chunk::{Chunk, Content, Places};
@@ -339,4 +342,32 @@ fn a_deadline_costs_at_most_16_bytes() {
     };
     let (plain, mortal) = (cost(None), cost(Some(60_000)));
     assert!(mortal <= plain + 16, "{mortal} bytes instead of {plain}");
+}
+
+#[test]
+fn a_queue_is_like_a_new_one_until_it_gives_a_place_away() {
+    let mut bench = Bench::new(TRANSIENT);
+    assert!(bench.queue.is_unused());
+    bench.queue.consume(consumer(1)).unwrap();
+    assert!(!bench.queue.is_unused(), "it has a consumer");
+    bench.queue.cancel(ConsumerKey(1)).unwrap();
+    assert!(bench.queue.is_unused());
+    bench.queue.set_terms(QueueTerms {
+        expires_ms: NonZeroU64::new(1000),
+        ..QueueTerms::default()
+    });
+    assert!(!bench.queue.is_unused(), "it waits for its end");
+    bench.queue.set_terms(QueueTerms::default());
+    bench.fill(0..1);
+    bench.queue.purge(&mut Vec::new());
+    assert_eq!(bench.queue.counts().ready, 0);
+    assert!(!bench.queue.is_unused(), "places are never given twice");
+}
+
+/// There is one for each idle queue.
+#[test]
+fn terms_of_which_nothing_is_said_are_shared() {
+    let shares = |terms: QueueTerms| Arc::ptr_eq(&terms.clone().shared(), &terms.shared());
+    assert!(shares(QueueTerms::default()));
+    assert!(!shares(counting()));
 }
