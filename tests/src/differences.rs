@@ -102,8 +102,9 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         line: "4.1.3",
-        rabbitmq: "counts only the active consumer of a quorum queue with single active consumer",
-        leveret: "counts those that wait, too, as with classic queues",
+        rabbitmq: "counts among the consumers of a quorum queue whoever holds a message, `basic.get` and cancelled ones included, \
+                   and of those that wait for a single active one none",
+        leveret: "counts the consumers, as with classic queues",
         reason: "they are consumers, and the HTTP API counts them",
     },
     Difference {
@@ -221,6 +222,21 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "an expiration that is written with a sign is delivered as it was published",
     },
     Accepted {
+        line: "5.5.3",
+        step: "…",
+        rabbitmq: "…x-acquired-count…again from…",
+        leveret: "…m… from…",
+        reason: "what comes back to a quorum queue has its old place again, as in a classic queue; in RabbitMQ it goes before \
+                 all others, whatever their priority, in the order of its return",
+    },
+    Accepted {
+        line: "5.5.3",
+        step: "…, which gives messages back",
+        rabbitmq: "q…: … ready",
+        leveret: "q…: … ready",
+        reason: "for the same reason others of these may be the first, and only the first expires",
+    },
+    Accepted {
         line: "5.5.6",
         step: "…Recover…",
         rabbitmq: "…delivers to …again from…",
@@ -229,12 +245,19 @@ pub const ACCEPTED: &[Accepted] = &[
                  turn",
     },
     Accepted {
+        line: "7.4.2",
+        step: "…Publish…\"priority\":…",
+        rabbitmq: "q…: … ready…",
+        leveret: "q…: … ready…",
+        reason: "RabbitMQ does not look whether a message has expired that passes others by its priority",
+    },
+    Accepted {
         line: "6.2.3",
         step: "…Commit…",
         rabbitmq: "…delivers to…",
-        leveret: "…delivers to … again from…",
-        reason: "a transaction happens at once, and what it gives back has an older place than what it publishes; RabbitMQ \
-                 delivers the one before it takes the other back",
+        leveret: "…delivers to…",
+        reason: "a transaction happens at once: what it gives back has an older place than what it publishes, and what is \
+                 urgent goes first; RabbitMQ delivers the one before it knows of the other",
     },
     Accepted {
         line: "6.2.3",
@@ -317,16 +340,16 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
     ("4.4.1", "not to be had: there is one node"),
     ("4.4.4", "not to be had: there are no streams"),
     ("5.1.6", "write expirations without a sign"),
+    (
+        "5.5.3",
+        "not to be had: who wants another order gives messages another priority",
+    ),
     ("5.5.6", "have one consumer on a channel that recovers"),
     (
         "5.3.8",
         "not to be had: only a client's mistake would show it",
     ),
     ("5.4.3", "send `basic.qos` with `global` false"),
-    (
-        "5.5.7",
-        "count what comes back by `basic.reject` alone: use `basic.nack` on RabbitMQ's terms with a higher `x-delivery-limit`",
-    ),
     ("5.5.8", "argument or policy `consumer-timeout`"),
     (
         "6.2.3",
@@ -341,6 +364,10 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
         "not to be had: a dead letter cannot be lost by a crash",
     ),
     ("7.2.8", "not to be had: the bit is only ever clearer"),
+    (
+        "7.4.2",
+        "not to be had: nobody wants a message that has expired",
+    ),
     ("7.6.3", "publish replies without `mandatory`"),
     (
         "8.1.3",

@@ -60,7 +60,7 @@ impl Engine {
                 queue.turn_leaving(self, &mut work, |state, _| state.resume(link.key));
             } else if let Some((queue, seqs)) = work.returns.pop() {
                 queue.turn_leaving(self, &mut work, |state, turn| {
-                    state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
+                    state.settle(turn.now, &seqs, Settlement::Return, &mut turn.effects);
                     turn.absorb();
                 });
             } else if buried == BURIALS_MAX {

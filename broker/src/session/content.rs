@@ -8,7 +8,8 @@ use crate::engine::{
     CarbonCopies, Event, Origin, REPLY_QUEUE, Route, check_expiration, check_user_id, text,
 };
 use crate::model::{
-    AmqpError, ExchangeKind, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb,
+    AmqpError, Attempts, ExchangeKind, ExchangeName, Message, MessageParts, ReplyCode, Resource,
+    Verb,
 };
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
@@ -225,7 +226,7 @@ impl Session {
             address: message.envelope(),
         };
         let content = Content {
-            header: &message.header_for(0),
+            header: &message.header_for(Attempts::default()),
             body: message.body(),
         };
         let limit = self.limit();

@@ -22,6 +22,9 @@ pub(crate) const SHORT_TTL: i64 = 50;
 /// After a step that may have let messages expire.
 const EXPIRY: Duration = Duration::from_millis(SHORT_TTL.unsigned_abs() + 40);
 
+/// What is said of steps after which unsettled messages are ready again.
+const GIVES_BACK: &str = ", which gives messages back";
+
 /// Between two looks at brokers that do not agree yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
@@ -175,7 +178,9 @@ impl Duet {
             }
             let agreed = self.agree().await.with_context(at)?;
             if !agreed {
-                return Ok(self.judge(number + 1, at()));
+                let gives_back = step.action.gives_back() || self.rabbitmq.has_closed();
+                let suffix = if gives_back { GIVES_BACK } else { "" };
+                return Ok(self.judge(number + 1, at() + suffix));
             }
         }
         self.drain(script).await
@@ -262,7 +267,8 @@ impl Duet {
             };
             self.step(steps, &step).await?;
             if !self.agree().await? {
-                return Ok(self.judge(steps, format!("at the end, {on} is closed")));
+                let at = format!("at the end, {on} is closed{GIVES_BACK}");
+                return Ok(self.judge(steps, at));
             }
         }
         for queue in self.leveret.queues() {

@@ -1,6 +1,7 @@
 //! One broker's half of a play: its connections, what is outstanding on them, and what each step brought.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 use leveret_tests::client::{Client, Delivery, Options, Received, declared};
@@ -29,6 +30,8 @@ pub(crate) struct Side {
     channels: BTreeMap<Slot, Channel>,
     /// Queues that are there, and the connection that may see them.
     watched: BTreeMap<String, usize>,
+    /// Those of them that are quorum queues. Line 4.1.3 of the differences: their consumers are counted otherwise.
+    quorum: BTreeSet<String>,
     /// Names that the broker made, and what they are called in comparisons.
     made: Vec<(String, String)>,
     seen: Seen,
@@ -71,6 +74,7 @@ impl Side {
             slots: slots.into_iter().collect(),
             channels: BTreeMap::new(),
             watched: BTreeMap::new(),
+            quorum: BTreeSet::new(),
             made: Vec::new(),
             seen: Seen::default(),
             ended: BTreeSet::new(),
@@ -108,6 +112,11 @@ impl Side {
         let mut lines = self.seen.lines();
         lines.retain(|line| !too_late(line));
         lines.into_iter().map(|line| self.clean(line)).collect()
+    }
+
+    /// Whether the step was answered by a close.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.seen.is_closed
     }
 
     /// A text without what differs from run to run.
@@ -199,6 +208,9 @@ impl Side {
             && is_own_name(&declare.queue)
         {
             let name = real(&self.prefix, &declare.queue);
+            if declare.is_quorum() {
+                self.quorum.insert(name.clone());
+            }
             self.watched.entry(name).or_insert(step.on.connection);
         }
     }
@@ -246,12 +258,19 @@ impl Side {
             Outcome::Reply(received) => {
                 self.replied(on, action, &received)?;
                 self.seen.reply = seen::reply(&received)?;
+                if let Action::DeclareQueue(declare) = action
+                    && self.quorum.contains(&real(&self.prefix, &declare.queue))
+                    && let Some((reply, _consumers)) = self.seen.reply.rsplit_once(',')
+                {
+                    self.seen.reply = reply.to_owned();
+                }
                 if received.method.id == method::CHANNEL_CLOSE_OK {
                     self.reopen(on).await?;
                 }
             }
             refusal => {
                 self.seen.reply = refusal.notation();
+                self.seen.is_closed = true;
                 self.ended(on, &refusal).await?;
             }
         }
@@ -354,6 +373,7 @@ impl Side {
                 _ => format!("connection {} closed", slot.connection),
             };
             self.seen.event(stream, outcome.notation());
+            self.seen.is_closed = true;
             self.ended(slot, &outcome).await?;
         }
         Ok(())
@@ -381,7 +401,11 @@ impl Side {
                 Outcome::Reply(received) => {
                     let (_, messages, consumers) = declared(&received)?;
                     self.watched.insert(queue.to_owned(), connection);
-                    return Ok(Some(format!("{messages} ready, {consumers} consumers")));
+                    let mut counts = format!("{messages} ready");
+                    if !self.quorum.contains(queue) {
+                        write!(counts, ", {consumers} consumers")?;
+                    }
+                    return Ok(Some(counts));
                 }
                 Outcome::ChannelClosed(close) => {
                     self.clients[connection].open(OBSERVER).await?;
