@@ -118,7 +118,9 @@ struct Generator {
     slots: Vec<Slot>,
     steps: Vec<Step>,
     /// Prefetch for whole channels. RabbitMQ counts what `basic.get` fetched, but only if it was fetched before the limit
-    /// was set; so a script has the one or the other.
+    /// was set; so a script has the one or the other. When the limit is reached, it delivers nothing to consumers that need
+    /// not settle either (line 5.4.4 of the differences); so these scripts have none. It does not hold for consumers of
+    /// quorum queues that were there before (line 5.4.3), so these scripts have no quorum queues.
     has_global_qos: bool,
     /// Consumers that need not settle. RabbitMQ ends the channels of a connection one by one, and what one of them held may
     /// be lost to such a consumer on another; so in these scripts no connection ends before the script.
@@ -147,8 +149,8 @@ impl Generator {
         let features = FEATURES.into_iter();
         let features: Vec<_> = features.filter(|_| random.random_bool(0.5)).collect();
         let has_quorum = features.contains(&Feature::Quorum);
-        let has_global_qos = random.random_bool(0.3);
-        let has_no_ack = random.random_bool(0.5);
+        let has_global_qos = random.random_bool(0.3) && !has_quorum;
+        let has_no_ack = random.random_bool(0.5) && !has_global_qos;
         let mut slots = Vec::new();
         for connection in 0..random.random_range(1..=2) {
             for channel in 1..=random.random_range(1..=2) {
