@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::chat::{ChatCrashCommand, ReaderCommand};
 use crate::churn::ChurnCommand;
 use crate::compare::CompareCommand;
 use crate::crash::{BacklogCommand, CrashCommand, StartCommand};
@@ -35,6 +36,16 @@ pub(crate) enum Command {
     /// again and consumes everything. A confirmed message that is lost, doubled or changed fails
     /// the run (exit status 3) and is told by its number.
     Crash(CrashCommand),
+    /// Kill the broker, the service or the reader of the chat with SIGKILL, and see how soon everything
+    /// that was written is shown again.
+    ///
+    /// Each round starts broker, service and reader with nothing in them; people write; when half of it
+    /// was shown, the victim is killed and started again at once. A message that is lost, shown twice or
+    /// out of order fails the run (exit status 3) and is told by its number.
+    ChatCrash(ChatCrashCommand),
+    /// The reader of chat-crash.
+    #[command(hide = true)]
+    ChatReader(ReaderCommand),
     /// Measure every row of the table in docs/benchmarks.md on Leveret and RabbitMQ, and write it.
     Matrix(MatrixCommand),
     /// Fill a queue, kill the broker, start it again; report memory, times and faults.

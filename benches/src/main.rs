@@ -1,5 +1,6 @@
 //! The load generator.
 
+mod chat;
 mod churn;
 mod cli;
 mod compare;
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         Command::Churn(command) => churn(&command),
         Command::Compare(command) => compare::run(&command),
         Command::Crash(command) => crash::crash(&command),
+        Command::ChatCrash(command) => chat::run(&command),
+        Command::ChatReader(command) => chat::read(&command),
         Command::Matrix(command) => matrix::run(&command),
         Command::Backlog(command) => crash::backlog(&command),
         Command::Start(command) => crash::start(&command),

@@ -6,6 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use serde::Serialize;
 
+/// How pages look.
+pub(crate) const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
+svg{max-width:100%;height:auto}\
+table{border-collapse:collapse;width:100%;font-size:.9rem}\
+th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid #8884}\
+th:first-child,td:first-child{text-align:left}\
+td.bad{color:#c22;font-weight:600}\
+pre{overflow-x:auto;font-size:.8rem;background:#8881;padding:.6rem}\
+.dim{opacity:.7}";
+
 /// Where results go: with `--json` the JSON lines have standard output for themselves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod amqp;
+pub mod courier;
 mod dead_letters;
 pub mod desk;
 pub mod directory;

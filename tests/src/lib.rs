@@ -17,5 +17,6 @@ pub mod raw;
 pub mod received;
 pub mod shortage;
 pub mod target;
+pub mod torture;
 
 pub use context::Context;

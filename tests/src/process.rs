@@ -1,14 +1,16 @@
 //! Brokers as processes of their own, to be killed.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use parking_lot::Mutex;
 
 use crate::target::Address;
 
@@ -188,22 +190,29 @@ fn tail(log: &Path) -> String {
 /// The broker's binary: the one that `LEVERET_BINARY` names, or that of this workspace, brought up
 /// to date once.
 pub fn binary() -> Result<PathBuf> {
-    static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    BINARY
-        .get_or_init(|| find_binary().map_err(|error| format!("{error:#}")))
-        .clone()
-        .map_err(anyhow::Error::msg)
-}
-
-fn find_binary() -> Result<PathBuf> {
     match env::var_os("LEVERET_BINARY") {
         Some(given) => Ok(given.into()),
         None => program("leveret", "leveret"),
     }
 }
 
-/// A program of this workspace, brought up to date.
+/// A binary of this workspace: the one in the folder that `LEVERET_PROGRAMS` names, or brought up to date
+/// once.
 pub fn program(package: &str, name: &str) -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("LEVERET_PROGRAMS") {
+        return Ok(Path::new(&folder).join(name));
+    }
+    static BUILT: Mutex<BTreeMap<String, std::result::Result<PathBuf, String>>> =
+        Mutex::new(BTreeMap::new());
+    // Whoever comes second waits.
+    let mut built = BUILT.lock();
+    let found = built
+        .entry(name.to_owned())
+        .or_insert_with(|| build(package, name).map_err(|error| format!("{error:#}")));
+    found.clone().map_err(anyhow::Error::msg)
+}
+
+fn build(package: &str, name: &str) -> Result<PathBuf> {
     let test = env::current_exe()?;
     let profile_folder = test.parent().and_then(Path::parent);
     let profile_folder = profile_folder.context("a test lies in target/PROFILE/deps")?;

@@ -18,6 +18,8 @@ mod victim;
 
 pub(crate) use backlog::{BacklogCommand, run as backlog};
 pub(crate) use fill::{Backlog, fill};
-pub(crate) use redelivery::{CrashCommand, Target, TargetOptions, run as crash, summary};
+pub(crate) use redelivery::{
+    CrashCommand, Target, TargetOptions, free_port, program, run as crash, summary,
+};
 pub(crate) use start::{StartCommand, run as start};
 pub(crate) use victim::Victim;

@@ -8,7 +8,7 @@ use leveret_chat::service::Role;
 use leveret_chat::settings::Settings;
 use leveret_client::message::ShardCount;
 
-/// The chat's service.
+/// The chat's service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "leveret-chat", version)]
 pub(crate) struct Arguments {
@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
-        default_value = "info,lapin=warn",
+        // The library says what is returned with its whole body: what people wrote is for nobody's log.
+        default_value = "info,lapin=warn,lapin::returned_messages=off",
         env = "LEVERET_CHAT_LOG"
     )]
     pub(crate) log: String,
@@ -83,7 +84,8 @@ pub(crate) struct BrokerOptions {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:5672",
-        conflicts_with = "broker"
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP"
     )]
     pub(crate) amqp: String,
     /// Where the embedded broker's management API is.
@@ -91,7 +93,8 @@ pub(crate) struct BrokerOptions {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:15672",
-        conflicts_with = "broker"
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP_MANAGEMENT"
     )]
     pub(crate) amqp_management: String,
 }
@@ -141,9 +144,18 @@ pub(crate) struct ServeOptions {
     /// share.
     #[arg(long = "role", value_name = "ROLE,…", value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
-    /// Where clients register and log in; `none` for nowhere.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) http: String,
+    /// Where the gateway listens, which serves the web page, HTTP and WebSockets; `none` for nowhere.
+    #[arg(
+        long,
+        alias = "http",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "LEVERET_CHAT_GATEWAY"
+    )]
+    pub(crate) gateway: String,
+    /// Sites besides the gateway's own page whose pages may connect, `https://chat.example.com`.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
     #[command(flatten)]
     pub(crate) rates: RateOptions,
     /// Who may register.

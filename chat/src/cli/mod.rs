@@ -15,7 +15,12 @@ use self::arguments::{Arguments, Command};
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut line: Vec<_> = std::env::args_os().collect();
+    if line.len() < 2 {
+        // What somebody wants who says nothing.
+        line.push("serve".into());
+    }
+    let arguments = Arguments::parse_from(line);
     let log = match &arguments.command {
         // A terminal interface has the screen for itself.
         Command::Demo(options) if !options.script => "off",

@@ -6,13 +6,11 @@ use leveret_client::message::{
     Body, Format, HistoryRange, ReactionChange, Reply, Request, Seq, Timestamp,
 };
 
-use super::arguments::{Command, Wait};
+use super::arguments::Command;
 use super::output::Output;
-use super::person::{Person, To, unexpected};
+use super::person::{Person, unexpected};
 use super::{Failure, Setting, export, group};
 
-/// For whatever is not waited for on purpose.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Unread messages of one conversation that `inbox` shows; further ones come with the next call.
 const INBOX_MAX: u32 = 500;
 
@@ -97,14 +95,8 @@ async fn run(person: &Person, command: Command, output: &Output) -> Result<(), F
     }
 }
 
-/// Says something and waits until it is in the history.
-pub(crate) async fn say_to(person: &Person, to: &To, body: Body) -> Result<(), Failure> {
-    let post = person.post(to, body);
-    person.send(&post, Wait::Stored, PATIENCE).await
-}
-
 async fn say(person: &Person, to: &str, body: Body) -> Result<(), Failure> {
-    say_to(person, &person.to(to).await?, body).await
+    person.say(&person.to(to).await?, body).await
 }
 
 async fn show(person: &Person, request: Request, output: &Output) -> Result<(), Failure> {

@@ -7,9 +7,9 @@ use leveret_client::message::{
 
 use super::Failure;
 use super::arguments::GroupCommand;
-use super::converse::say_to;
 use super::output::Output;
-use super::person::{Person, To, unexpected};
+use super::person::{Person, unexpected};
+use super::to::To;
 
 pub(crate) async fn run(
     person: &Person,
@@ -96,7 +96,9 @@ async fn create(
         settings,
         members: users,
     };
-    say_to(person, &To::Group(id.clone()), Body::Group(create)).await?;
+    person
+        .say(&To::Group(id.clone()), Body::Group(create))
+        .await?;
     Ok(output.id(&id)?)
 }
 
@@ -119,13 +121,13 @@ async fn set(
         settings.topic = topic;
     }
     let body = Body::Group(GroupChange::Settings { settings });
-    say_to(person, &to, body).await
+    person.say(&to, body).await
 }
 
 async fn change_own(person: &Person, group: &str, change: MemberChange) -> Result<(), Failure> {
     let user = person.device.user.clone();
     let to = person.to(group).await?;
-    say_to(person, &to, Body::Member { user, change }).await
+    person.say(&to, Body::Member { user, change }).await
 }
 
 async fn change_member(
@@ -136,5 +138,5 @@ async fn change_member(
 ) -> Result<(), Failure> {
     let user = person.user(user).await?;
     let to = person.to(group).await?;
-    say_to(person, &to, Body::Member { user, change }).await
+    person.say(&to, Body::Member { user, change }).await
 }

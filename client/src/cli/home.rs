@@ -10,7 +10,7 @@ use leveret_client::message::properties::BrokerUser;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::person::To;
+use super::to::To;
 
 /// Names remembered, at most.
 const NAMES_MAX: usize = 1000;

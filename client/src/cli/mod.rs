@@ -15,6 +15,7 @@ mod person;
 mod sending;
 mod tail;
 mod terminal;
+mod to;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -10,40 +10,16 @@ use leveret_client::message::{
     Timestamp, UserId,
 };
 use leveret_client::transport::{ClientTransport, TransportError};
-use serde::{Deserialize, Serialize};
 
 use super::arguments::Wait;
 use super::output;
+use super::to::To;
 use super::{Failure, Setting, connect};
 
+/// For whatever is not waited for on purpose.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the service is asked what became of a message.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Where something is sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum To {
-    User(UserId),
-    Group(ConversationId),
-}
-
-impl To {
-    pub(crate) fn conversation(&self, own: &UserId) -> ConversationId {
-        match self {
-            Self::User(user) => ConversationId::direct(own, user),
-            Self::Group(group) => group.clone(),
-        }
-    }
-
-    /// A message of this device to it.
-    pub(crate) fn post(&self, device: &BrokerUser, body: Body) -> Post {
-        let (user, device, now) = (&device.user, &device.device, Timestamp::now());
-        match self {
-            Self::User(other) => Post::to_user(other, user, device, body, now),
-            Self::Group(group) => Post::to_group(group, user, device, body, now),
-        }
-    }
-}
 
 /// A connected device.
 #[derive(Debug)]
@@ -190,6 +166,12 @@ impl Person {
 
     pub(crate) fn post(&self, to: &To, body: Body) -> Post {
         to.post(&self.device, body)
+    }
+
+    /// Says something, and waits until it is in the history.
+    pub(crate) async fn say(&self, to: &To, body: Body) -> Result<(), Failure> {
+        self.send(&self.post(to, body), Wait::Stored, PATIENCE)
+            .await
     }
 
     /// Sends, and waits for what is asked for.

@@ -8,7 +8,8 @@ use leveret_client::message::{Body, Post, Seq, Text, UserId};
 
 use super::arguments::{SendOptions, Wait};
 use super::output::Output;
-use super::person::{Person, To};
+use super::person::Person;
+use super::to::To;
 use super::{Failure, Setting};
 
 /// For what was left over by an earlier call.

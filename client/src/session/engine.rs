@@ -354,6 +354,7 @@ impl Engine {
         };
         let mut missing = Vec::new();
         for summary in conversations {
+            self.state.compare(&summary);
             let (conv, last) = (summary.conv, summary.last_seq);
             if let Some(backlog) = self.backlog
                 && self.state.timelines.position(&conv) == Seq::NONE

@@ -7,10 +7,14 @@ use super::Notice;
 use crate::journal::Remembered;
 use crate::message::properties::BrokerUser;
 use crate::message::{
-    ConversationId, Event, Message, Position, Receipt, ReceiptStatus, SyncPage, Timestamp,
+    ConversationId, ConversationSummary, Cursor, Event, Message, Position, Receipt, ReceiptStatus,
+    Seq, SyncPage, Timestamp, UserId,
 };
 use crate::outbox::Outbox;
 use crate::timeline::{Arrival, Timelines};
+
+/// Cursors remembered, at most. Beyond, all are forgotten, and one that comes late may go back.
+const CURSORS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -21,6 +25,8 @@ pub(super) struct State {
     news: HashMap<ConversationId, Position>,
     /// What is not reported yet: the last delivery and the last reading of each conversation.
     receipts: BTreeMap<(ConversationId, ReceiptStatus), Receipt>,
+    /// How far everybody has come, as the program was told: what was delivered, and what was read.
+    cursors: HashMap<(ConversationId, UserId), (Seq, Seq)>,
 }
 
 /// A receipt for a message and everything before it.
@@ -52,6 +58,7 @@ impl State {
             device,
             news: HashMap::new(),
             receipts: BTreeMap::new(),
+            cursors: HashMap::new(),
         }
     }
 
@@ -91,10 +98,40 @@ impl State {
                     lacks(bump.conv);
                 }
             }
-            Event::Cursor(cursor) => notices.push(Notice::Cursor(cursor)),
+            Event::Cursor(cursor) => notices.extend(self.newer(cursor).map(Notice::Cursor)),
             Event::Typing(typing) => notices.push(Notice::Typing(typing)),
             Event::Presence(presence) => notices.push(Notice::Presence(presence)),
             Event::Unknown => {}
+        }
+    }
+
+    /// A cursor, if it is further than it was. Events come again after a lost connection, older ones after
+    /// newer ones.
+    fn newer(&mut self, cursor: Cursor) -> Option<Cursor> {
+        if self.cursors.len() >= CURSORS_MAX {
+            self.cursors.clear();
+        }
+        let key = (cursor.conv.clone(), cursor.user.clone());
+        let known = self.cursors.entry(key).or_default();
+        let (delivered, read) = (cursor.delivered.max(known.0), cursor.read.max(known.1));
+        if (delivered, read) == *known {
+            return None;
+        }
+        *known = (delivered, read);
+        Some(Cursor {
+            delivered,
+            read,
+            ..cursor
+        })
+    }
+
+    /// How the service sees a conversation. A process that died between showing a message and saying so
+    /// leaves that to the next one.
+    pub(super) fn compare(&mut self, summary: &ConversationSummary) {
+        let shown = self.timelines.position(&summary.conv);
+        let last = summary.last.as_ref().filter(|last| last.seq == shown);
+        if let Some(last) = last.filter(|last| summary.delivered < last.seq) {
+            self.note(receipt(&self.device, last, ReceiptStatus::Delivered));
         }
     }
 

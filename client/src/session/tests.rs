@@ -150,7 +150,7 @@ impl ClientTransport for Line {
         let history = self.service.history.lock().clone();
         Ok(match request {
             Request::Conversations => Reply::Conversations {
-                conversations: vec![summary(history.len() as u64)],
+                conversations: vec![summary(&history)],
             },
             Request::Sync { positions, limit } => {
                 let after = positions[0].after;
@@ -201,7 +201,8 @@ impl ClientTransport for Line {
     async fn close(&self) {}
 }
 
-fn summary(last: u64) -> ConversationSummary {
+fn summary(history: &[Message]) -> ConversationSummary {
+    let last = history.len() as u64;
     ConversationSummary {
         conv: group(),
         kind: ConversationKind::Group,
@@ -210,7 +211,7 @@ fn summary(last: u64) -> ConversationSummary {
         members: 2,
         role: Role::Member,
         last_seq: Seq(last),
-        last: None,
+        last: history.last().cloned(),
         delivered: Seq::NONE,
         read: Seq::NONE,
         unread: last,
@@ -386,5 +387,60 @@ async fn of_a_conversation_never_shown_only_the_end_is_shown_if_that_is_wanted()
     let mut screen = Vec::new();
     watch(&mut notices, &mut screen, 30, 30_000).await;
     assert_eq!(screen, (21..=30).collect::<Vec<_>>());
+    session.close().await;
+}
+
+#[tokio::test]
+async fn what_a_process_showed_and_died_before_it_said_so_is_said_by_the_next() {
+    let place = Place::new();
+    place.service.says(1);
+    place.service.queue.lock().clear();
+    let options = SessionOptions {
+        shown: Some(vec![Position {
+            conv: group(),
+            after: Seq(1),
+        }]),
+        ..place.journal().as_path().into()
+    };
+    let (session, _notices) = place.start(options).await;
+    let said = async {
+        while place.service.receipts.lock().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, said).await.unwrap();
+    let receipt = place.service.receipts.lock()[0].clone();
+    assert_eq!(
+        (receipt.status, receipt.seq),
+        (ReceiptStatus::Delivered, Seq(1))
+    );
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_cursor_that_comes_late_takes_nobody_back() {
+    let place = Place::new();
+    let (session, mut notices) = place.start(place.journal().as_path().into()).await;
+    let cursor = |delivered, read| {
+        Event::Cursor(Cursor {
+            conv: group(),
+            user: "ubruno".parse().unwrap(),
+            delivered: Seq(delivered),
+            read: Seq(read),
+        })
+    };
+    let events = [cursor(3, 1), cursor(5, 1), cursor(3, 1), cursor(4, 2)];
+    place.service.queue.lock().extend(events);
+    place.service.news.notify_waiters();
+    let mut told = Vec::new();
+    let all = async {
+        while told.len() < 3 {
+            if let Some(Notice::Cursor(cursor)) = notices.recv().await {
+                told.push((cursor.delivered.0, cursor.read.0));
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap();
+    assert_eq!(told, [(3, 1), (5, 1), (5, 2)]);
     session.close().await;
 }

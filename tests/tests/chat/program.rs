@@ -19,6 +19,9 @@ chat_tests!(
     a_client_that_is_killed_while_it_shows_misses_nothing_and_repeats_nothing,
     exit_codes_say_what_became_of_a_command,
     what_could_not_be_sent_is_kept_and_goes_out_later,
+    the_demonstration_holds,
+    the_counter_of_the_demonstration_sees_a_planted_loss,
+    the_counter_of_the_demonstration_sees_a_planted_duplicate,
 );
 
 const MESSAGES: u64 = 300;
@@ -202,6 +205,47 @@ async fn exit_codes_say_what_became_of_a_command(context: &Context) -> Result<()
     // Text and edit to bruno; in the group its creation and a text.
     ensure!(count("message") == 4, "{export}");
     stage.end().await;
+    Ok(())
+}
+
+async fn the_demonstration_holds(context: &Context) -> Result<()> {
+    demonstrate(context, None, 0).await
+}
+
+async fn the_counter_of_the_demonstration_sees_a_planted_loss(context: &Context) -> Result<()> {
+    demonstrate(context, Some("loss"), 1).await
+}
+
+async fn the_counter_of_the_demonstration_sees_a_planted_duplicate(
+    context: &Context,
+) -> Result<()> {
+    demonstrate(context, Some("duplicate"), 1).await
+}
+
+async fn demonstrate(context: &Context, plant: Option<&str>, expected: i32) -> Result<()> {
+    let program = program("leveret-chat", "leveret-chat")?;
+    let api = context.management.as_ref().context("it has an HTTP API")?;
+    let login = format!("{}:{}", context.address.user, context.address.password);
+    let broker = format!("amqp://{login}@{}", context.address.socket);
+    let host = api.rsplit(['@', '/']).find(|part| !part.is_empty());
+    let management = format!("http://{login}@{}", host.context("it has an address")?);
+    let mut command = Command::new(program);
+    command
+        .args(["--log", "warn", "demo", "--script"])
+        .env("LEVERET_CHAT_BROKER", &broker)
+        .env("LEVERET_CHAT_MANAGEMENT", &management)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    if let Some(plant) = plant {
+        command.args(["--plant", plant]);
+    }
+    let output = tokio::time::timeout(3 * PATIENCE, command.output()).await??;
+    let words = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        code(output.status) == expected && words.contains("in the end"),
+        "{plant:?}: {words}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

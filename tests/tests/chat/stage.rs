@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use leveret_chat::accounts::{Accounts, AmqpLogin, NewAccount, Registration};
 use leveret_chat::amqp::BrokerUrl;
+use leveret_chat::gateway::{Gateway, GatewayOptions};
 use leveret_chat::management::Management;
 use leveret_chat::service::{Role, Service, ServiceOptions};
-use leveret_chat::settings::Settings;
+use leveret_chat::settings::{GatewaySettings, Settings};
 use leveret_chat::store::{ChatStore, EmbeddedStore, User};
 use leveret_chat::topology::Topology;
 use leveret_client::message::{
@@ -177,6 +178,30 @@ impl Stage {
     pub(crate) async fn end(self) {
         self.service.shutdown().await;
         self.store.close().await;
+    }
+
+    /// A gateway in front of it.
+    pub(crate) async fn gateway(&self, settings: GatewaySettings) -> Result<Gateway> {
+        self.gateway_at("127.0.0.1:0", settings).await
+    }
+
+    /// The same at this address.
+    pub(crate) async fn gateway_at(
+        &self,
+        address: &str,
+        settings: GatewaySettings,
+    ) -> Result<Gateway> {
+        let accounts = Accounts::new(
+            self.store.clone(),
+            self.service.links().clone(),
+            self.management.clone(),
+            shards(),
+            Registration::Open,
+        );
+        let public = BrokerUrl::parse(&self.url).map_err(anyhow::Error::msg)?;
+        let mut options = GatewayOptions::beside(&self.service, accounts, address, public.public());
+        options.settings = settings;
+        Ok(Gateway::start(options).await?)
     }
 
     pub(crate) async fn person(&self, name: &str) -> Result<Person> {

@@ -151,6 +151,11 @@ pub(crate) const SERVICE: &[Room] = &[
         crates: &["tokio"],
     },
     Room {
+        name: "courier",
+        rooms: &["amqp", "links"],
+        crates: &["leveret_client::message"],
+    },
+    Room {
         name: "management",
         rooms: &["topology"],
         crates: &[
@@ -277,6 +282,7 @@ pub(crate) const SERVICE: &[Room] = &[
         name: "accounts",
         rooms: &[
             "amqp",
+            "courier",
             "directory",
             "links",
             "management",
@@ -299,13 +305,31 @@ pub(crate) const SERVICE: &[Room] = &[
     },
     Room {
         name: "gateway",
-        rooms: &["accounts", "store"],
+        rooms: &[
+            "accounts",
+            "amqp",
+            "courier",
+            "desk",
+            "directory",
+            "links",
+            "rate",
+            "service",
+            "settings",
+            "store",
+            "topology",
+        ],
         crates: &[
             "axum",
+            "futures_util",
+            "hyper",
+            "hyper_util",
             "leveret_client::message",
+            "parking_lot",
             "serde",
             "serde_json",
+            "socket2",
             "tokio",
+            "tracing",
         ],
     },
     Room {

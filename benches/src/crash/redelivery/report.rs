@@ -7,18 +7,7 @@ use anyhow::Result;
 use crate::crash::redelivery::outcome::{ROWS, Row, Series};
 use crate::crash::redelivery::plan::CrashOptions;
 use crate::plot::{Axis, Bar, Chart, Line, Scale, bars, escape, seconds};
-use crate::report::today;
-
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
-svg{max-width:100%;height:auto}\
-table{border-collapse:collapse;width:100%;font-size:.9rem}\
-th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid #8884}\
-th:first-child,td:first-child{text-align:left}\
-td.bad{color:#c22;font-weight:600}\
-pre{overflow-x:auto;font-size:.8rem;background:#8881;padding:.6rem}\
-.dim{opacity:.7}";
+use crate::report::{STYLE, today};
 
 /// How much of what was due had come back when, round by round.
 pub(super) fn plot(all: &[Series]) -> String {

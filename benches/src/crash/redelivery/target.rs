@@ -84,7 +84,7 @@ pub(crate) struct Target {
     pub(crate) queue_arguments: Vec<(String, Value)>,
     /// The port of its HTTP API, if it is known.
     pub(crate) management_port: Option<u16>,
-    uri: Uri,
+    pub(crate) uri: Uri,
     start: String,
     victim: VictimOptions,
 }
@@ -137,17 +137,51 @@ impl TargetOptions {
         Ok([self.leveret()?, self.rabbitmq(QueueKind::Classic)?])
     }
 
-    fn leveret(&self) -> Result<Target> {
-        let program = match &self.leveret {
-            Some(program) => program.clone(),
-            None => leveret_program()?,
+    /// The brokers for something that speaks to their HTTP APIs as well, and declares its own queues.
+    pub(crate) fn chat_targets(&self) -> Result<Vec<Target>> {
+        ensure!(
+            self.uri.is_none(),
+            "the chat needs a broker's HTTP API: name a --target"
+        );
+        let mut targets: Vec<Target> = Vec::new();
+        let names = match &self.target[..] {
+            [] => &[TargetName::Leveret][..],
+            named => named,
         };
-        ensure!(program.is_file(), "there is no {}", program.display());
+        for name in names {
+            let target = match name {
+                TargetName::Leveret => self.leveret()?,
+                TargetName::Rabbitmq | TargetName::RabbitmqClassic | TargetName::RabbitmqQuorum => {
+                    Target {
+                        name: "rabbitmq".to_owned(),
+                        queue_arguments: Vec::new(),
+                        ..self.rabbitmq(QueueKind::Classic)?
+                    }
+                }
+            };
+            ensure!(
+                target.management_port.is_some(),
+                "{} has no HTTP API here",
+                target.name
+            );
+            if targets.iter().all(|known| known.name != target.name) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
+    }
+
+    fn leveret(&self) -> Result<Target> {
+        let own = match &self.leveret {
+            Some(own) => own.clone(),
+            None => program("leveret", "leveret")?,
+        };
+        ensure!(own.is_file(), "there is no {}", own.display());
         let port = free_port(|_| true)?;
         let management = free_port(|other| other != port)?;
         let start = format!(
             "exec {} serve --data-dir {{dir}}/data --amqp 127.0.0.1:{port} --management 127.0.0.1:{management} {}",
-            quoted(&program)?,
+            quoted(&own)?,
             self.leveret_args
         );
         Ok(Target {
@@ -273,15 +307,23 @@ fn source_tree() -> Result<&'static Path> {
     Ok(tree)
 }
 
-/// The program beside this one; in a source tree cargo brings it up to date first.
-fn leveret_program() -> Result<PathBuf> {
+/// A program beside this one; in a source tree cargo brings it up to date first.
+pub(crate) fn program(package: &str, name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("where is this program?")?;
-    let program = own.with_file_name("leveret");
+    let program = own.with_file_name(name);
     let Ok(tree) = source_tree() else {
         return Ok(program);
     };
     let mut build = Command::new("cargo");
-    build.args(["build", "--quiet", "--locked", "--bin", "leveret"]);
+    build.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        package,
+        "--bin",
+        name,
+    ]);
     if own
         .parent()
         .is_some_and(|folder| folder.ends_with("release"))
@@ -289,7 +331,7 @@ fn leveret_program() -> Result<PathBuf> {
         build.arg("--release");
     }
     match build.current_dir(tree).status() {
-        Ok(status) if !status.success() => bail!("cargo build --bin leveret failed: {status}"),
+        Ok(status) if !status.success() => bail!("cargo build --bin {name} failed: {status}"),
         // Without cargo the program that is there has to do.
         Ok(_) | Err(_) => Ok(program),
     }
@@ -309,7 +351,7 @@ fn is_free(port: u16) -> bool {
 }
 
 /// A port that nobody listens on, and that `fits`.
-fn free_port(fits: impl Fn(u16) -> bool) -> Result<u16> {
+pub(crate) fn free_port(fits: impl Fn(u16) -> bool) -> Result<u16> {
     if let Ok(listener) = TcpListener::bind("127.0.0.1:0") {
         let port = listener.local_addr()?.port();
         if fits(port) {

@@ -27,7 +27,7 @@ use super::arguments::DemoOptions;
 /// For whatever should happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Without a new message for so long, nobody is going to answer.
-const QUIET: Duration = Duration::from_secs(4);
+const QUIET: Duration = Duration::from_secs(3);
 /// How often the counter is looked at.
 const INTERVAL: Duration = Duration::from_millis(200);
 

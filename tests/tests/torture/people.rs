@@ -1,0 +1,400 @@
+//! The people, their devices, and where they talk.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use leveret_client::http::{AmqpAccess, ServiceHttp};
+use leveret_client::message::properties::BrokerUser;
+use leveret_client::message::{
+    Body, Command, ConversationId, ConversationSummary, Cursor, GroupChange, GroupHistory,
+    GroupSettings, HistoryRange, Message, MessageStatus, Post, Reply, Request, Seq, Timestamp,
+    UserId,
+};
+use leveret_client::transport::{AmqpConnector, AmqpOptions, ClientTransport, Connector as _};
+use leveret_tests::torture::actor::{Place, Script};
+use leveret_tests::torture::evidence::{Conversation, DeviceDiary, Evidence};
+use leveret_tests::torture::record::{self, Entry, Reader, Record};
+
+use super::broker::Broker;
+use super::program::Program;
+
+/// For whatever should happen on a machine that has more to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A device, as a program.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) script: Script,
+    pub(crate) program: Program,
+    pub(crate) reader: Reader,
+    /// It is away until the end.
+    pub(crate) is_late: bool,
+}
+
+impl Device {
+    fn new(script: Script, folder: &Path, is_late: bool) -> Result<Self> {
+        let path = folder.join(format!("{}.script", script.name));
+        std::fs::write(&path, serde_json::to_vec(&script)?)?;
+        let actor = PathBuf::from(env!("CARGO_BIN_EXE_torture-actor"));
+        let program = Program::new(&script.name, &actor, &[&path.to_string_lossy()], folder);
+        Ok(Self {
+            script,
+            program,
+            reader: Reader::default(),
+            is_late,
+        })
+    }
+
+    pub(crate) fn read(&mut self) -> Result<()> {
+        Ok(self.reader.read(&self.script.diary)?)
+    }
+
+    fn login(&self) -> BrokerUser {
+        BrokerUser {
+            user: self.script.user.clone(),
+            device: self.script.device.clone(),
+        }
+    }
+
+    /// A connection besides that of its program.
+    async fn connect(&self) -> Result<Box<dyn ClientTransport>> {
+        let options = AmqpOptions {
+            url: self.script.url.clone(),
+            user: self.login(),
+            password: self.script.password.clone(),
+            shards: self.script.shards,
+        };
+        let connector = AmqpConnector::new(options).map_err(anyhow::Error::msg)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match connector.connect().await {
+                Ok(transport) => return Ok(transport),
+                Err(error) if Instant::now() > deadline => return Err(error.into()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+}
+
+/// Who says what where.
+#[derive(Debug)]
+pub(crate) struct People {
+    pub(crate) devices: Vec<Device>,
+    /// With those who are in it from the first message; none if that message says it.
+    pub(crate) conversations: Vec<(ConversationId, Vec<UserId>)>,
+    /// What was written before the devices began.
+    before: Vec<Entry>,
+}
+
+/// One device of each person, two of ana, and one of bruno that comes at the end.
+const DEVICES: [(&str, usize, bool); 7] = [
+    ("ana", 0, false),
+    ("ana-phone", 0, false),
+    ("bruno", 1, false),
+    ("bruno-late", 1, true),
+    ("carla", 2, false),
+    ("davi", 3, false),
+    ("eva-slow", 4, false),
+];
+const NAMES: [&str; 5] = ["ana", "bruno", "carla", "davi", "eva"];
+
+/// What one device is let in with.
+struct Access {
+    name: &'static str,
+    person: usize,
+    is_late: bool,
+    user: UserId,
+    device: leveret_client::message::DeviceId,
+    amqp: AmqpAccess,
+}
+
+async fn register(http: &ServiceHttp) -> Result<Vec<Access>> {
+    for name in NAMES {
+        http.register(&name.parse()?, &password(name), false)
+            .await?;
+    }
+    let mut accesses = Vec::new();
+    for (name, person, is_late) in DEVICES {
+        let owner = NAMES[person];
+        let login = http
+            .login(&owner.parse()?, &password(owner), None, name)
+            .await?;
+        let amqp = http.amqp(&login.token).await?;
+        accesses.push(Access {
+            name,
+            person,
+            is_late,
+            user: login.user,
+            device: login.device,
+            amqp,
+        });
+    }
+    Ok(accesses)
+}
+
+fn password(name: &str) -> String {
+    format!("{name}'s password")
+}
+
+/// A group of these people; ana makes it.
+struct Group {
+    id: ConversationId,
+    people: Vec<usize>,
+    history: GroupHistory,
+}
+
+impl People {
+    /// Registers everybody and makes the groups. The devices do not run yet.
+    pub(crate) async fn gather(
+        http: &str,
+        seed: u64,
+        broker: &mut Broker,
+        folder: &Path,
+    ) -> Result<Self> {
+        let accesses = register(&ServiceHttp::new(http)).await?;
+        let mut users: Vec<UserId> = Vec::new();
+        for access in &accesses {
+            if users.last() != Some(&access.user) {
+                users.push(access.user.clone());
+            }
+        }
+        ensure!(users.len() == NAMES.len());
+        let group = |people: &[usize], history| Group {
+            id: ConversationId::random_group(),
+            people: people.to_vec(),
+            history,
+        };
+        let groups = [
+            group(&[0, 1, 2, 3, 4], GroupHistory::All),
+            group(&[0, 1, 2], GroupHistory::Joined),
+            // Davi is brought in and sent out all the time.
+            group(&[0, 1, 3], GroupHistory::Joined),
+        ];
+        let pairs = [(0, 1), (0, 4), (2, 3)];
+        let direct =
+            |(one, other): &(usize, usize)| ConversationId::direct(&users[*one], &users[*other]);
+        let mut devices = Vec::new();
+        for (number, access) in accesses.into_iter().enumerate() {
+            let person = access.person;
+            let in_groups = groups.iter().filter(|group| group.people.contains(&person));
+            let mut places: Vec<_> = in_groups
+                .map(|group| Place {
+                    conv: group.id.clone(),
+                    to: None,
+                })
+                .collect();
+            let mut foreign: Vec<_> = groups
+                .iter()
+                .filter(|group| !group.people.contains(&person))
+                .map(|group| group.id.clone())
+                .collect();
+            for pair in &pairs {
+                let other = match pair {
+                    (one, other) if *one == person => Some(*other),
+                    (one, other) if *other == person => Some(*one),
+                    _ => None,
+                };
+                match other {
+                    Some(other) => places.push(Place {
+                        conv: direct(pair),
+                        to: Some(users[other].clone()),
+                    }),
+                    None => foreign.push(direct(pair)),
+                }
+            }
+            let turnstile =
+                (access.name == "ana").then(|| (groups[2].id.clone(), users[3].clone()));
+            let script = Script {
+                name: access.name.to_owned(),
+                url: access.amqp.url,
+                user: access.user,
+                device: access.device,
+                password: access.amqp.password,
+                shards: access.amqp.shards,
+                journal: folder.join(format!("{}.journal", access.name)),
+                diary: folder.join(format!("{}.diary", access.name)),
+                stop: folder.join("stop"),
+                seed: seed ^ number as u64,
+                pace_ms: 700,
+                slowness_ms: if access.name.ends_with("slow") { 60 } else { 0 },
+                places: if access.is_late { Vec::new() } else { places },
+                foreign,
+                turnstile,
+            };
+            let device = Device::new(script, folder, access.is_late)?;
+            broker.made(device.login().name());
+            devices.push(device);
+        }
+        let mut people = Self {
+            devices,
+            conversations: Vec::new(),
+            before: Vec::new(),
+        };
+        for group in groups {
+            people.make(&group, &users).await?;
+            people.conversations.push((group.id, Vec::new()));
+        }
+        for pair in &pairs {
+            let both = vec![users[pair.0].clone(), users[pair.1].clone()];
+            people.conversations.push((direct(pair), both));
+        }
+        Ok(people)
+    }
+
+    async fn make(&mut self, group: &Group, users: &[UserId]) -> Result<()> {
+        let ana = &self.devices[0];
+        let members = group
+            .people
+            .iter()
+            .map(|person| users[*person].clone())
+            .collect();
+        let settings = GroupSettings {
+            title: "torture".to_owned(),
+            history: group.history,
+            ..GroupSettings::default()
+        };
+        let create = Body::Group(GroupChange::Create { settings, members });
+        let now = Timestamp::now();
+        let post = Post::to_group(&group.id, &ana.script.user, &ana.script.device, create, now);
+        let transport = ana.connect().await?;
+        transport.hand_over(&Command::Send(post.clone())).await?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let reply = ask(&*transport, &Request::Status { id: post.id }).await?;
+            if let Reply::Status(MessageStatus::Stored { .. }) = reply {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "a group is not made: {reply:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        transport.close().await;
+        let record = Record::Writing {
+            post: Box::new(post),
+        };
+        self.before.push(Entry {
+            at: record::now(),
+            record,
+        });
+        Ok(())
+    }
+
+    /// What there is to be judged. All programs may be dead by then.
+    pub(crate) async fn evidence(&mut self) -> Result<Evidence> {
+        let mut evidence = Evidence::default();
+        let mut names: Vec<&UserId> = Vec::new();
+        for device in &self.devices {
+            if names.last() == Some(&&device.script.user) {
+                continue;
+            }
+            names.push(&device.script.user);
+            let transport = device.connect().await?;
+            let Reply::Conversations { conversations } =
+                ask(&*transport, &Request::Conversations).await?
+            else {
+                bail!("no conversations");
+            };
+            evidence
+                .summaries
+                .push((device.script.user.clone(), conversations));
+            for (id, both) in &self.conversations {
+                let is_witness = match both.first() {
+                    Some(first) => *first == device.script.user,
+                    None => evidence.summaries.len() == 1,
+                };
+                if is_witness {
+                    evidence
+                        .conversations
+                        .push(conversation(&*transport, id, both).await?);
+                }
+            }
+            transport.close().await;
+        }
+        evidence.devices = vec![DeviceDiary {
+            name: "the preparation".to_owned(),
+            // Nobody, so that nothing is expected to be shown to it.
+            user: UserId::random(),
+            entries: std::mem::take(&mut self.before),
+        }];
+        for device in &mut self.devices {
+            device.read()?;
+            evidence.devices.push(DeviceDiary {
+                name: device.script.name.clone(),
+                user: device.script.user.clone(),
+                entries: device.reader.entries.clone(),
+            });
+        }
+        Ok(evidence)
+    }
+
+    /// What every user's conversations hold, as far as its devices have to show it; for knowing when
+    /// there is nothing left to wait for.
+    pub(crate) async fn last_seqs(&self) -> Result<Vec<(UserId, Vec<ConversationSummary>)>> {
+        let mut all: Vec<(UserId, Vec<ConversationSummary>)> = Vec::new();
+        for device in &self.devices {
+            if all
+                .last()
+                .is_some_and(|(user, _)| *user == device.script.user)
+            {
+                continue;
+            }
+            let transport = device.connect().await?;
+            let Reply::Conversations { conversations } =
+                ask(&*transport, &Request::Conversations).await?
+            else {
+                bail!("no conversations");
+            };
+            all.push((device.script.user.clone(), conversations));
+            transport.close().await;
+        }
+        Ok(all)
+    }
+}
+
+async fn conversation(
+    transport: &dyn ClientTransport,
+    id: &ConversationId,
+    both: &[UserId],
+) -> Result<Conversation> {
+    let mut history: Vec<Message> = Vec::new();
+    loop {
+        let after = history.last().map_or(Seq::NONE, |message| message.seq);
+        let request = Request::History {
+            conv: id.clone(),
+            range: HistoryRange::After(after),
+            limit: 500,
+        };
+        match ask(transport, &request).await? {
+            Reply::Messages { messages } if messages.is_empty() => break,
+            Reply::Messages { messages } => history.extend(messages),
+            // Nobody ever wrote there.
+            Reply::Refused { .. } if history.is_empty() => break,
+            other => bail!("no history: {other:?}"),
+        }
+    }
+    let cursors: Vec<Cursor> = match ask(transport, &Request::Cursors { conv: id.clone() }).await? {
+        Reply::Cursors { cursors } => cursors.into_iter().map(|summary| summary.cursor).collect(),
+        Reply::Refused { .. } if history.is_empty() => Vec::new(),
+        other => bail!("no cursors: {other:?}"),
+    };
+    Ok(Conversation {
+        id: id.clone(),
+        both: both.to_vec(),
+        history,
+        cursors,
+    })
+}
+
+/// Asks until there is an answer.
+async fn ask(transport: &dyn ClientTransport, request: &Request) -> Result<Reply> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match transport.ask(request).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).context("the service does not answer");
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}

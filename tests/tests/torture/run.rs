@@ -1,0 +1,456 @@
+//! A run: start, torture, heal, wait, judge.
+
+use std::collections::HashMap;
+use std::env;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use leveret_client::message::{ConversationId, Seq};
+use leveret_tests::torture::fault::{Fault, Verdict};
+use leveret_tests::torture::judge;
+use leveret_tests::torture::record::Record;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+
+use super::broker::{Broker, BrokerKind};
+use super::faults::{Targets, Torture, Victim, decide};
+use super::people::{Device, People};
+use super::service::Service;
+use super::store::{Store, StoreKind};
+
+/// For everybody to come to rest after everything is healed: an outbox may wait a minute for an answer
+/// before it asks again.
+const REST_PATIENCE: Duration = Duration::from_secs(240);
+/// Between two looks at everything.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A fault of the harness's own making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    Nothing,
+    /// A device's journal is deleted while it is dead.
+    Forgets,
+}
+
+/// What a run is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    name: &'static str,
+    broker: BrokerKind,
+    store: StoreKind,
+    planted: Planted,
+    seed: u64,
+    time: Duration,
+}
+
+impl Plan {
+    pub(crate) fn new(name: &'static str, broker: BrokerKind) -> Self {
+        let number = |name: &str| {
+            env::var(name)
+                .ok()
+                .map(|text| text.parse::<u64>().expect("a number"))
+        };
+        Self {
+            name,
+            broker,
+            store: StoreKind::Embedded,
+            planted: Planted::Nothing,
+            seed: number("LEVERET_SEED").unwrap_or_else(rand::random),
+            time: Duration::from_secs(number("LEVERET_TORTURE_SECONDS").unwrap_or(12)),
+        }
+    }
+
+    pub(crate) fn store(mut self, store: StoreKind) -> Self {
+        self.store = store;
+        self
+    }
+
+    pub(crate) fn planted(mut self, planted: Planted) -> Self {
+        self.planted = planted;
+        self
+    }
+}
+
+/// Says a line past the test harness's capture.
+pub(crate) fn say(line: &str) {
+    // Nothing can be done about a closed standard error.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// A run in which nothing may be found.
+pub(crate) async fn sound(plan: &Plan) -> Result<()> {
+    let verdict = run(plan).await?;
+    ensure!(
+        verdict.faults.is_empty(),
+        "{} faults, LEVERET_SEED={}: {:#?}",
+        verdict.faults.len(),
+        plan.seed,
+        first(&verdict.faults)
+    );
+    ensure!(
+        verdict.counts.shown > 0 && verdict.counts.cursors > 0,
+        "nothing happened"
+    );
+    Ok(())
+}
+
+/// A run in which the planted fault must be found.
+pub(crate) async fn found_out(plan: &Plan) -> Result<()> {
+    let verdict = run(plan).await?;
+    let is_lost = |fault: &Fault| matches!(fault, Fault::Lost { .. });
+    ensure!(
+        verdict.faults.iter().any(is_lost),
+        "nothing was found: {:#?}",
+        first(&verdict.faults)
+    );
+    Ok(())
+}
+
+/// As many as somebody reads.
+fn first(faults: &[Fault]) -> &[Fault] {
+    &faults[..faults.len().min(20)]
+}
+
+async fn run(plan: &Plan) -> Result<Verdict> {
+    say(&format!(
+        "torture, {}: {:?}, LEVERET_SEED={}",
+        plan.name, plan.time, plan.seed
+    ));
+    let started = Instant::now();
+    let mut world = World::start(plan).await?;
+    let done = match plan.planted {
+        Planted::Nothing => world.torture(plan.seed, plan.time).await,
+        Planted::Forgets => world.forget().await,
+    };
+    let done = match done {
+        Ok(()) => world.rest().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        bail!(
+            "{error:#}\n{}\n{}",
+            world.services[0].program.tail(),
+            world.broker.tail()
+        );
+    }
+    let rested = started.elapsed();
+    let evidence = world.people.evidence().await?;
+    let verdict = judge(&evidence);
+    say(&format!(
+        "torture, {}: {}; {}; {} faults; {} s in all",
+        plan.name,
+        world.deeds,
+        verdict.counts,
+        verdict.faults.len(),
+        rested.as_secs()
+    ));
+    Ok(verdict)
+}
+
+/// Where the processes write. It goes away, unless it is asked for.
+#[derive(Debug)]
+enum Folder {
+    Passing(TempDir),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn new(name: &str) -> Result<Self> {
+        match env::var_os("LEVERET_KEEP") {
+            Some(kept) => {
+                let path = Path::new(&kept).join(name.replace(' ', "-"));
+                std::fs::create_dir_all(&path)?;
+                ensure!(
+                    path.read_dir()?.next().is_none(),
+                    "{} is not empty",
+                    path.display()
+                );
+                Ok(Self::Kept(path))
+            }
+            None => Ok(Self::Passing(TempDir::new()?)),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Passing(folder) => folder.path(),
+            Self::Kept(path) => path,
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deeds {
+    broker: u32,
+    store: u32,
+    service: u32,
+    devices: u32,
+    stops: u32,
+    /// Services that ended by themselves, because there was no broker when they started.
+    restarts: u32,
+}
+
+impl std::fmt::Display for Deeds {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            broker,
+            store,
+            service,
+            devices,
+            stops,
+            restarts,
+        } = self;
+        write!(
+            formatter,
+            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}"
+        )
+    }
+}
+
+struct World {
+    // Dropped in this order: devices first, the folder last.
+    people: People,
+    services: Vec<Service>,
+    store: Store,
+    broker: Broker,
+    deeds: Deeds,
+    /// What is to be undone, and when.
+    due: Vec<(Instant, Victim, Torture)>,
+    folder: Folder,
+}
+
+impl World {
+    async fn start(plan: &Plan) -> Result<Self> {
+        let folder = Folder::new(plan.name)?;
+        let mut broker = Broker::start(&plan.broker, folder.path())?;
+        let store = Store::start(&plan.store)?;
+        let mut services = Vec::new();
+        for number in 0..store.services() {
+            services.push(Service::start(&broker, &store, number, folder.path())?);
+        }
+        let mut people =
+            People::gather(&services[0].http, plan.seed, &mut broker, folder.path()).await?;
+        for device in people.devices.iter_mut().filter(|device| !device.is_late) {
+            device.program.start()?;
+        }
+        Ok(Self {
+            people,
+            services,
+            store,
+            broker,
+            deeds: Deeds::default(),
+            due: Vec::new(),
+            folder,
+        })
+    }
+
+    fn device(&mut self, number: usize) -> Result<&mut Device> {
+        self.people
+            .devices
+            .get_mut(number)
+            .context("there is such a device")
+    }
+
+    fn service(&mut self, number: usize) -> Result<&mut Service> {
+        self.services
+            .get_mut(number)
+            .context("there is such a service")
+    }
+
+    async fn torture(&mut self, seed: u64, time: Duration) -> Result<()> {
+        let mut random = StdRng::seed_from_u64(seed);
+        let end = Instant::now() + time;
+        let targets = Targets {
+            broker: self.broker.is_victim(),
+            store: self.store.is_victim(),
+            services: self.services.len(),
+            devices: self.people.devices.len(),
+        };
+        while Instant::now() < end {
+            let decision = decide(&mut random, targets);
+            let next = Instant::now() + decision.pause;
+            while Instant::now() < next {
+                self.tick()?;
+                tokio::time::sleep(TICK).await;
+            }
+            self.begin(decision.victim, decision.torture)?;
+        }
+        self.heal()
+    }
+
+    /// Does something to somebody who is well.
+    fn begin(&mut self, victim: Victim, torture: Torture) -> Result<()> {
+        let suffers = self.due.iter().any(|(_, sufferer, _)| *sufferer == victim);
+        let is_away = match victim {
+            Victim::Device(number) => self.device(number)?.is_late,
+            Victim::Broker | Victim::Store | Victim::Service(_) => false,
+        };
+        if suffers || is_away {
+            return Ok(());
+        }
+        let time = match torture {
+            Torture::Kill(time) => {
+                match victim {
+                    Victim::Broker => {
+                        self.deeds.broker += 1;
+                        self.broker.kill()?;
+                    }
+                    Victim::Store => {
+                        self.deeds.store += 1;
+                        self.store.kill()?;
+                    }
+                    Victim::Service(number) => {
+                        self.deeds.service += 1;
+                        self.service(number)?.program.kill()?;
+                    }
+                    Victim::Device(number) => {
+                        self.deeds.devices += 1;
+                        self.device(number)?.program.kill()?;
+                    }
+                }
+                time
+            }
+            Torture::Stop(time) => {
+                self.deeds.stops += 1;
+                self.signal(victim, "STOP")?;
+                time
+            }
+        };
+        self.due.push((Instant::now() + time, victim, torture));
+        Ok(())
+    }
+
+    fn signal(&mut self, victim: Victim, name: &str) -> Result<()> {
+        match victim {
+            Victim::Broker => self.broker.signal(name),
+            Victim::Store => Ok(()),
+            Victim::Service(number) => self.service(number)?.program.signal(name),
+            Victim::Device(number) => self.device(number)?.program.signal(name),
+        }
+    }
+
+    fn undo(&mut self, victim: Victim, torture: Torture) -> Result<()> {
+        match (torture, victim) {
+            (Torture::Stop(_), victim) => self.signal(victim, "CONT"),
+            (Torture::Kill(_), Victim::Broker) => self.broker.restart(),
+            (Torture::Kill(_), Victim::Store) => self.store.restart(),
+            (Torture::Kill(_), Victim::Service(number)) => self.service(number)?.program.start(),
+            (Torture::Kill(_), Victim::Device(number)) => self.device(number)?.program.start(),
+        }
+    }
+
+    /// Undoes what is due, and starts again what ended by itself.
+    fn tick(&mut self) -> Result<()> {
+        let now = Instant::now();
+        while let Some(place) = self.due.iter().position(|(time, _, _)| *time <= now) {
+            let (_, victim, torture) = self.due.swap_remove(place);
+            self.undo(victim, torture)?;
+        }
+        for service in &mut self.services {
+            if service.program.has_ended()? {
+                self.deeds.restarts += 1;
+                service.program.start()?;
+            }
+        }
+        for device in &mut self.people.devices {
+            ensure!(
+                !device.program.has_ended()?,
+                "a device ended: {}",
+                device.program.tail()
+            );
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<()> {
+        for (_, victim, torture) in std::mem::take(&mut self.due) {
+            self.undo(victim, torture)?;
+        }
+        Ok(())
+    }
+
+    /// Kills a device that has just promised to send something, and deletes its journal.
+    async fn forget(&mut self) -> Result<()> {
+        const DEVICE: usize = 2;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Nobody takes what it writes now.
+        self.service(0)?.program.kill()?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let device = self.device(DEVICE)?;
+        device.program.kill()?;
+        std::fs::remove_file(&device.script.journal)?;
+        device.program.start()?;
+        self.service(0)?.program.start()
+    }
+
+    /// Waits until every device has sent and shown everything. Whoever does not come to rest is judged
+    /// as it is.
+    async fn rest(&mut self) -> Result<()> {
+        std::fs::write(self.folder.path().join("stop"), b"")?;
+        for device in self
+            .people
+            .devices
+            .iter_mut()
+            .filter(|device| device.is_late)
+        {
+            device.program.start()?;
+        }
+        let deadline = Instant::now() + REST_PATIENCE;
+        while Instant::now() < deadline {
+            for _ in 0..50 {
+                self.tick()?;
+                tokio::time::sleep(TICK).await;
+            }
+            if self.is_at_rest().await? {
+                return Ok(());
+            }
+        }
+        say("somebody does not come to rest");
+        Ok(())
+    }
+
+    async fn is_at_rest(&mut self) -> Result<bool> {
+        for device in &mut self.people.devices {
+            device.read()?;
+            let mut told = device
+                .reader
+                .entries
+                .iter()
+                .rev()
+                .map(|entry| &entry.record);
+            let waiting = told.find_map(|record| match record {
+                Record::Outbox { waiting } => Some(*waiting),
+                _ => None,
+            });
+            if waiting != Some(0) {
+                return Ok(false);
+            }
+        }
+        let all = self.people.last_seqs().await?;
+        for device in &mut self.people.devices {
+            device.read()?;
+            let mut shown: HashMap<&ConversationId, Seq> = HashMap::new();
+            for entry in &device.reader.entries {
+                if let Record::Shown { message } = &entry.record {
+                    let last = shown.entry(&message.conv).or_default();
+                    *last = message.seq.max(*last);
+                }
+            }
+            let found = all.iter().find(|(user, _)| *user == device.script.user);
+            let (_, summaries) = found.context("everybody was asked")?;
+            let is_behind = summaries.iter().any(|summary| {
+                shown.get(&summary.conv).copied().unwrap_or_default() < summary.last_seq
+            });
+            if is_behind {
+                return Ok(false);
+            }
+        }
+        // Receipts are gathered for a second before they are sent.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Ok(true)
+    }
+}
