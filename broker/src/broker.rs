@@ -432,6 +432,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
                 PasswordHashing::Argon2id => HashAlgorithm::Argon2id,
             },
             loopback_users: config.loopback_users.clone(),
+            password_bytes_min: config.limits.password_bytes_min,
         },
         node_name: format!("{}@localhost", config.cluster_name),
     }

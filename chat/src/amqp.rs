@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::message::Delivery as LapinDelivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
-    BasicQosOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
@@ -424,12 +424,8 @@ impl Subscription {
 
     /// Ends it: what is not settled goes back, to others or later.
     pub async fn cancel(self) -> Result<(), LinkError> {
-        let tag = self.consumer.tag();
-        patiently(
-            self.channel
-                .basic_cancel(tag, BasicCancelOptions::default()),
-        )
-        .await?;
+        // The channel ends at once, and not the consumer first: another consumer would get what comes later
+        // while what came earlier is still here.
         patiently(self.channel.close(200, "done".into())).await
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leveret_client::message::properties::BrokerUser;
-use leveret_client::message::{ConversationId, DeviceId, UserId};
+use leveret_client::message::{ConversationId, DeviceId, Seq, UserId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{ChatStore, DeviceKind, Member, StoreError};
+use crate::store::{ChatStore, Conversation, DeviceKind, Member, StoreError};
 
 /// Without news from a gateway for so long, nobody is there any more.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -174,9 +174,30 @@ impl Directory {
     /// Who is in a conversation now. What is remembered holds as long as the conversation's version of
     /// its members does.
     pub async fn members(&self, id: &ConversationId) -> Result<Arc<Vec<Member>>, StoreError> {
+        match self.store.conversation(id).await? {
+            Some(conversation) => self.members_of(&conversation).await,
+            None => Ok(Arc::default()),
+        }
+    }
+
+    /// Who of those in a conversation now may read the message of this place. Somebody who was brought in
+    /// later is there by now, and is not meant: messages are handed on after others were appended, and
+    /// again after a crash.
+    pub async fn readers(&self, id: &ConversationId, seq: Seq) -> Result<Vec<UserId>, StoreError> {
         let Some(conversation) = self.store.conversation(id).await? else {
-            return Ok(Arc::default());
+            return Ok(Vec::new());
         };
+        let members = self.members_of(&conversation).await?;
+        let may_read = |member: &&Member| member.visible(&conversation).contains(&seq);
+        let readers = members.iter().filter(may_read);
+        Ok(readers.map(|member| member.user.clone()).collect())
+    }
+
+    async fn members_of(
+        &self,
+        conversation: &Conversation,
+    ) -> Result<Arc<Vec<Member>>, StoreError> {
+        let id = &conversation.id;
         let version = conversation.member_version;
         if let Some((known, members)) = self.members.lock().get(id)
             && *known == version
@@ -243,5 +264,68 @@ mod tests {
         directory.learn(&Control::Devices { user: ana.clone() }, now);
         let targets = directory.targets(&ana).await.unwrap();
         assert_eq!(*targets.inboxes, [device.id]);
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_is_no_reader_of_what_was_said_without_it() {
+        use crate::store::{Append, Appended, User};
+        use leveret_client::message::{
+            Body, GroupChange, GroupSettings, MemberChange, Post, Role, Toggle,
+        };
+        let store = MemoryStore::open();
+        let directory = Directory::new(store.clone());
+        let (ana, bruno) = (UserId::random(), UserId::random());
+        for (id, handle) in [(&ana, "ana"), (&bruno, "bruno")] {
+            let user = User {
+                id: id.clone(),
+                handle: handle.parse().unwrap(),
+                name: handle.to_owned(),
+                password: None,
+                bot: false,
+                administrator: false,
+                receipts: Toggle::On,
+                created: Timestamp::now(),
+                deleted: None,
+            };
+            store.add_user(user).await.unwrap();
+        }
+        let group = ConversationId::random_group();
+        let settings = GroupSettings {
+            title: "ops".to_owned(),
+            ..GroupSettings::default()
+        };
+        let create = GroupChange::Create {
+            settings,
+            members: vec![bruno.clone()],
+        };
+        let member = |change| Body::Member {
+            user: bruno.clone(),
+            change,
+        };
+        let bodies = [
+            Body::Group(create),
+            member(MemberChange::Remove),
+            Body::text("he is not here"),
+            member(MemberChange::Add { role: Role::Member }),
+        ];
+        let device = DeviceId::random();
+        let at = Timestamp::now();
+        let append = |body| Append {
+            post: Post::to_group(&group, &ana, &device, body, at),
+            at,
+        };
+        // All at once, as after a pause; or once more, after a crash.
+        let batch = bodies.into_iter().map(append).collect();
+        let appended = store.append(batch).await.unwrap();
+        assert!(
+            appended
+                .iter()
+                .all(|one| matches!(one, Appended::Stored(_))),
+            "{appended:?}"
+        );
+        for (seq, count) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
+            let readers = directory.readers(&group, Seq(seq)).await.unwrap();
+            assert_eq!(readers.len(), count, "of message {seq}: {readers:?}");
+        }
     }
 }

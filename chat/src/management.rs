@@ -157,14 +157,42 @@ impl Management {
             .await
     }
 
-    /// Sets the policies that say how much queues take.
-    pub async fn set_policies(&self, policies: &[Policy]) -> Result<(), ManagementError> {
+    /// Sets the policies that say how much queues take, unless there are some of their names: those are an
+    /// operator's, and how they differ is said.
+    pub async fn set_policies(&self, policies: &[Policy]) -> Result<Vec<String>, ManagementError> {
         let host = encoded(&self.virtual_host);
+        let known = self.get(format!("policies/{host}")).await?;
+        let known = known.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut drift = Vec::new();
         for policy in policies {
-            let path = format!("policies/{host}/{}", policy.name);
-            self.put(path, policy).await?;
+            match known.iter().find(|known| known["name"] == policy.name) {
+                Some(known) => drift.extend(differences(policy, known)),
+                None => {
+                    let path = format!("policies/{host}/{}", policy.name);
+                    self.put(path, policy).await?;
+                }
+            }
         }
-        Ok(())
+        Ok(drift)
+    }
+
+    async fn get(&self, path: String) -> Result<Value, ManagementError> {
+        let this = self.clone();
+        let get = move || {
+            let url = format!("{}/{path}", this.base);
+            let request = this.agent.get(&url);
+            let request = request.header("authorization", &*this.authorization);
+            let unreachable = |error: ureq::Error| ManagementError::Unreachable(error.to_string());
+            let mut answer = request.call().map_err(unreachable)?;
+            match answer.status().as_u16() {
+                200 => answer.body_mut().read_json().map_err(unreachable),
+                status => Err(ManagementError::Refused { what: path, status }),
+            }
+        };
+        match tokio::task::spawn_blocking(get).await {
+            Ok(result) => result,
+            Err(error) => Err(ManagementError::Unreachable(error.to_string())),
+        }
     }
 
     /// Lets a device in, with this password: it may read its own queue and publish for itself, and may
@@ -203,6 +231,21 @@ impl Management {
         let connections = format!("connections/username/{user}");
         self.call(Method::Delete, connections, None, true).await
     }
+}
+
+/// How a policy that is there differs from what the chat would set.
+fn differences(policy: &Policy, known: &Value) -> Vec<String> {
+    // What is sent has only string keys.
+    let wanted = serde_json::to_value(policy).unwrap_or_default();
+    let fields = wanted.as_object().into_iter().flatten();
+    let changed = fields.filter(|(field, value)| known[field.as_str()] != **value);
+    let name = policy.name;
+    changed
+        .map(|(field, value)| {
+            let there = &known[field.as_str()];
+            format!("policy {name} has {field} {there} and not {value}")
+        })
+        .collect()
 }
 
 /// A name as a part of a path.
@@ -249,6 +292,20 @@ fn without_login(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_that_an_operator_changed_is_told_from_one_that_is_as_it_was() {
+        let topology = crate::topology::Topology::new(Default::default());
+        let policy = &topology.policies[0];
+        let mut known = serde_json::to_value(policy).unwrap();
+        known["name"] = policy.name.into();
+        known["vhost"] = "chat".into();
+        assert_eq!(differences(policy, &known), Vec::<String>::new());
+        known["definition"]["max-length"] = 5.into();
+        let differences = differences(policy, &known);
+        assert_eq!(differences.len(), 1);
+        assert!(differences[0].contains("chat-send"), "{differences:?}");
+    }
 
     #[test]
     fn names_and_logins_are_written_as_urls_want_them() {

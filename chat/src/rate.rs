@@ -7,41 +7,41 @@ use std::time::{Duration, Instant};
 /// Buckets kept at most; beyond, those that are full again are let go, and then all.
 const BUCKETS_MAX: usize = 100_000;
 
-/// A bucket for each key.
+/// A bucket for each key. What is in it is counted in time: one more fits in after each `interval`.
 #[derive(Debug)]
 pub(crate) struct Rates<K> {
-    per_second: u32,
-    burst: u32,
+    interval: u64,
+    full: u64,
     buckets: HashMap<K, Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    /// What is left, in thousandths.
+    /// What is left, in microseconds.
     left: u64,
     since: Instant,
 }
 
 impl<K: Eq + Hash> Rates<K> {
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+        Self::every(Duration::from_secs(1) / per_second.max(1), burst)
+    }
+
+    /// For less than one per second.
+    pub(crate) fn every(interval: Duration, burst: u32) -> Self {
+        let interval = microseconds(interval).max(1);
         Self {
-            per_second,
-            burst,
+            interval,
+            full: interval.saturating_mul(u64::from(burst)),
             buckets: HashMap::new(),
         }
     }
 
-    fn full(&self) -> u64 {
-        u64::from(self.burst) * 1000
-    }
-
     /// Takes one, if there is one.
     pub(crate) fn take(&mut self, key: K, now: Instant) -> bool {
-        let full = self.full();
-        let per_second = u64::from(self.per_second);
+        let full = self.full;
         let refill = |bucket: &Bucket| {
-            let elapsed = now.saturating_duration_since(bucket.since);
-            let gained = whole_milliseconds(elapsed).saturating_mul(per_second);
+            let gained = microseconds(now.saturating_duration_since(bucket.since));
             bucket.left.saturating_add(gained).min(full)
         };
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
@@ -55,7 +55,7 @@ impl<K: Eq + Hash> Rates<K> {
             since: now,
         });
         let left = refill(bucket);
-        let taken = left.checked_sub(1000);
+        let taken = left.checked_sub(self.interval);
         *bucket = Bucket {
             left: taken.unwrap_or(left),
             since: now,
@@ -69,8 +69,8 @@ impl<K: Eq + Hash> Rates<K> {
     }
 }
 
-fn whole_milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -103,5 +103,18 @@ mod tests {
             taken += u32::from(rates.take("ana", now));
         }
         assert_eq!(taken, 10);
+    }
+
+    #[test]
+    fn a_slow_bucket_gives_one_after_its_time_however_often_it_is_asked() {
+        let mut now = Instant::now();
+        let mut rates = Rates::every(Duration::from_secs(30), 2);
+        assert!(rates.take("ana", now) && rates.take("ana", now));
+        let mut taken = 0;
+        for _ in 0..9_000 {
+            now += Duration::from_millis(10);
+            taken += u32::from(rates.take("ana", now));
+        }
+        assert_eq!(taken, 3);
     }
 }

@@ -11,6 +11,8 @@ use crate::store::{ChatStore, StoreError};
 
 /// How often: a group's time is in days.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// How often ids are forgotten: each time all of them are looked at.
+const IDS_INTERVAL: Duration = Duration::from_secs(DAY_SECONDS);
 /// Conversations, and messages, looked at in one step.
 const PAGE: usize = 200;
 /// Messages sent so long ago are refused, whoever sends them again: their ids can be forgotten. Longer
@@ -41,11 +43,16 @@ pub(crate) async fn run(store: Arc<dyn ChatStore>, mut stop: watch::Receiver<boo
 #[derive(Debug, Default)]
 struct Round {
     erased: HashMap<ConversationId, Seq>,
+    ids_forgotten: Option<Timestamp>,
 }
 
 impl Round {
     async fn run(&mut self, store: &dyn ChatStore, now: Timestamp) -> Result<(), StoreError> {
-        while store.forget_ids(now.minus(IDS_KEPT)).await? > 0 {}
+        let is_due = |last: Timestamp| now.since(last) >= IDS_INTERVAL;
+        if self.ids_forgotten.is_none_or(is_due) {
+            while store.forget_ids(now.minus(IDS_KEPT)).await? > 0 {}
+            self.ids_forgotten = Some(now);
+        }
         let mut last = None;
         loop {
             let page = store.conversation_ids(last.as_ref(), PAGE).await?;

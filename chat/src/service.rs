@@ -296,6 +296,7 @@ impl Plan {
             rates: Mutex::new(Rates::new(settings.user_rate, settings.user_burst)),
             group_rates: Mutex::new(Rates::new(settings.group_rate, settings.group_burst)),
             fanout_write_max: settings.fanout_write_max,
+            poison: settings.poison.clone(),
         });
         let worker = |shard: SendShard| Worker {
             queue: topology::send_queue(shard),

@@ -18,6 +18,9 @@ use crate::store::StoreError;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// up to this.
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// After a message that brings its handler down the next try waits this long each time: its tries are
+/// counted, and those behind it wait.
+const RETRY_PANICKED: Duration = Duration::from_millis(20);
 
 /// Why a batch was not dealt with. None of it is acknowledged, all of it comes again.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +58,21 @@ pub(crate) struct Worker {
     pub(crate) handler: Arc<dyn Handler>,
 }
 
+/// How many deliveries a worker has in its hands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// As many as it may.
+    Usual,
+    /// One. Whatever a worker has in its hands when it goes down is charged with a failure: so none but the
+    /// guilty one is.
+    One,
+}
+
 /// How a subscription ended.
 enum End {
     Stopped,
+    /// What had failed is behind us.
+    Calm,
     /// The handler panicked over one of these.
     Panicked,
     Failed(HandleError),
@@ -67,13 +82,21 @@ impl Worker {
     /// Works until it is told to stop.
     pub(crate) async fn run(self, links: Arc<Links>, mut stop: watch::Receiver<bool>) {
         let mut delay = RETRY_FIRST;
+        let mut care = Care::Usual;
         loop {
             let started = std::time::Instant::now();
-            let end = self.subscribe(&links, &mut stop).await;
+            let end = self.subscribe(&links, care, &mut stop).await;
             match end {
                 End::Stopped => return,
+                End::Calm => {
+                    care = Care::Usual;
+                    continue;
+                }
                 End::Panicked => {
                     tracing::error!(queue = self.queue, "a message brought its handler down");
+                    care = Care::One;
+                    tokio::time::sleep(RETRY_PANICKED).await;
+                    continue;
                 }
                 End::Failed(error) => tracing::warn!(queue = self.queue, %error, "begins again"),
             }
@@ -88,11 +111,14 @@ impl Worker {
         }
     }
 
-    async fn subscribe(&self, links: &Links, stop: &mut watch::Receiver<bool>) -> End {
+    async fn subscribe(&self, links: &Links, care: Care, stop: &mut watch::Receiver<bool>) -> End {
         let subscribed = async {
             let link = links.current().await?;
             let options = ConsumeOptions {
-                prefetch: self.prefetch,
+                prefetch: match care {
+                    Care::Usual => self.prefetch,
+                    Care::One => 1,
+                },
                 priority: self.priority,
             };
             let subscription = link.consume(&self.queue, options).await?;
@@ -106,7 +132,7 @@ impl Worker {
             Ok(subscribed) => subscribed,
             Err(error) => return End::Failed(error.into()),
         };
-        let end = self.consume(&link, &mut subscription, stop).await;
+        let end = self.consume(&link, &mut subscription, care, stop).await;
         // What is not settled goes back in its order, to another worker or to this one. If that does
         // not work the connection is gone, and it goes back all the same.
         let _ = subscription.cancel().await;
@@ -117,6 +143,7 @@ impl Worker {
         &self,
         link: &Link,
         subscription: &mut Subscription,
+        care: Care,
         stop: &mut watch::Receiver<bool>,
     ) -> End {
         let mut held: Option<Incoming> = None;
@@ -132,17 +159,17 @@ impl Worker {
                     },
                 },
             };
-            let batch = self.gather(subscription, first, &mut held).await;
-            let handled = AssertUnwindSafe(self.handler.handle(link, &batch))
-                .catch_unwind()
-                .await;
-            let settled = match handled {
-                Ok(Ok(())) => match batch.last() {
+            let is_fresh = first.delivery_count == 0;
+            let batch = match care {
+                Care::Usual => self.gather(subscription, first, &mut held).await,
+                Care::One => vec![first],
+            };
+            let settled = match self.handle(link, &batch, stop).await {
+                Ok(()) => match batch.last() {
                     Some(last) => subscription.ack(last.tag, Reach::UpTo).await,
                     None => Ok(()),
                 },
-                Ok(Err(error)) => return End::Failed(error),
-                Err(_) => {
+                Err(End::Panicked) => {
                     for delivery in &batch {
                         // `basic.reject` counts on every version; the message that does it ten times
                         // becomes a dead letter.
@@ -152,10 +179,44 @@ impl Worker {
                     }
                     return End::Panicked;
                 }
+                Err(end) => return end,
             };
             if let Err(error) = settled {
                 return End::Failed(error.into());
             }
+            if care == Care::One && is_fresh {
+                return End::Calm;
+            }
+        }
+    }
+
+    /// Deals with a batch. While the store does not work the batch is kept, and tried again: what goes back
+    /// to its queue counts as failed there, and ten failures within one outage would make a dead letter of
+    /// a message that nothing is wrong with.
+    async fn handle(
+        &self,
+        link: &Link,
+        batch: &[Incoming],
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
+        let mut delay = RETRY_FIRST;
+        loop {
+            let handled = AssertUnwindSafe(self.handler.handle(link, batch))
+                .catch_unwind()
+                .await;
+            match handled {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(HandleError::Store(StoreError::Unavailable(reason)))) if link.is_open() => {
+                    tracing::warn!(queue = self.queue, reason, "the store does not work");
+                }
+                Ok(Err(error)) => return Err(End::Failed(error)),
+                Err(_) => return Err(End::Panicked),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = stop.wait_for(|stop| *stop) => return Err(End::Stopped),
+            }
+            delay = (delay * 2).min(RETRY_LAST);
         }
     }
 

@@ -169,6 +169,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "the responder can know that nobody waits for the answer",
     },
     Difference {
+        line: "7.7.6",
+        rabbitmq: "leaves a delivery that is held already to the `consumer-timeout` that held before the policy",
+        leveret: "applies the new one to it at once",
+        reason: "a policy is what an operator reaches for when consumers hang",
+    },
+    Difference {
         line: "8.1.3",
         rabbitmq: "takes patterns with look-around and back-references, which may take forever",
         leveret: "refuses them where they are given, with 400",
@@ -428,6 +434,7 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
         "not to be had: nobody wants a message that has expired",
     ),
     ("7.6.3", "publish replies without `mandatory`"),
+    ("7.7.6", "set the policy before consumers start"),
     (
         "8.1.3",
         "not to be had: write the pattern without look-around and back-references",
@@ -437,6 +444,10 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
         "`password_hashing = \"rabbit_password_hashing_sha256\"`, the default; unknown names stay refused",
     ),
     ("9.2", "`durability = \"os\"`"),
+    (
+        "10.2",
+        "not to be had: a binding of a queue that does not exist is nothing to count on",
+    ),
     ("10.1.2", "not to be had: send values of the right type"),
     ("13.4", "not to be had: nest no deeper than 100 tables"),
     ("13.12", "not to be had: only forged addresses show it"),

@@ -23,14 +23,20 @@ mod attacks;
 mod browser;
 #[path = "chat/chromium.rs"]
 mod chromium;
+#[path = "chat/database.rs"]
+mod database;
 #[path = "chat/everyday.rs"]
 mod everyday;
 #[path = "chat/gateway.rs"]
 mod gateway;
+#[path = "chat/operation.rs"]
+mod operation;
 #[path = "chat/page.rs"]
 mod page;
 #[path = "chat/program.rs"]
 mod program;
+#[path = "chat/scaling.rs"]
+mod scaling;
 #[path = "chat/stage.rs"]
 mod stage;
 #[path = "chat/talk.rs"]

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use leveret_tests::differences::{ACCEPTED, DIFFERENCES, RABBITMQS_WAY};
+use leveret_tests::differences::{ACCEPTED, ACCEPTED_BY_HTTP, DIFFERENCES, RABBITMQS_WAY};
 
 /// A test function whose doc comment names lines of the specification.
 #[derive(Debug, PartialEq, Eq)]
@@ -216,6 +216,22 @@ fn accepted_table() -> String {
     table
 }
 
+fn accepted_by_http_table() -> String {
+    let mut table = String::from(
+        "| line | at a request like | RabbitMQ 4.3 answers | Leveret answers | why |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for accepted in ACCEPTED_BY_HTTP {
+        let (line, call, reason) = (accepted.line, accepted.call, accepted.reason);
+        let (rabbitmq, leveret) = (accepted.rabbitmq, accepted.leveret);
+        writeln!(
+            table,
+            "| {line} | `{call}` | `{rabbitmq}` | `{leveret}` | {reason} |"
+        )
+        .expect("a string takes it");
+    }
+    table
+}
+
 /// `page` with what lies between the markers of `name` replaced.
 fn with_section(page: &str, name: &str, content: &str) -> Option<String> {
     let (begin, end) = (
@@ -261,12 +277,18 @@ fn tests_name_only_lines_that_exist() {
             .iter()
             .all(|accepted| known.contains(accepted.line))
     );
+    assert!(
+        ACCEPTED_BY_HTTP
+            .iter()
+            .all(|accepted| known.contains(accepted.line))
+    );
 }
 
 #[test]
 fn every_difference_says_how_rabbitmqs_behaviour_is_to_be_had() {
     let differing = DIFFERENCES.iter().map(|difference| difference.line);
     let differing = differing.chain(ACCEPTED.iter().map(|accepted| accepted.line));
+    let differing = differing.chain(ACCEPTED_BY_HTTP.iter().map(|accepted| accepted.line));
     let silent: BTreeSet<_> = differing
         .filter(|line| !RABBITMQS_WAY.iter().any(|(known, _)| known == line))
         .collect();
@@ -325,6 +347,7 @@ fn the_compatibility_page_is_up_to_date() {
     let wanted = with_section(&page, "table", &coverage_table(&lines(), &proofs()))
         .and_then(|page| with_section(&page, "differences", &differences_table()))
         .and_then(|page| with_section(&page, "accepted", &accepted_table()))
+        .and_then(|page| with_section(&page, "accepted-http", &accepted_by_http_table()))
         .and_then(|page| with_section(&page, "ways", &ways_table()))
         .expect("all sections have their markers");
     if env::var("UPDATE_TABLE").is_ok_and(|value| value == "1") {

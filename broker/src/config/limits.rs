@@ -83,6 +83,9 @@ limits! {
     handshake_timeout_ms: u64 = 10_000, Count in 1..=600_000;
     /// How long a refused login waits, in milliseconds: the brake on guessing (spec 1.3.6).
     refusal_delay_ms: u64 = 3_000, Count in 0..=60_000;
+    /// Bytes that the password of a user must have at least, where it is given as text; hashes are taken
+    /// as they come (spec 8.3.4). RabbitMQ asks for none either.
+    password_bytes_min: usize = 0, Count in 0..=1_000;
     /// Channels of one connection, as RabbitMQ offers; 0 for no limit.
     channel_max: u16 = 2047, Count in 0..=65_535;
     /// Channels of all connections together; 0 for no limit, as in RabbitMQ.

@@ -37,6 +37,11 @@ pub(crate) enum LoginRefusal {
     Unchecked,
 }
 
+/// A new password has fewer bytes than it must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("minimum required password length is {0}")]
+pub(crate) struct PasswordTooShort(usize);
+
 /// By which protocol somebody logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
@@ -165,6 +170,15 @@ impl Access {
             succeeded: counters.succeeded.value(),
             failed: counters.failed.value(),
         }
+    }
+
+    /// Refuses a password that is too short for a user to have.
+    pub(crate) fn check_password(&self, password: &Secret) -> Result<(), PasswordTooShort> {
+        let bytes_min = self.settings.password_bytes_min;
+        if password.byte_count() < bytes_min {
+            return Err(PasswordTooShort(bytes_min));
+        }
+        Ok(())
     }
 
     /// Hashes a password in the configured way. Slow: not for an asynchronous worker.

@@ -65,9 +65,9 @@ use crate::queue::{Expiry, QueueState, Recording, Settings as QueueSettings, Sha
 use crate::store::Store;
 
 #[cfg(feature = "management")]
-pub(crate) use self::access::Logins;
-#[cfg(feature = "management")]
 pub(crate) use self::access::{Entrance, LoginRefusal};
+#[cfg(feature = "management")]
+pub(crate) use self::access::{Logins, PasswordTooShort};
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::administration::{Change, GrantError};
@@ -90,7 +90,7 @@ pub(crate) use self::hosts::HostDeletionRefusal;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event};
 #[cfg(feature = "management")]
 pub(crate) use self::meters::{SIZE_BOUNDS, Tally};
-pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
+pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, ConsumerTimeout, Outbox, Outgoing};
 #[cfg(feature = "management")]
 pub(crate) use self::parameters::{CLUSTER_NAME, ParameterError};
 #[cfg(feature = "management")]

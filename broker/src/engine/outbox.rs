@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -42,10 +42,46 @@ pub(crate) struct ConsumerLink {
     pub(crate) arguments: Arguments,
     /// Whether a delivery is settled by being delivered.
     pub(crate) no_ack: bool,
-    /// How long it may hold a delivery, in milliseconds (spec 5.5.8).
-    pub(crate) timeout_ms: Option<u64>,
+    /// How long it may hold a delivery.
+    pub(crate) timeout: ConsumerTimeout,
     /// The limit that all consumers of the channel share.
     pub(crate) limit: Arc<ChannelLimit>,
+}
+
+/// How long a consumer may hold a delivery (spec 5.5.8): what it was started with holds, or else what
+/// holds for its queue, which policies may change.
+#[derive(Debug)]
+pub(crate) struct ConsumerTimeout {
+    own_ms: Option<u64>,
+    /// That of the queue, in milliseconds.
+    queue_ms: AtomicU64,
+}
+
+impl ConsumerTimeout {
+    const NONE: u64 = u64::MAX;
+
+    /// The consumer's own timeout, if it has one, and its queue's.
+    pub(crate) fn new(own_ms: Option<u64>, queue_ms: Option<u64>) -> Self {
+        Self {
+            own_ms,
+            queue_ms: AtomicU64::new(queue_ms.unwrap_or(Self::NONE)),
+        }
+    }
+
+    /// As it is now, in milliseconds.
+    pub(crate) fn ms(&self) -> Option<u64> {
+        let of_queue = self.queue_ms.load(Ordering::Relaxed);
+        self.own_ms
+            .or_else(|| (of_queue != Self::NONE).then_some(of_queue))
+    }
+
+    /// Takes over the queue's new timeout. Whether the consumer's is another one for it.
+    pub(crate) fn set_of_queue(&self, queue_ms: Option<u64>) -> bool {
+        let before = self.ms();
+        let queue_ms = queue_ms.unwrap_or(Self::NONE);
+        self.queue_ms.store(queue_ms, Ordering::Relaxed);
+        self.ms() != before
+    }
 }
 
 /// The prefetch limit of a whole channel (spec 5.4.3).
@@ -127,6 +163,8 @@ pub(crate) enum Outgoing {
     Delivery(Arc<ConsumerLink>, Delivery),
     /// Its queue is gone (spec 5.3.9).
     Cancelled(Arc<ConsumerLink>),
+    /// It may hold deliveries for another time than before.
+    TimeoutChanged(Arc<ConsumerLink>),
     /// A reply that came without a queue (spec 7.6.3).
     Reply(Arc<ReplyConsumer>, Message),
 }
@@ -135,7 +173,7 @@ impl Outgoing {
     fn bytes(&self) -> usize {
         match self {
             Self::Delivery(_, delivery) => delivery_bytes(delivery),
-            Self::Cancelled(_) => DELIVERY_OVERHEAD_BYTES,
+            Self::Cancelled(_) | Self::TimeoutChanged(_) => DELIVERY_OVERHEAD_BYTES,
             Self::Reply(_, message) => message_bytes(message),
         }
     }
@@ -233,7 +271,10 @@ impl Outbox {
                 withdrawn.extend((!link.no_ack).then_some(delivery.seq));
                 false
             }
-            Outgoing::Delivery(..) | Outgoing::Cancelled(_) | Outgoing::Reply(..) => true,
+            Outgoing::Delivery(..)
+            | Outgoing::Cancelled(_)
+            | Outgoing::TimeoutChanged(_)
+            | Outgoing::Reply(..) => true,
         });
         let left = self.used_bytes.fetch_sub(bytes, Ordering::AcqRel) - bytes;
         if left <= self.room_bytes / 2 {
@@ -244,7 +285,16 @@ impl Outbox {
 
     /// Tells a consumer that its queue is gone.
     pub(crate) fn push_cancelled(&self, link: Arc<ConsumerLink>) {
-        let entry = Outgoing::Cancelled(link);
+        self.push_news(Outgoing::Cancelled(link));
+    }
+
+    /// Tells a consumer's session that the consumer has another timeout.
+    pub(super) fn push_timeout_changed(&self, link: Arc<ConsumerLink>) {
+        self.push_news(Outgoing::TimeoutChanged(link));
+    }
+
+    /// Adds what has no bytes of its own, and so always fits.
+    fn push_news(&self, entry: Outgoing) {
         if self.closed.load(Ordering::Acquire) {
             return;
         }

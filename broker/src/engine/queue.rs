@@ -247,13 +247,25 @@ impl Queue {
 
     /// Puts the queue on other terms, at once (spec 7.7.6). A queue that is gone has none.
     pub(crate) fn set_terms(self: &Arc<Self>, engine: &Arc<Engine>, terms: QueueTerms) {
-        self.turn(engine, |state, turn| {
+        let timeout_ms = terms.consumer_timeout_ms;
+        let links = self.turn(engine, |state, turn| {
             if state.terms().expires_ms != terms.expires_ms {
                 // Another time to be unused begins now.
                 state.used(turn.now);
             }
+            let has_new_timeout = state.terms().consumer_timeout_ms != timeout_ms;
             state.set_terms(terms);
+            let consumers = state.consumers().filter(|_| has_new_timeout);
+            let links: Vec<_> = consumers
+                .map(|consumer| Arc::clone(consumer.handle))
+                .collect();
+            links
         });
+        for link in links.into_iter().flat_map(|(links, _)| links) {
+            if link.timeout.set_of_queue(timeout_ms) && !link.no_ack {
+                link.outbox.push_timeout_changed(Arc::clone(&link));
+            }
+        }
     }
 
     /// Settles deliveries.
@@ -560,7 +572,10 @@ impl Hash for Queue {
 fn returnable(entry: Outgoing) -> Option<Seq> {
     match entry {
         Outgoing::Delivery(link, delivery) if !link.no_ack => Some(delivery.seq),
-        Outgoing::Delivery(..) | Outgoing::Cancelled(_) | Outgoing::Reply(..) => None,
+        Outgoing::Delivery(..)
+        | Outgoing::Cancelled(_)
+        | Outgoing::TimeoutChanged(_)
+        | Outgoing::Reply(..) => None,
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) struct AccessSettings {
     pub(crate) hashing: HashAlgorithm,
     /// Users who may log in from this machine only (spec 8.3.3).
     pub(crate) loopback_users: Vec<String>,
+    /// Bytes that a new password must have at least (spec 8.3.4).
+    pub(crate) password_bytes_min: usize,
 }
 
 /// What bounds the engine.

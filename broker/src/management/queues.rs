@@ -15,11 +15,15 @@ use super::request::{Host, HostToChange, JsonBody, Query, Segments};
 use super::routes::{Gate, Methods, Routes};
 use super::time::timestamp;
 use super::{Management, Refusal, Shared, table};
-use crate::engine::{CloseCondition, Counts, Queue, QueueDeclaration, VirtualHost};
+use crate::engine::{CloseCondition, Counts, Queue, QueueDeclaration, Shown, VirtualHost};
 use crate::model::{QueueDefinition, QueueName, Resource, Verb};
+use crate::wire::Properties;
 
 /// The connection that requests count as: none, so that no exclusive queue is theirs.
 pub(super) const NO_CONNECTION: u64 = 0;
+
+/// Bytes of a body that is read back to tell how old it is.
+const HEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes of a name, as in AMQP.
 const NAME_BYTES_MAX: usize = 255;
@@ -77,10 +81,12 @@ async fn show(
 ) -> Result<Response, Refusal> {
     let queue = host.queue(&name).ok_or_else(Refusal::not_found)?;
     let ranges = Ranges::read(view.query())?;
-    let row = management
+    let head_timestamp = management.head_timestamp(&queue).await;
+    let mut row = management
         .blocking(move |management| management.queue_portrait(&host, &queue, &ranges))
         .await?;
-    Ok(view.object(row))
+    row.insert("head_message_timestamp".to_owned(), head_timestamp.into());
+    Ok(view.object(Value::Object(row)))
 }
 
 async fn declare(
@@ -295,7 +301,12 @@ impl Management {
     }
 
     /// A queue by itself, with what lists leave out.
-    fn queue_portrait(&self, host: &VirtualHost, queue: &Queue, ranges: &Ranges) -> Value {
+    fn queue_portrait(
+        &self,
+        host: &VirtualHost,
+        queue: &Queue,
+        ranges: &Ranges,
+    ) -> Map<String, Value> {
         let mut row = self.queue_row(host, queue, ranges);
         row.extend(no_erlang());
         let consumers = queue.consumers();
@@ -307,7 +318,6 @@ impl Management {
         let facts = json!({
             "exclusive_consumer_tag": tag_of(&|facts| facts.exclusive),
             "single_active_consumer_tag": single_active,
-            "head_message_timestamp": null,
             "consumer_details": self.consumers_on(host, queue),
             "incoming": [],
             "deliveries": [],
@@ -322,7 +332,16 @@ impl Management {
             let details = json!({ "name": name, "peer_host": peer_host, "peer_port": peer_port });
             row.insert("owner_pid_details".to_owned(), details);
         }
-        Value::Object(row)
+        row
+    }
+
+    /// The property `timestamp` of the message that is delivered next, which may have to be read from disk;
+    /// `None` for a body that is too large to be read for that.
+    async fn head_timestamp(&self, queue: &Arc<Queue>) -> Option<u64> {
+        let look = queue.peek(&self.engine, Shown::Ready, (0, 1), HEAD_BYTES_MAX);
+        let seen = tokio::time::timeout(self.settings.timeout, look).await;
+        let message = seen.ok()?.ok()?.into_iter().next()?.message;
+        Properties::new(message.header().get(12..)?).timestamp()
     }
 }
 

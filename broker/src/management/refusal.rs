@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::engine::StorageFailed;
+use crate::engine::{PasswordTooShort, StorageFailed};
 use crate::model::policy::PolicyError;
 use crate::model::{AmqpError, ReplyCode};
 
@@ -146,6 +146,12 @@ impl From<AmqpError> for Refusal {
 
 impl From<PolicyError> for Refusal {
     fn from(error: PolicyError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<PasswordTooShort> for Refusal {
+    fn from(error: PasswordTooShort) -> Self {
         Self::bad_request(error.to_string())
     }
 }

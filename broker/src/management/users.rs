@@ -153,6 +153,7 @@ async fn password(management: &Arc<Management>, body: &JsonBody) -> Result<Passw
         // Hashed in the configured way, whatever the request says, as in RabbitMQ.
         (Some(password), None) => {
             let password = Secret::new(password.as_bytes());
+            management.engine.access.check_password(&password)?;
             Arc::clone(management)
                 .blocking(move |management| management.engine.access.hash(&password))
                 .await

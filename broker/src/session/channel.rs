@@ -58,7 +58,7 @@ pub(super) struct Channel {
     /// The prefetch of consumers that are started from now on.
     pub(super) prefetch: u32,
     pub(super) limit: Arc<ChannelLimit>,
-    /// The shortest time that one of its consumers has for a delivery, in milliseconds.
+    /// The shortest time that one of its consumers ever had for a delivery, in milliseconds.
     pub(super) least_timeout_ms: Option<u64>,
     pub(super) mode: Mode,
     pub(super) assembler: Assembler,
@@ -111,6 +111,12 @@ impl Channel {
     /// Tells others how many consumers there are.
     pub(super) fn note_consumers(&self) {
         self.meter.consumers.set(self.consumer_count() as u64);
+    }
+
+    /// Notes how long one of the consumers may hold a delivery.
+    pub(super) fn may_hold_for(&mut self, timeout_ms: u64) {
+        let least_ms = self.least_timeout_ms.get_or_insert(timeout_ms);
+        *least_ms = timeout_ms.min(*least_ms);
     }
 
     /// Whether a consumer of any kind has that tag.

@@ -16,6 +16,7 @@ impl Session {
     pub(super) fn send(&mut self, entry: Outgoing) {
         match entry {
             Outgoing::Cancelled(link) => self.send_cancelled(&link),
+            Outgoing::TimeoutChanged(link) => self.timeout_changed(&link),
             Outgoing::Reply(consumer, message) => self.send_reply(&consumer, &message),
             Outgoing::Delivery(link, delivery) => {
                 let consumes = |channel: &&mut Channel| {
@@ -38,16 +39,17 @@ impl Session {
             return;
         };
         let number = channel.number;
-        let sent_ms = link.timeout_ms.map_or(0, |timeout_ms| {
-            let now_ms = self.engine.now().monotonic_ms;
-            let due_ms = now_ms.saturating_add(timeout_ms);
-            self.overdue_ms = Some(self.overdue_ms.map_or(due_ms, |next| next.min(due_ms)));
-            now_ms
-        });
-        let unacked = (!link.no_ack).then(|| Unacked {
-            receiver: Receiver::Consumer(Arc::clone(&link)),
-            seq: delivery.seq,
-            sent_ms,
+        let unacked = (!link.no_ack).then(|| {
+            let sent_ms = self.engine.now().monotonic_ms;
+            if let Some(timeout_ms) = link.timeout.ms() {
+                let due_ms = sent_ms.saturating_add(timeout_ms);
+                self.overdue_ms = Some(self.overdue_ms.map_or(due_ms, |next| next.min(due_ms)));
+            }
+            Unacked {
+                receiver: Receiver::Consumer(Arc::clone(&link)),
+                seq: delivery.seq,
+                sent_ms,
+            }
         });
         channel.meter.add(Event::delivery(link.no_ack), 1);
         if delivery.redelivered {

@@ -27,6 +27,17 @@ impl Session {
         }
     }
 
+    /// Looks again at once where a consumer may hold deliveries for another time than before.
+    pub(super) fn timeout_changed(&mut self, link: &ConsumerLink) {
+        let Some(channel) = self.channels.get_mut(&link.channel) else {
+            return;
+        };
+        if let Some(timeout_ms) = link.timeout.ms() {
+            channel.may_hold_for(timeout_ms);
+            self.overdue_ms = Some(self.engine.now().monotonic_ms);
+        }
+    }
+
     /// What is overdue on one channel, by consumer.
     fn overdue_on(&mut self, number: u16, now_ms: u64) -> Vec<Overdue> {
         let Some(channel) = self.channels.get_mut(&number) else {
@@ -73,7 +84,7 @@ impl Session {
             self.send_cancelled(&link);
         } else {
             // Nothing else tells this client that no more will come.
-            let timeout_ms = link.timeout_ms.unwrap_or_default();
+            let timeout_ms = link.timeout.ms().unwrap_or_default();
             self.close_channel(number, &AmqpError::consumer_timeout(number, timeout_ms));
         }
         if unused {

@@ -152,7 +152,7 @@ impl Window {
             let Receiver::Consumer(link) = &unacked.receiver else {
                 continue;
             };
-            let Some(timeout_ms) = link.timeout_ms else {
+            let Some(timeout_ms) = link.timeout.ms() else {
                 continue;
             };
             // Tags ascend with time: what follows is not due before this.

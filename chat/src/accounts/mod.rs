@@ -1,6 +1,7 @@
 //! Accounts: who may log in, on which devices, and with which rights on the broker.
 
 mod hooks;
+mod operator;
 mod password;
 
 use std::fmt;
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
     Body, Command, ConversationKind, DeviceId, Erasure, Handle, HistoryRange, MemberChange, Post,
-    Seq, ShardCount, Timestamp, Toggle, UserId,
+    Seq, ShardCount, Timestamp, UserId,
 };
 use parking_lot::Mutex;
 
+pub use self::operator::{add, random_password};
 use self::password::{Hashing, secret, token_hash};
 use crate::amqp::{LinkError, Published};
 use crate::courier::Courier;
@@ -22,13 +24,13 @@ use crate::links::Links;
 use crate::management::{Management, ManagementError};
 use crate::rate::Rates;
 use crate::service::announce;
-use crate::store::{
-    AddedUser, ChatStore, Device, DeviceKind, Session, StoreError, User, UserChange,
-};
+use crate::store::{ChatStore, Device, DeviceKind, Session, StoreError, User, UserChange};
 use crate::topology;
 
-/// Wrong passwords for one name at once, and how many seconds give back one of them.
+/// Wrong passwords for one name at once: more than anybody mistypes.
 const FAILURES_MAX: u32 = 10;
+/// Then one try in so long: 1,500 a day, at which nobody guesses a password of eight characters.
+const FAILURE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a login lasts.
 const SESSION: Duration = Duration::from_secs(90 * 86_400);
 /// How long the name of a person or device may be, in characters.
@@ -216,7 +218,7 @@ impl Accounts {
             shards,
             registration,
             hashing: Hashing::new(),
-            failures: Mutex::new(Rates::new(1, FAILURES_MAX)),
+            failures: Mutex::new(Rates::every(FAILURE_INTERVAL, FAILURES_MAX)),
         }
     }
 
@@ -226,7 +228,6 @@ impl Accounts {
         account: NewAccount,
         by: Option<&UserId>,
     ) -> Result<User, AccountError> {
-        check_name(&account.name)?;
         let is_first = self.store.users(None, 1).await?.is_empty();
         if self.registration == Registration::Closed && !is_first {
             match by {
@@ -234,21 +235,7 @@ impl Accounts {
                 None => return Err(AccountError::Closed),
             }
         }
-        let user = User {
-            id: UserId::random(),
-            handle: account.handle,
-            name: account.name,
-            password: Some(self.hashing.hash(account.password).await?),
-            bot: account.bot,
-            administrator: is_first,
-            receipts: Toggle::On,
-            created: Timestamp::now(),
-            deleted: None,
-        };
-        match self.store.add_user(user.clone()).await? {
-            AddedUser::Added => Ok(user),
-            AddedUser::Taken => Err(AccountError::Taken),
-        }
+        operator::add_with(&self.store, &self.hashing, account).await
     }
 
     async fn need_administrator(&self, user: &UserId) -> Result<(), AccountError> {
@@ -426,13 +413,7 @@ impl Accounts {
         self.need_administrator(by).await?;
         let user = self.store.user_by_handle(handle).await?;
         let user = user.ok_or(AccountError::NotFound)?;
-        let hash = self.hashing.hash(new).await?;
-        let change = UserChange::Password(Some(hash));
-        self.store.change_user(&user.id, change).await?;
-        for device in self.store.devices(&user.id).await? {
-            self.remove_device(&user.id, &device.id).await?;
-        }
-        Ok(())
+        self.set_password(&user, new).await
     }
 
     /// Deletes an account: it leaves its groups, its devices are shut out, its name is free for others.

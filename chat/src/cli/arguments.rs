@@ -8,6 +8,8 @@ use leveret_chat::service::Role;
 use leveret_chat::settings::Settings;
 use leveret_client::message::ShardCount;
 
+use super::admin::arguments::AdminOptions;
+
 /// The chat's service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "leveret-chat", version)]
@@ -31,6 +33,12 @@ pub(crate) enum Command {
     Init(BrokerOptions),
     /// Serves, and sets up what is missing.
     Serve(ServeOptions),
+    /// Writes everything that the store has, line by line.
+    Export(ExportOptions),
+    /// Puts what `export` wrote into an empty store.
+    Import(ImportOptions),
+    /// What an operator does: accounts, groups, dead letters, shards, verify, backup.
+    Admin(AdminOptions),
     /// Shows itself: three people, a group, somebody who goes offline, and a service that is killed.
     Demo(DemoOptions),
 }
@@ -58,24 +66,8 @@ pub(crate) struct BrokerOptions {
         hide_env_values = true
     )]
     pub(crate) management: Option<String>,
-    /// Where everything is kept: the chat in `chat`, the embedded broker in `broker`.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "leveret-data",
-        env = "LEVERET_CHAT_DATA"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// Where the history is: `embedded` in the data directory, for one process, or
-    /// `postgres://user:password@host/database`, for any number.
-    #[arg(
-        long,
-        value_name = "STORE",
-        default_value = "embedded",
-        env = "LEVERET_CHAT_STORE",
-        hide_env_values = true
-    )]
-    pub(crate) store: StorePlace,
+    #[command(flatten)]
+    pub(crate) place: StoreOptions,
     /// Send shards, if the chat is not set up yet.
     #[arg(long, value_name = "NUMBER", default_value_t)]
     pub(crate) shards: ShardCount,
@@ -97,6 +89,29 @@ pub(crate) struct BrokerOptions {
         env = "LEVERET_CHAT_AMQP_MANAGEMENT"
     )]
     pub(crate) amqp_management: String,
+}
+
+/// Where the history is.
+#[derive(Args, Clone)]
+pub(crate) struct StoreOptions {
+    /// Where everything is kept: the chat in `chat`, the embedded broker in `broker`.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "leveret-data",
+        env = "LEVERET_CHAT_DATA"
+    )]
+    pub(crate) data_dir: PathBuf,
+    /// Where the history is: `embedded` in the data directory, for one process, or
+    /// `postgres://user:password@host/database`, for any number.
+    #[arg(
+        long,
+        value_name = "STORE",
+        default_value = "embedded",
+        env = "LEVERET_CHAT_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: StorePlace,
 }
 
 /// Where the history is.
@@ -130,9 +145,37 @@ impl std::fmt::Debug for BrokerOptions {
         // The URLs hold passwords.
         formatter
             .debug_struct("BrokerOptions")
+            .field("data_dir", &self.place.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds a password.
+        formatter
+            .debug_struct("StoreOptions")
             .field("data_dir", &self.data_dir)
             .finish_non_exhaustive()
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportOptions {
+    #[command(flatten)]
+    pub(crate) place: StoreOptions,
+    /// The file; `-` is the standard output. It holds what people have written, and the hashes of their
+    /// passwords.
+    #[arg(default_value = "-")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportOptions {
+    #[command(flatten)]
+    pub(crate) place: StoreOptions,
+    /// The file.
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -1,9 +1,11 @@
 //! The command line.
 
+mod admin;
 mod arguments;
 mod demo;
 mod open;
 mod run;
+mod transfer;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -24,7 +26,12 @@ pub(crate) fn main() -> ExitCode {
     let log = match &arguments.command {
         // A terminal interface has the screen for itself.
         Command::Demo(options) if !options.script => "off",
-        Command::Demo(_) | Command::Init(_) | Command::Serve(_) => &arguments.log,
+        Command::Demo(_)
+        | Command::Init(_)
+        | Command::Serve(_)
+        | Command::Export(_)
+        | Command::Import(_)
+        | Command::Admin(_) => &arguments.log,
     };
     let result = start_log(log).and_then(|()| {
         let runtime = tokio::runtime::Runtime::new()?;
@@ -32,6 +39,13 @@ pub(crate) fn main() -> ExitCode {
             match arguments.command {
                 Command::Init(options) => run::init(options).await.map(|()| ExitCode::SUCCESS),
                 Command::Serve(options) => run::serve(options).await.map(|()| ExitCode::SUCCESS),
+                Command::Export(options) => transfer::run_export(options)
+                    .await
+                    .map(|()| ExitCode::SUCCESS),
+                Command::Import(options) => transfer::run_import(options)
+                    .await
+                    .map(|()| ExitCode::SUCCESS),
+                Command::Admin(options) => admin::run(options).await.map(|()| ExitCode::SUCCESS),
                 Command::Demo(options) => Ok(match demo::run(options).await? {
                     true => ExitCode::SUCCESS,
                     false => ExitCode::FAILURE,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use leveret::Broker;
@@ -23,14 +22,14 @@ use super::open::open_store;
 const EMBEDDED_LOGIN: &str = "guest:guest";
 
 /// The broker, wherever it runs.
-struct Connected {
+pub(super) struct Connected {
     embedded: Option<Broker>,
-    url: BrokerUrl,
-    management: Management,
+    pub(super) url: BrokerUrl,
+    pub(super) management: Management,
 }
 
 impl Connected {
-    async fn new(options: &BrokerOptions) -> Result<Self> {
+    pub(super) async fn new(options: &BrokerOptions) -> Result<Self> {
         if let (Some(url), Some(management)) = (&options.broker, &options.management) {
             let url = BrokerUrl::parse(url).map_err(anyhow::Error::msg)?;
             let management = Management::new(management, url.virtual_host())?;
@@ -41,7 +40,7 @@ impl Connected {
             });
         }
         let broker = Broker::builder()
-            .data_dir(options.data_dir.join("broker"))
+            .data_dir(options.place.data_dir.join("broker"))
             .amqp(&*options.amqp)
             .management(&*options.amqp_management)
             .start()
@@ -57,15 +56,14 @@ impl Connected {
         })
     }
 
-    /// Virtual host, rights and policies.
-    async fn prepare(&self, options: &BrokerOptions) -> Result<()> {
+    /// Virtual host, rights and policies. Policies that an operator has changed are left and named.
+    async fn prepare(&self, options: &BrokerOptions) -> Result<Vec<String>> {
         self.management.make_virtual_host(self.url.user()).await?;
         let topology = Topology::new(options.shards);
-        self.management.set_policies(&topology.policies).await?;
-        Ok(())
+        Ok(self.management.set_policies(&topology.policies).await?)
     }
 
-    async fn end(self) -> Result<()> {
+    pub(super) async fn end(self) -> Result<()> {
         match self.embedded {
             Some(broker) => Ok(broker.shutdown().await?),
             None => Ok(()),
@@ -75,14 +73,23 @@ impl Connected {
 
 /// Sets everything up.
 pub(crate) async fn init(options: BrokerOptions) -> Result<()> {
-    let store = open_store(&options.store, &options.data_dir).await?;
+    let store = open_store(&options.place).await?;
     let broker = Connected::new(&options).await?;
-    broker.prepare(&options).await?;
+    let drift = broker.prepare(&options).await?;
     let link = Link::open(&broker.url, "leveret-chat init").await?;
     let deployment = service::init(&link, &*store, options.shards).await?;
     link.close().await;
     store.close().await;
     broker.end().await?;
+    for one in drift {
+        say(&format!("drift: {one}"))?;
+    }
+    if deployment.shards != options.shards {
+        say(&format!(
+            "drift: shards={} was set up before; {} is not heeded",
+            deployment.shards, options.shards
+        ))?;
+    }
     say(&format!(
         "leveret-chat is set up, shards={}",
         deployment.shards
@@ -93,9 +100,11 @@ pub(crate) async fn init(options: BrokerOptions) -> Result<()> {
 pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let store = open_store(&options.broker.store, &options.broker.data_dir).await?;
+    let store = open_store(&options.broker.place).await?;
     let broker = Connected::new(&options.broker).await?;
-    broker.prepare(&options.broker).await?;
+    for one in broker.prepare(&options.broker).await? {
+        tracing::warn!("set up otherwise than usual: {one}");
+    }
     let roles = if options.roles.is_empty() {
         BTreeSet::from(Role::ALL)
     } else {
@@ -173,7 +182,8 @@ fn announce(broker: &Connected, gateway: Option<&Gateway>) -> Result<()> {
     Ok(())
 }
 
-fn say(line: &str) -> Result<()> {
+/// For programs.
+pub(super) fn say(line: &str) -> Result<()> {
     let mut output = io::stdout();
     writeln!(output, "{line}")?;
     Ok(output.flush()?)

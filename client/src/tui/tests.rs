@@ -267,9 +267,10 @@ fn a_message_can_be_answered_changed_and_reacted_to_by_keys() {
     }
     let edit = screen.sends("mine");
     assert!(matches!(edit.body, Body::Edit { target: Seq(2), .. }));
+    screen.notice(Notice::Message(stored(&edit, 3)));
     screen.notice(Notice::Message(message(
         &with_bruno(),
-        3,
+        4,
         "ubruno",
         Body::text("question?"),
     )));
@@ -279,7 +280,7 @@ fn a_message_can_be_answered_changed_and_reacted_to_by_keys() {
     let Body::Text(text) = answer.body else {
         panic!("a text");
     };
-    assert_eq!(text.reply_to, Some(Seq(3)));
+    assert_eq!(text.reply_to, Some(Seq(4)));
     assert_eq!(text.mentions, [bruno().user]);
     let typing = Typing {
         from: bruno().user,

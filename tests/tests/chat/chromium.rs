@@ -182,7 +182,15 @@ impl Browser {
     }
 
     pub(crate) async fn click(&self, selector: &str) -> Result<()> {
-        Ok(self.element(selector).await?.click().await?)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // What is drawn anew between finding and clicking is found again.
+            match self.element(selector).await?.click().await {
+                Ok(()) => return Ok(()),
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK_INTERVAL).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Presses the button that says this, by its text or label, in what is selected.

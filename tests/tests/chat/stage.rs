@@ -35,6 +35,8 @@ pub(crate) struct Stage {
     pub(crate) management: Management,
     pub(crate) accounts: Accounts,
     pub(crate) service: Service,
+    /// The management API, with a login.
+    pub(crate) management_url: String,
     store: Arc<dyn ChatStore>,
     folder: TempDir,
     host: VirtualHost,
@@ -99,80 +101,88 @@ impl Stage {
 
     /// The same with other limits.
     pub(crate) async fn with(context: &Context, settings: Settings) -> Result<Self> {
-        let api = context.management.as_ref();
-        let api = api.context("the target has an HTTP API")?;
-        let host = VirtualHost {
-            name: context.unique("chat"),
-            api: without_login(api),
-            login: format!("{}:{}", context.address.user, context.address.password),
-        };
-        let with_login = host
-            .api
-            .replacen("http://", &format!("http://{}@", host.login), 1);
-        let management = Management::new(&with_login, &host.name)?;
-        management.make_virtual_host(&context.address.user).await?;
-        let socket = &context.address.socket;
-        let url = format!("amqp://{}@{socket}/{}", host.login, host.name);
-        Self::open(url, management, tempfile::tempdir()?, host, settings).await
+        let folder = tempfile::tempdir()?;
+        let store = open_store(&folder).await?;
+        let site = Site::new(context).await?;
+        Self::open(site, folder, store, BTreeSet::from(Role::ALL), settings).await
+    }
+
+    /// With this store, and a service that has some of the roles.
+    pub(crate) async fn on(
+        context: &Context,
+        store: Arc<dyn ChatStore>,
+        roles: BTreeSet<Role>,
+    ) -> Result<Self> {
+        let site = Site::new(context).await?;
+        Self::open(
+            site,
+            tempfile::tempdir()?,
+            store,
+            roles,
+            Settings::default(),
+        )
+        .await
     }
 
     async fn open(
-        url: String,
-        management: Management,
+        site: Site,
         folder: TempDir,
-        host: VirtualHost,
+        store: Arc<dyn ChatStore>,
+        roles: BTreeSet<Role>,
         settings: Settings,
     ) -> Result<Self> {
-        let path = folder.path().join("store");
-        let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
-        let (store, _) = opened.await??;
         let options = ServiceOptions {
-            broker: BrokerUrl::parse(&url).map_err(anyhow::Error::msg)?,
+            broker: BrokerUrl::parse(&site.url).map_err(anyhow::Error::msg)?,
             store: store.clone(),
-            roles: BTreeSet::from(Role::ALL),
+            roles,
             shards: shards(),
             trusted: Vec::new(),
             settings: settings.clone(),
         };
         let service = Service::start(options).await?;
         let topology = Topology::new(service.deployment().shards);
-        management.set_policies(&topology.policies).await?;
+        site.management.set_policies(&topology.policies).await?;
         let accounts = Accounts::new(
             store.clone(),
             service.links().clone(),
-            management.clone(),
+            site.management.clone(),
             shards(),
             Registration::Open,
         );
         Ok(Self {
-            url,
-            management,
+            url: site.url,
+            management: site.management,
+            management_url: site.management_url,
             accounts,
             service,
             store,
             folder,
-            host,
+            host: site.host,
             settings,
         })
     }
 
-    /// The service ends and starts again, with the same store.
+    /// The service ends and starts again, with the same store on disk.
     pub(crate) async fn restart(self) -> Result<Self> {
-        let Self {
-            url,
-            management,
-            accounts,
-            service,
-            store,
-            folder,
-            host,
-            settings,
-        } = self;
-        service.shutdown().await;
-        store.close().await;
-        drop(accounts);
-        drop(store);
-        Self::open(url, management, folder, host, settings).await
+        let settings = self.settings.clone();
+        self.restart_with(settings).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn restart_with(self, settings: Settings) -> Result<Self> {
+        self.service.shutdown().await;
+        self.store.close().await;
+        drop(self.accounts);
+        drop(self.store);
+        let store = open_store(&self.folder).await?;
+        let site = Site {
+            url: self.url,
+            management: self.management,
+            management_url: self.management_url,
+            host: self.host,
+        };
+        let roles = BTreeSet::from(Role::ALL);
+        Self::open(site, self.folder, store, roles, settings).await
     }
 
     pub(crate) async fn end(self) {
@@ -233,6 +243,45 @@ impl Stage {
                 .public(),
         })
     }
+}
+
+/// A virtual host, and how it is reached.
+struct Site {
+    url: String,
+    management: Management,
+    management_url: String,
+    host: VirtualHost,
+}
+
+impl Site {
+    async fn new(context: &Context) -> Result<Self> {
+        let api = context.management.as_ref();
+        let api = api.context("the target has an HTTP API")?;
+        let host = VirtualHost {
+            name: context.unique("chat"),
+            api: without_login(api),
+            login: format!("{}:{}", context.address.user, context.address.password),
+        };
+        let management_url = host
+            .api
+            .replacen("http://", &format!("http://{}@", host.login), 1);
+        let management = Management::new(&management_url, &host.name)?;
+        management.make_virtual_host(&context.address.user).await?;
+        let socket = &context.address.socket;
+        let url = format!("amqp://{}@{socket}/{}", host.login, host.name);
+        Ok(Self {
+            url,
+            management,
+            management_url,
+            host,
+        })
+    }
+}
+
+async fn open_store(folder: &TempDir) -> Result<Arc<dyn ChatStore>> {
+    let path = folder.path().join("store");
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
+    Ok(opened.await??.0)
 }
 
 /// Somebody with a device.

@@ -6,6 +6,7 @@ use leveret_tests::client::{Client, Options};
 use leveret_tests::raw::bytes::Writer;
 use leveret_tests::raw::method::{self, Method, queue_bits};
 use leveret_tests::raw::value::{Table, Value, one};
+use serde_json::json;
 
 leveret_tests::on_both_targets![
     a_delivery_held_for_too_long_goes_back_and_its_consumer_is_cancelled,
@@ -13,6 +14,7 @@ leveret_tests::on_both_targets![
     a_client_that_cannot_be_told_loses_its_channel,
     consumers_that_settle_in_time_go_on,
     classic_queues_may_have_a_timeout,
+    a_policy_changes_what_consumers_may_hold_already,
 ];
 
 async fn declare(client: &mut Client, queue: &str, kind: &str, timeout: bool) -> Result<()> {
@@ -132,5 +134,25 @@ async fn classic_queues_may_have_a_timeout(context: &Context) -> Result<()> {
     cancelled(&mut client, "c").await?;
     is_back(context, &mut client, &queue, held).await?;
     ensure!(client.counts(1, &queue).await? == (0, 0), "left over");
+    Ok(())
+}
+
+/// Spec 5.5.8. Spec 7.7.6.
+async fn a_policy_changes_what_consumers_may_hold_already(context: &Context) -> Result<()> {
+    let mut client = context.client().await?;
+    let queue = context.queue("q");
+    declare(&mut client, &queue, "quorum", false).await?;
+    let held = hold(&mut client, &queue, "c", &Table::new()).await?;
+    let policy = json!({
+        "pattern": format!("^{queue}$"), "definition": { "consumer-timeout": 1_000 },
+    });
+    let path = format!("policies/%2F/{queue}");
+    let api = context.management()?;
+    api.done("PUT", &path, Some(policy)).await?;
+    if context.differs("7.7.6", false, true)? {
+        cancelled(&mut client, "c").await?;
+        is_back(context, &mut client, &queue, held).await?;
+    }
+    api.done("DELETE", &path, None).await?;
     Ok(())
 }

@@ -49,6 +49,7 @@ pub(crate) const CLIENT: &[Room] = &[
             "parking_lot",
             "thiserror",
             "tokio",
+            "tokio_tungstenite",
             "tracing",
         ],
     },
@@ -343,6 +344,7 @@ pub(crate) const SERVICE: &[Room] = &[
             // The demonstration has people of its own.
             "leveret_client",
             "parking_lot",
+            "serde_json",
             "tempfile",
             "tokio",
             "tracing",

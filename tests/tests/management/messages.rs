@@ -223,3 +223,26 @@ fn blind_copies_of_what_a_request_publishes_lead_its_dead_letters() -> Result<()
     }
     Ok(())
 }
+
+/// Spec 10.2. RabbitMQ shows it in lists, too, when it next gathers statistics.
+#[test]
+fn a_queue_tells_when_its_next_message_was_sent() -> Result<()> {
+    let api = Api::leveret()?;
+    let queue = "/api/queues/%2F/q";
+    api.ask("PUT", queue, Body::Text("{}"))?;
+    let head = || Ok::<_, anyhow::Error>(api.get(queue)?.json()?["head_message_timestamp"].clone());
+    ensure!(head()?.is_null());
+    for time in [1_700_000_000_u64, 1_800_000_000] {
+        let message = json!({
+            "properties": { "timestamp": time }, "routing_key": "q", "payload": "p",
+            "payload_encoding": "string",
+        });
+        let path = "/api/exchanges/%2F/amq.default/publish";
+        api.ask("POST", path, Body::Text(&message.to_string()))?;
+    }
+    ensure!(head()? == 1_700_000_000_u64);
+    let get = r#"{"count":1,"ackmode":"ack_requeue_false","encoding":"auto"}"#;
+    api.ask("POST", &format!("{queue}/get"), Body::Text(get))?;
+    ensure!(head()? == 1_800_000_000_u64);
+    Ok(())
+}

@@ -37,6 +37,31 @@ fn server_on(folder: &Path, option: &str) -> Result<Server> {
     Server::start(command)
 }
 
+/// Spec 8.3.4. RabbitMQ needs a plugin's settings for it: `credential_validator.min_length`.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_passwords_are_refused_where_that_is_asked_for_and_hashes_are_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = server_on(&folder.path().join("data"), "limits.password_bytes_min=5")?;
+    let management = management(&server)?;
+    let put = async |password: &str| {
+        let body = json!({ "password": password, "tags": "" });
+        management.send("PUT", "users/ada", Some(body)).await
+    };
+    let refused = put("four").await?;
+    let expected = "400 bad_request: minimum required password length is 5";
+    assert_eq!(refused.notation(), expected);
+    assert_eq!(management.get("users/ada").await?.status, 404);
+    let definitions = json!({ "users": [{ "name": "ada", "password": "four", "tags": "" }] });
+    let imported = management
+        .send("POST", "definitions", Some(definitions))
+        .await?;
+    assert_eq!(imported.status, 400, "{imported:?}");
+    assert_eq!(put("fives").await?.status, 201);
+    let hash = json!({ "password_hash": "", "tags": "" });
+    management.done("PUT", "users/ada", Some(hash)).await?;
+    Ok(())
+}
+
 async fn set_up(management: &Management) -> Result<()> {
     let put = async |path: &str, body: serde_json::Value| {
         management.done("PUT", path, Some(body)).await.map(drop)

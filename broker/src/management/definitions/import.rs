@@ -139,7 +139,9 @@ impl<'a> Import<'a> {
     fn password(&self, object: &Object, is_old: bool) -> Result<PasswordHash, ImportError> {
         if let Some(password) = text(object, "password") {
             let password = Secret::new(password.as_bytes());
-            return Ok(self.engine.access.hash(&password));
+            let access = &self.engine.access;
+            access.check_password(&password).map_err(ImportError::new)?;
+            return Ok(access.hash(&password));
         }
         let algorithm = match text(object, "hashing_algorithm") {
             Some(name) => HashAlgorithm::parse(name).map_err(ImportError::new)?,

@@ -19,6 +19,12 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// How long it is.
+    #[must_use]
+    pub fn byte_count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether the secret is exactly `bytes`. For tests; it does not hide how long it takes.
     #[must_use]
     pub fn is(&self, bytes: &[u8]) -> bool {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::super::channel::Channel;
 use super::super::core::Session;
 use crate::engine::{
-    ConsumeRefusal, Consumer, ConsumerLink, REPLY_QUEUE, ReplyConsumer, random_text,
+    ConsumeRefusal, Consumer, ConsumerLink, ConsumerTimeout, REPLY_QUEUE, ReplyConsumer,
+    random_text,
 };
 use crate::model::{
     AmqpError, Arguments, ConsumerArguments, ConsumerTag, QueueType, ReplyCode, Resource, Verb,
@@ -40,9 +41,6 @@ impl Session {
         }
         let arguments = ConsumerArguments::parse(consume.arguments, queue_type)
             .map_err(|error| error.for_queue(&name, self.host.name()))?;
-        let timeout_ms = (!consume.no_ack)
-            .then(|| arguments.timeout_ms.or_else(|| queue.consumer_timeout_ms()))
-            .flatten();
         let link = Arc::new(ConsumerLink {
             key: self.engine.next_consumer_key(),
             queue: Arc::clone(&queue),
@@ -52,7 +50,7 @@ impl Session {
             tag: ConsumerTag::from(tag.as_str()),
             arguments: Arguments::from_wire(consume.arguments.as_bytes()),
             no_ack: consume.no_ack,
-            timeout_ms,
+            timeout: ConsumerTimeout::new(arguments.timeout_ms, queue.consumer_timeout_ms()),
             limit: Arc::clone(&channel.limit),
         });
         let consumer = Consumer {
@@ -75,9 +73,10 @@ impl Session {
                 AmqpError::new(ReplyCode::ResourceError, refusal.to_string())
             }
         })?;
-        if let Some(timeout_ms) = timeout_ms {
-            let least_ms = channel.least_timeout_ms.get_or_insert(timeout_ms);
-            *least_ms = timeout_ms.min(*least_ms);
+        // A policy may have changed before the queue knew the consumer.
+        link.timeout.set_of_queue(queue.consumer_timeout_ms());
+        if let Some(timeout_ms) = link.timeout.ms() {
+            channel.may_hold_for(timeout_ms);
         }
         channel
             .consumers

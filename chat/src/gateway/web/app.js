@@ -135,6 +135,8 @@ class App {
     if (innerWidth <= 720) this.panels.toggleDetails(false);
     this.talk.opened();
     this.show();
+    // What is hidden cannot have the focus, and drawing comes a moment later.
+    $("talk").hidden = false;
     $("text").focus();
     try {
       await this.#load(conversation);

@@ -100,8 +100,10 @@ export class Panels {
           el("h3", { text: "Privacy" }), receipts.label,
           el("h3", { text: "Devices" }),
           el("ul", {}, ...devices.map((one) => this.#device(one, device))),
-          el("h3", { text: "Password" }), this.#password());
-      }, [["Log out", () => app.logOut()]]);
+          el("h3", { text: "Password" }), this.#password(),
+          // Not what Enter does.
+          el("h3", { text: "This device" }), button("Log out", () => app.logOut()));
+      });
     } catch (error) {
       notice(error.message);
     }

@@ -329,4 +329,6 @@ fn boot() -> Option<String> {
 }
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;

@@ -33,14 +33,11 @@ pub(super) fn message_of(view: &dyn View, id_key: &[u8]) -> Result<Option<Messag
 /// Ids forgotten by one call, at most.
 const FORGOTTEN_MAX: usize = 5_000;
 
-/// Forgets the ids of messages made before this time.
-pub(super) fn forget_ids(
-    changes: &mut Transaction<'_>,
-    before: Timestamp,
-) -> Result<usize, StoreError> {
+/// Where ids of messages made before this time are, some of them.
+pub(super) fn old_ids(view: &dyn View, before: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut old = Vec::new();
     let range = Range::prefix(key::MESSAGE_IDS);
-    changes.scan(&range, Direction::Forward, &mut |found, _| {
+    view.scan(&range, Direction::Forward, &mut |found, _| {
         let id = found.last_chunk::<16>().copied().map(uuid_time);
         if id.is_some_and(|time| time < before) {
             old.push(found.to_vec());
@@ -51,11 +48,7 @@ pub(super) fn forget_ids(
             Step::Stop
         })
     })?;
-    let count = old.len();
-    for key in old {
-        changes.remove(key);
-    }
-    Ok(count)
+    Ok(old)
 }
 
 /// The time in the octets of a [`MessageId`].

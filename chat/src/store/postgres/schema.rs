@@ -27,6 +27,9 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), PostgresOpenError
 
 /// The version that is there, held until the transaction ends.
 async fn version(transaction: &Transaction<'_>) -> Result<usize, PostgresOpenError> {
+    // That the table is there already is no news.
+    let quiet = "SET LOCAL client_min_messages = warning";
+    transaction.batch_execute(quiet).await?;
     let lock =
         "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' leveret-chat', 0))";
     transaction.batch_execute(lock).await?;

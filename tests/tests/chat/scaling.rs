@@ -1,0 +1,309 @@
+//! One router, then four, while people write; and one of the four that is stopped and goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Child, Command as Program, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use futures_util::future::{try_join_all, try_join3};
+use leveret_chat::amqp::BrokerUrl;
+use leveret_chat::service::{Role, Service, ServiceOptions};
+use leveret_chat::settings::Settings;
+use leveret_chat::store::PostgresStore;
+use leveret_client::message::{
+    Body, ConversationId, Event, GroupChange, GroupSettings, HistoryRange, Message, MessageId, Seq,
+};
+use leveret_tests::{Context, process};
+
+use crate::database::Database;
+use crate::stage::{Online, Person, Stage, shards};
+
+chat_tests!(
+    four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reordered,
+    four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on,
+);
+
+/// A message of everybody each.
+const PACE: Duration = Duration::from_millis(60);
+/// A shard may rest so long, whatever happens; the aim, which is printed and not asserted, is 2 s.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Longer than the broker waits for a stopped router's signs of life.
+const STOPPED: Duration = Duration::from_secs(14);
+
+async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reordered(
+    context: &Context,
+) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let people = people(&stage).await?;
+    let scene = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut more = Vec::new();
+        for _ in 0..3 {
+            more.push(router(&stage).await?);
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Two of them go again.
+        for one in more.drain(..2) {
+            one.shutdown().await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(more)
+    };
+    let more = under_load(&stage, &people, "workers of one process", scene).await?;
+    for one in more {
+        one.shutdown().await;
+    }
+    stage.end().await;
+    Ok(())
+}
+
+async fn router(stage: &Stage) -> Result<Service> {
+    let options = ServiceOptions {
+        broker: BrokerUrl::parse(&stage.url).map_err(anyhow::Error::msg)?,
+        store: stage.service.store().clone(),
+        roles: BTreeSet::from([Role::Router]),
+        shards: shards(),
+        trusted: Vec::new(),
+        settings: Settings::default(),
+    };
+    Ok(Service::start(options).await?)
+}
+
+async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
+    context: &Context,
+) -> Result<()> {
+    let Some(database) = Database::new("scaling").await? else {
+        return Ok(());
+    };
+    let store = PostgresStore::open(&database.url).await?;
+    let mut roles = BTreeSet::from(Role::ALL);
+    roles.remove(&Role::Router);
+    let stage = Stage::on(context, store, roles).await?;
+    let binary = process::program("leveret-chat", "leveret-chat")?;
+    let start = || RouterProcess::start(&binary, &stage, &database.url);
+    let first = start()?;
+    let people = people(&stage).await?;
+    let scene = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let others = [start()?, start()?, start()?];
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        others[0].signal("STOP")?;
+        tokio::time::sleep(STOPPED).await;
+        others[0].signal("CONT")?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Ok(others)
+    };
+    let others = under_load(&stage, &people, "processes, one of them stopped", scene).await?;
+    drop((first, others));
+    stage.end().await;
+    database.drop_schema().await
+}
+
+/// A process that routes; killed when it is dropped.
+struct RouterProcess(Child);
+
+impl RouterProcess {
+    fn start(binary: &std::path::Path, stage: &Stage, store: &str) -> Result<Self> {
+        let child = Program::new(binary)
+            .args(["serve", "--role", "router"])
+            .args(["--log", "warn", "--store", store])
+            .args(["--broker", &stage.url])
+            .args(["--management", &stage.management_url])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self(child))
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.0.id().to_string();
+        let sent = Program::new("kill").args(["-s", name, &pid]).status()?;
+        ensure!(sent.success(), "no signal was sent: {sent}");
+        Ok(())
+    }
+}
+
+impl Drop for RouterProcess {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = process::kill(&mut self.0);
+    }
+}
+
+async fn people(stage: &Stage) -> Result<Vec<Person>> {
+    try_join_all(["ana", "bruno", "carla"].map(|name| stage.person(name))).await
+}
+
+/// A group in every shard, with everybody in it.
+async fn groups(people: &[Person], online: &[Online<'_>]) -> Result<Vec<ConversationId>> {
+    let mut groups = BTreeMap::new();
+    while groups.len() < usize::from(shards().number()) {
+        let group = ConversationId::random_group();
+        groups
+            .entry(shards().shard_of(&group).number())
+            .or_insert(group);
+    }
+    for group in groups.values() {
+        let settings = GroupSettings {
+            title: "ops".to_owned(),
+            ..GroupSettings::default()
+        };
+        let members = people.iter().map(|person| person.user.clone()).collect();
+        let create = Body::Group(GroupChange::Create { settings, members });
+        online[0].says(&people[0].in_group(group, create)).await?;
+    }
+    Ok(groups.into_values().collect())
+}
+
+/// What one person saw.
+#[derive(Default)]
+struct Seen {
+    messages: BTreeMap<(ConversationId, Seq), MessageId>,
+    repeated: u64,
+    /// When each message of its own was said to be stored, by its conversation.
+    stored: Vec<(ConversationId, Instant)>,
+}
+
+/// Everybody writes in every group until the scene is over; then everything must be there.
+async fn under_load<T>(
+    stage: &Stage,
+    people: &[Person],
+    what: &str,
+    scene: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let online = try_join_all(people.iter().map(Person::connect)).await?;
+    let groups = groups(people, &online).await?;
+    let over = AtomicBool::new(false);
+    let expected = AtomicUsize::new(usize::MAX);
+    let begun = Instant::now();
+    let scene = async {
+        let scene = scene.await;
+        over.store(true, Ordering::Release);
+        scene
+    };
+    let writing = async {
+        let writing = online.iter().map(|one| write(one, &groups, &over));
+        let mut sent = try_join_all(writing).await?;
+        let ended = Instant::now();
+        let count: usize = sent.iter().map(Vec::len).sum();
+        expected.store(groups.len() + count + online.len(), Ordering::Release);
+        // The last message, after which everybody knows how many there are.
+        for (one, sent) in online.iter().zip(&mut sent) {
+            let post = one.person.in_group(&groups[0], Body::text("the end"));
+            one.send(&post).await?;
+            sent.push((groups[0].clone(), post.id));
+        }
+        Ok((sent, ended))
+    };
+    let reading = try_join_all(online.iter().map(|one| read(one, &expected)));
+    let (result, (sent, ended), seen) = try_join3(scene, writing, reading).await?;
+    for group in &groups {
+        check_history(stage, group, &sent).await?;
+    }
+    let pause = longest_pause(&groups, &seen, begun, ended);
+    let repeated: u64 = seen.iter().map(|seen| seen.repeated).sum();
+    let line = format!(
+        "{what}: {} messages, none lost, none out of order, {repeated} deliveries repeated; \
+         longest pause of a shard {:.2} s\n",
+        sent.iter().map(Vec::len).sum::<usize>(),
+        pause.as_secs_f64()
+    );
+    // Past the test harness's capture: it is a measurement.
+    std::io::stderr().write_all(line.as_bytes())?;
+    ensure!(pause < PAUSE_MAX, "{line}");
+    Ok(result)
+}
+
+/// Gives what was sent, in its order.
+async fn write(
+    one: &Online<'_>,
+    groups: &[ConversationId],
+    over: &AtomicBool,
+) -> Result<Vec<(ConversationId, MessageId)>> {
+    let mut sent = Vec::new();
+    for (number, group) in groups.iter().cycle().enumerate() {
+        if over.load(Ordering::Acquire) {
+            break;
+        }
+        let post = one.person.in_group(group, Body::text(&number.to_string()));
+        one.send(&post).await?;
+        sent.push((group.clone(), post.id));
+        tokio::time::sleep(PACE).await;
+    }
+    Ok(sent)
+}
+
+/// Reads until everything has come that is expected.
+async fn read(one: &Online<'_>, expected: &AtomicUsize) -> Result<Seen> {
+    let mut seen = Seen::default();
+    while seen.messages.len() != expected.load(Ordering::Acquire) {
+        match one.next().await?.event {
+            Event::Msg(message) => {
+                let place = (message.conv, message.seq);
+                if let Some(before) = seen.messages.insert(place, message.id) {
+                    ensure!(before == message.id, "two messages in one place");
+                    seen.repeated += 1;
+                }
+            }
+            Event::Sent(sent) => seen.stored.push((sent.conv, Instant::now())),
+            Event::Rejected(rejected) => bail!("refused: {rejected:?}"),
+            _ => {}
+        }
+    }
+    Ok(seen)
+}
+
+/// Every message is in the history once, without gaps, and each person's in the order of sending.
+async fn check_history(
+    stage: &Stage,
+    group: &ConversationId,
+    sent: &[Vec<(ConversationId, MessageId)>],
+) -> Result<()> {
+    let range = HistoryRange::After(Seq::NONE);
+    let history = stage.service.store().history(group, range, 100_000).await?;
+    for (expected, message) in (1..).map(Seq).zip(&history) {
+        ensure!(
+            message.seq == expected,
+            "{group}: {} comes after a gap",
+            message.seq
+        );
+    }
+    let mut count = 1;
+    for sent in sent {
+        let of_group = sent
+            .iter()
+            .filter(|(conversation, _)| conversation == group);
+        let ids: Vec<_> = of_group.map(|(_, id)| *id).collect();
+        let is_theirs = |message: &&Message| ids.contains(&message.id);
+        let stored: Vec<_> = history
+            .iter()
+            .filter(is_theirs)
+            .map(|message| message.id)
+            .collect();
+        ensure!(stored == ids, "{group}: something is lost, or out of order");
+        count += ids.len();
+    }
+    ensure!(history.len() == count, "{group}: something is there twice");
+    Ok(())
+}
+
+/// The longest time in which a shard with work stored nothing.
+fn longest_pause(
+    groups: &[ConversationId],
+    seen: &[Seen],
+    begun: Instant,
+    ended: Instant,
+) -> Duration {
+    let pause = |group: &ConversationId| {
+        let all = seen.iter().flat_map(|seen| &seen.stored);
+        let of_group = all.filter(|(conversation, _)| conversation == group);
+        let mut times: Vec<_> = of_group.map(|(_, at)| *at).collect();
+        times.extend([begun, ended]);
+        times.sort();
+        let pauses = times.windows(2).map(|pair| pair[1] - pair[0]);
+        pauses.max().unwrap_or_default()
+    };
+    groups.iter().map(pause).max().unwrap_or_default()
+}
