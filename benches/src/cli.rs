@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::churn::ChurnCommand;
 use crate::compare::CompareCommand;
 use crate::crash::{BacklogCommand, CrashCommand, StartCommand};
+use crate::features::FeaturesCommand;
 use crate::load::LoadCommand;
 use crate::matrix::MatrixCommand;
 
@@ -40,4 +41,7 @@ pub(crate) enum Command {
     Backlog(BacklogCommand),
     /// Start an empty broker again and again; report time to ready and idle memory.
     Start(StartCommand),
+    /// What the features of queues cost: memory of messages, a neighbour's time while a million
+    /// messages expire, queues by the hundred thousand.
+    Features(FeaturesCommand),
 }

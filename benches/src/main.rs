@@ -6,6 +6,7 @@ mod compare;
 mod crash;
 #[cfg(test)]
 mod fake;
+mod features;
 mod interrupt;
 mod load;
 mod matrix;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Matrix(command) => matrix::run(&command),
         Command::Backlog(command) => crash::backlog(&command),
         Command::Start(command) => crash::start(&command),
+        Command::Features(command) => features::run(&command),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

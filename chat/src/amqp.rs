@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::message::Delivery as LapinDelivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-    BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
+    BasicQosOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
@@ -27,6 +27,9 @@ use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
 
 /// For everything that a broker should answer at once.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Seconds between two signs of life, unless the URL says otherwise: a process that has stopped loses its
+/// shards to others after two or three of these.
+const HEARTBEAT_SECONDS: u16 = 5;
 
 /// Where the broker is, with the service's login. Not to be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -171,7 +174,9 @@ impl Link {
     /// Connects. The name is shown among the broker's connections.
     pub async fn open(url: &BrokerUrl, name: &str) -> Result<Self, LinkError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connection = patiently(Connection::connect_uri(url.0.clone(), properties)).await?;
+        let mut uri = url.0.clone();
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        let connection = patiently(Connection::connect_uri(uri, properties)).await?;
         let publishing = patiently(connection.create_channel()).await?;
         patiently(publishing.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Self {
@@ -291,6 +296,31 @@ impl Link {
         patiently(published).await.map(Pending)
     }
 
+    /// How much is in a queue, and how many consume it.
+    pub async fn depth(&self, queue: &str) -> Result<Depth, LinkError> {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let channel = patiently(self.connection.create_channel()).await?;
+        let table = FieldTable::default();
+        let found = patiently(channel.queue_declare(queue.into(), options, table)).await?;
+        let depth = Depth {
+            ready: found.message_count(),
+            consumers: found.consumer_count(),
+        };
+        patiently(channel.close(200, "done".into())).await?;
+        Ok(depth)
+    }
+
+    /// Takes what is in a queue into the hand, one after the other.
+    pub async fn inspect(&self, queue: &str) -> Result<Inspection, LinkError> {
+        Ok(Inspection {
+            channel: patiently(self.connection.create_channel()).await?,
+            queue: queue.to_owned(),
+        })
+    }
+
     /// Consumes a queue, on a channel of its own.
     pub async fn consume(
         &self,
@@ -317,6 +347,43 @@ fn note_drift(result: Result<(), LinkError>, drift: &mut Vec<String>) -> Result<
         other => other?,
     }
     Ok(())
+}
+
+/// How full a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that nobody has in hand.
+    pub ready: u32,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+/// Messages of a queue in an operator's hand. What is not [acknowledged](Self::ack) goes back to its place
+/// at the end.
+#[derive(Debug)]
+pub struct Inspection {
+    channel: Channel,
+    queue: String,
+}
+
+impl Inspection {
+    /// The next one, if there is one.
+    pub async fn next(&mut self) -> Result<Option<Incoming>, LinkError> {
+        let options = BasicGetOptions::default();
+        let got = self.channel.basic_get(self.queue.as_str().into(), options);
+        let got = patiently(got).await?;
+        Ok(got.map(|got| incoming(got.delivery)))
+    }
+
+    /// It is not to go back.
+    pub async fn ack(&self, tag: DeliveryTag) -> Result<(), LinkError> {
+        patiently(self.channel.basic_ack(tag.0, BasicAckOptions::default())).await
+    }
+
+    /// The end.
+    pub async fn end(self) -> Result<(), LinkError> {
+        patiently(self.channel.close(200, "done".into())).await
+    }
 }
 
 /// Deliveries from one queue.

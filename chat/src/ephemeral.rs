@@ -1,6 +1,7 @@
 //! Who is writing, who is there: handed on to those who may want to know, and forgotten.
 
-use std::collections::HashMap;
+mod presences;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use leveret_client::message::properties::EPHEMERAL_EXPIRATION;
 use leveret_client::message::{Command, Event, Presence, PresenceState, Typing, UserId, envelope};
 use parking_lot::Mutex;
 
+use self::presences::{Change, Presences};
 use crate::amqp::{Incoming, Link};
 use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
@@ -16,12 +18,12 @@ use crate::identity::{Claims, Services};
 use crate::store::ChatStore;
 use crate::worker::{HandleError, Handler};
 
-/// Presence that is not said again for so long is over.
-const PRESENCE_LEASE: Duration = Duration::from_secs(60);
-/// Users whose presence is remembered, to tell what is new from what is said again.
-const PRESENT_MAX: usize = 100_000;
 /// Members up to which a conversation's members see one another's presence.
 const PRESENCE_MEMBERS_MAX: usize = 50;
+/// Of so many people, at most, is somebody told who has just come.
+const WELCOME_MAX: usize = 100;
+/// How often it is looked who is gone without a word.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Works on what nobody misses.
 #[derive(Debug)]
@@ -31,7 +33,8 @@ pub(crate) struct Ephemeral {
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) services: Services,
     pub(crate) typing_members_max: u64,
-    pub(crate) present: Mutex<HashMap<UserId, (PresenceState, Instant)>>,
+    pub(crate) presences: Mutex<Presences>,
+    pub(crate) swept: Mutex<Option<Instant>>,
 }
 
 impl Ephemeral {
@@ -72,42 +75,90 @@ impl Ephemeral {
         self.tell(link, &others, Event::Typing(typing)).await
     }
 
-    /// Whether it is news.
-    fn note(&self, presence: &Presence, now: Instant) -> bool {
-        let mut present = self.present.lock();
-        if present.len() >= PRESENT_MAX {
-            present.retain(|_, (_, until)| *until > now);
-            if present.len() >= PRESENT_MAX {
-                present.clear();
-            }
+    async fn presence(&self, link: &Link, presence: Presence) -> Result<(), HandleError> {
+        let change = self.presences.lock().note(&presence, Instant::now());
+        let Some(Change { before, now: state }) = change else {
+            return Ok(());
+        };
+        let peers = self.peers(&presence.from).await?;
+        let news = Event::Presence(Presence {
+            state,
+            ..presence.clone()
+        });
+        self.tell(link, &peers, news).await?;
+        if before == PresenceState::Offline {
+            self.welcome(link, &presence, &peers).await?;
         }
-        let until = now + PRESENCE_LEASE;
-        let before = present.insert(presence.from.clone(), (presence.state, until));
-        !before.is_some_and(|(state, until)| state == presence.state && until > now)
+        Ok(())
     }
 
-    async fn presence(&self, link: &Link, presence: Presence) -> Result<(), HandleError> {
-        if !self.note(&presence, Instant::now()) {
-            return Ok(());
-        }
+    /// Those who may see whether a user is there.
+    async fn peers(&self, user: &UserId) -> Result<Vec<UserId>, HandleError> {
         let mut peers = Vec::new();
-        for conversation in self.store.conversations_of(&presence.from).await? {
+        for conversation in self.store.conversations_of(user).await? {
             let members = self.directory.members(&conversation).await?;
-            let is_member = members.iter().any(|member| member.user == presence.from);
+            let is_member = members.iter().any(|member| member.user == *user);
             if is_member && members.len() <= PRESENCE_MEMBERS_MAX {
                 peers.extend(members.iter().map(|member| member.user.clone()));
             }
         }
         peers.sort();
         peers.dedup();
-        peers.retain(|user| *user != presence.from);
-        self.tell(link, &peers, Event::Presence(presence)).await
+        peers.retain(|peer| peer != user);
+        Ok(peers)
+    }
+
+    /// Who has just come is told who is there.
+    async fn welcome(
+        &self,
+        link: &Link,
+        presence: &Presence,
+        peers: &[UserId],
+    ) -> Result<(), HandleError> {
+        let now = Instant::now();
+        let there: Vec<_> = {
+            let presences = self.presences.lock();
+            let state = |user: &UserId| (user.clone(), presences.state(user, now));
+            let states = peers.iter().map(state);
+            let there = states.filter(|(_, state)| *state != PresenceState::Offline);
+            there.take(WELCOME_MAX).collect()
+        };
+        for (from, state) in there {
+            let dev = presence.dev.clone();
+            let event = Event::Presence(Presence { from, dev, state });
+            self.tell(link, std::slice::from_ref(&presence.from), event)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Those who have gone without a word.
+    async fn sweep(&self, link: &Link, now: Instant) -> Result<(), HandleError> {
+        {
+            let mut swept = self.swept.lock();
+            if swept.is_some_and(|swept| now < swept + SWEEP_INTERVAL) {
+                return Ok(());
+            }
+            *swept = Some(now);
+        }
+        let gone = self.presences.lock().expired(now);
+        for from in gone {
+            let peers = self.peers(&from).await?;
+            let gone = Event::Presence(Presence {
+                from,
+                dev: leveret_client::message::DeviceId::random(),
+                state: PresenceState::Offline,
+            });
+            self.tell(link, &peers, gone).await?;
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Handler for Ephemeral {
     async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+        self.sweep(link, Instant::now()).await?;
         for incoming in batch {
             match self.command(incoming) {
                 Some(Command::Typing(typing)) => self.typing(link, typing).await?,

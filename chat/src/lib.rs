@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod amqp;
+pub mod courier;
 mod dead_letters;
 pub mod desk;
 pub mod directory;
@@ -15,12 +16,15 @@ pub mod gateway;
 mod identity;
 pub mod links;
 pub mod management;
+pub mod operator;
 mod rate;
 mod receipts;
 mod requests;
+mod retention;
 mod router;
 pub mod service;
 pub mod settings;
 pub mod store;
 pub mod topology;
+pub mod transfer;
 mod worker;

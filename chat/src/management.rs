@@ -150,6 +150,13 @@ impl Management {
         self.put(format!("permissions/{host}/{user}"), all).await
     }
 
+    /// Takes the chat's virtual host away, with everything in it.
+    pub async fn delete_virtual_host(&self) -> Result<(), ManagementError> {
+        let host = encoded(&self.virtual_host);
+        self.call(Method::Delete, format!("vhosts/{host}"), None, true)
+            .await
+    }
+
     /// Sets the policies that say how much queues take.
     pub async fn set_policies(&self, policies: &[Policy]) -> Result<(), ManagementError> {
         let host = encoded(&self.virtual_host);

@@ -9,8 +9,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
-    Body, Bump, Command, Event, Message, MessageId, Post, Rejected, RejectionCode, SendShard, Sent,
-    ShardCount, Timestamp, UserId, envelope,
+    Body, Bump, Command, ConversationId, ConversationKind, Event, Message, MessageId, Post,
+    Rejected, RejectionCode, SendShard, Sent, ShardCount, Timestamp, UserId, envelope,
 };
 use parking_lot::Mutex;
 
@@ -31,6 +31,7 @@ pub(crate) struct Routing {
     pub(crate) services: Services,
     pub(crate) shards: ShardCount,
     pub(crate) rates: Mutex<Rates<UserId>>,
+    pub(crate) group_rates: Mutex<Rates<ConversationId>>,
     pub(crate) fanout_write_max: u64,
 }
 
@@ -101,17 +102,22 @@ impl Router {
         }
         post.check(now)?;
         // What comes again was counted when it came first.
-        let is_first = !incoming.redelivered;
-        if is_first
-            && !self
-                .routing
-                .rates
-                .lock()
-                .take(post.from.clone(), Instant::now())
-        {
+        if !incoming.redelivered && !self.is_within_rates(post, Instant::now()) {
             return Err(RejectionCode::RateLimited);
         }
         Ok(())
+    }
+
+    fn is_within_rates(&self, post: &Post, now: Instant) -> bool {
+        let routing = &self.routing;
+        if !routing.rates.lock().take(post.from.clone(), now) {
+            return false;
+        }
+        match post.conv.kind() {
+            ConversationKind::Group => routing.group_rates.lock().take(post.conv.clone(), now),
+            // The two are limited each by its own rate.
+            ConversationKind::Direct => true,
+        }
     }
 
     async fn refuse(

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leveret_client::message::properties::{Address, DeliveryMode, Properties};
-use leveret_client::message::{EphemeralShard, ReceiptShard, SendShard, ShardCount, Timestamp};
+use leveret_client::message::{
+    EphemeralShard, MessageId, ReceiptShard, SendShard, ShardCount, Timestamp,
+};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +26,7 @@ use crate::links::Links;
 use crate::rate::Rates;
 use crate::receipts::Receipts;
 use crate::requests::Requests;
+use crate::retention;
 use crate::router::{Router, Routing};
 use crate::settings::Settings;
 use crate::store::{ChatStore, Deployment, StoreError};
@@ -45,16 +49,22 @@ pub enum Role {
     Rpc,
     /// Tells senders of dead letters.
     DeadLetters,
+    /// Erases what groups do not keep any longer.
+    Retention,
+    /// Serves clients over HTTP. It is not of queues: whoever starts the service starts it.
+    Gateway,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Router,
         Self::Receipts,
         Self::Ephemeral,
         Self::Rpc,
         Self::DeadLetters,
+        Self::Retention,
+        Self::Gateway,
     ];
 
     /// As it is written on the command line.
@@ -64,8 +74,10 @@ impl Role {
             Self::Router => "router",
             Self::Receipts => "receipts",
             Self::Ephemeral => "ephemeral",
-            Self::Rpc => "rpc",
+            Self::Rpc => "desk",
             Self::DeadLetters => "dead-letters",
+            Self::Retention => "retention",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -163,12 +175,16 @@ impl Service {
             services,
             settings,
             shards: deployment.shards,
+            instance: MessageId::new(Timestamp::now()),
         };
         let (stop, stopped) = watch::channel(false);
         let mut workers = JoinSet::new();
         for role in options.roles {
             for worker in plan.workers(role) {
                 workers.spawn(worker.run(links.clone(), stopped.clone()));
+            }
+            if role == Role::Retention {
+                workers.spawn(retention::run(store.clone(), stopped.clone()));
             }
         }
         workers.spawn(listen(links.clone(), directory.clone(), stopped));
@@ -243,6 +259,18 @@ struct Plan {
     services: Services,
     settings: Settings,
     shards: ShardCount,
+    /// Of this process, and of no other.
+    instance: MessageId,
+}
+
+/// How much a process wants a shard. Each process draws its own lot for each shard, and the broker takes
+/// the highest: so shards are spread over whoever is there without anybody knowing who that is, and if
+/// one goes only its shards move.
+fn lot(instance: MessageId, shard: SendShard) -> i32 {
+    let mut hasher = DefaultHasher::new();
+    (instance.as_bytes(), shard.number()).hash(&mut hasher);
+    // Positive, and never the priority of those that draw none.
+    i32::try_from(hasher.finish() % 1_000_000).unwrap_or_default() + 1
 }
 
 impl Plan {
@@ -253,6 +281,7 @@ impl Plan {
             Role::Ephemeral => self.ephemeral(),
             Role::Rpc => vec![self.requests()],
             Role::DeadLetters => vec![self.dead_letters()],
+            Role::Retention | Role::Gateway => Vec::new(),
         }
     }
 
@@ -265,11 +294,13 @@ impl Plan {
             services: self.services.clone(),
             shards: self.shards,
             rates: Mutex::new(Rates::new(settings.user_rate, settings.user_burst)),
+            group_rates: Mutex::new(Rates::new(settings.group_rate, settings.group_burst)),
             fanout_write_max: settings.fanout_write_max,
         });
         let worker = |shard: SendShard| Worker {
             queue: topology::send_queue(shard),
             prefetch: settings.send_prefetch,
+            priority: lot(self.instance, shard),
             gather: Duration::ZERO,
             handler: Arc::new(Router {
                 routing: routing.clone(),
@@ -290,6 +321,7 @@ impl Plan {
         let worker = |shard: ReceiptShard| Worker {
             queue: topology::receipt_queue(shard),
             prefetch: self.settings.receipt_prefetch,
+            priority: 0,
             gather: self.settings.receipt_delay,
             handler: handler.clone(),
         };
@@ -303,11 +335,13 @@ impl Plan {
             fanout: self.fanout.clone(),
             services: self.services.clone(),
             typing_members_max: self.settings.typing_members_max,
-            present: Mutex::default(),
+            presences: Mutex::default(),
+            swept: Mutex::default(),
         });
         let worker = |shard: EphemeralShard| Worker {
             queue: topology::ephemeral_queue(shard),
             prefetch: 64,
+            priority: 0,
             gather: Duration::ZERO,
             handler: handler.clone(),
         };
@@ -318,6 +352,7 @@ impl Plan {
         Worker {
             queue: REQUEST_QUEUE.to_owned(),
             prefetch: self.settings.request_prefetch,
+            priority: 0,
             gather: Duration::ZERO,
             handler: Arc::new(Requests {
                 desk: self.desk.clone(),
@@ -330,6 +365,7 @@ impl Plan {
         Worker {
             queue: DEAD_WATCH_QUEUE.to_owned(),
             prefetch: 16,
+            priority: 0,
             gather: Duration::ZERO,
             handler: Arc::new(DeadLetters {
                 store: self.store.clone(),
@@ -374,10 +410,7 @@ async fn listen(links: Arc<Links>, directory: Arc<Directory>, mut stop: watch::R
 
 async fn hear(links: &Links, directory: &Directory) -> Result<std::convert::Infallible, LinkError> {
     let link = links.current().await?;
-    let queue = format!(
-        "ctl.{}",
-        leveret_client::message::MessageId::new(Timestamp::now())
-    );
+    let queue = format!("ctl.{}", MessageId::new(Timestamp::now()));
     link.declare_own(&queue, Some(CONTROL_EXCHANGE)).await?;
     let options = ConsumeOptions {
         prefetch: 100,

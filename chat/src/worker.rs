@@ -48,6 +48,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) struct Worker {
     pub(crate) queue: String,
     pub(crate) prefetch: u16,
+    /// Of several workers of a queue with a single active consumer, the highest is it.
+    pub(crate) priority: i32,
     /// Waits so long for a batch to grow.
     pub(crate) gather: Duration,
     pub(crate) handler: Arc<dyn Handler>,
@@ -91,7 +93,7 @@ impl Worker {
             let link = links.current().await?;
             let options = ConsumeOptions {
                 prefetch: self.prefetch,
-                priority: 0,
+                priority: self.priority,
             };
             let subscription = link.consume(&self.queue, options).await?;
             Ok::<_, LinkError>((link, subscription))

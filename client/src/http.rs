@@ -72,6 +72,12 @@ impl fmt::Debug for AmqpAccess {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Method {
+    Post,
+    Delete,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
@@ -100,8 +106,13 @@ impl ServiceHttp {
     }
 
     /// Makes an account.
-    pub async fn register(&self, handle: &Handle, password: &str) -> Result<(), HttpError> {
-        let body = json!({"handle": handle, "password": password});
+    pub async fn register(
+        &self,
+        handle: &Handle,
+        password: &str,
+        bot: bool,
+    ) -> Result<(), HttpError> {
+        let body = json!({"handle": handle, "password": password, "bot": bot});
         self.post("v1/register", None, body).await.map(drop)
     }
 
@@ -129,6 +140,14 @@ impl ServiceHttp {
             .map(drop)
     }
 
+    /// Ends the account; what it said stays.
+    pub async fn delete_account(&self, token: &str) -> Result<(), HttpError> {
+        let body = json!({"texts": "keep"});
+        self.call(Method::Delete, "v1/me", Some(token), body)
+            .await
+            .map(drop)
+    }
+
     /// Lets the device speak AMQP, with a new password.
     pub async fn amqp(&self, token: &str) -> Result<AmqpAccess, HttpError> {
         read(self.post("v1/amqp", Some(token), json!({})).await?)
@@ -140,7 +159,21 @@ impl ServiceHttp {
         token: Option<&str>,
         body: Value,
     ) -> Result<Vec<u8>, HttpError> {
-        let mut request = self.agent.post(format!("{}/{path}", self.base));
+        self.call(Method::Post, path, token, body).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Value,
+    ) -> Result<Vec<u8>, HttpError> {
+        let url = format!("{}/{path}", self.base);
+        let mut request = match method {
+            Method::Post => self.agent.post(url),
+            Method::Delete => self.agent.delete(url).force_send_body(),
+        };
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -37,11 +37,16 @@ pub struct Remembered {
     pub broken_lines: usize,
 }
 
+/// After so many octets the file is written anew, without what is settled.
+const BYTES_MAX: u64 = 4 << 20;
+
 /// The journal of one device.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
     path: PathBuf,
+    /// Octets written since it was written anew.
+    bytes: u64,
     /// Held as long as the journal is open.
     #[expect(dead_code, reason = "the lock goes when the file is closed")]
     lock: File,
@@ -60,25 +65,11 @@ impl Journal {
             .write(true)
             .open(path.with_extension("lock"))?;
         lock.try_lock().map_err(io::Error::from)?;
-        let remembered = match File::open(path) {
-            Ok(file) => read(file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Remembered::default(),
-            Err(error) => return Err(error),
-        };
-        let fresh = path.with_extension("new");
-        let mut file = File::create(&fresh)?;
-        let posts = remembered.posts.iter().cloned();
-        let lines = posts.map(|post| Line::Post(Box::new(post)));
-        let lines = lines.chain(remembered.positions.iter().cloned().map(Line::Shown));
-        file.write_all(&encode(lines)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        if let Some(folder) = path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
+        let (file, remembered) = rewrite(path)?;
         let journal = Self {
             file,
             path: path.to_owned(),
+            bytes: 0,
             lock,
         };
         Ok((journal, remembered))
@@ -96,21 +87,50 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// It is known what became of a post. Needs no sync: who forgets it sends it again.
-    pub fn settled(&mut self, id: MessageId) -> io::Result<()> {
-        self.write([Line::Settled(id)])
+    /// Conversations are going to be shown up to these places, and it is known what became of these
+    /// posts. Survives the end of the process, and after [`sync`](Self::sync) that of the machine. Who
+    /// forgets what became of a post sends it again, which changes nothing.
+    pub fn showing(&mut self, positions: &[Position], settled: &[MessageId]) -> io::Result<()> {
+        let settled = settled.iter().copied().map(Line::Settled);
+        self.write(settled.chain(positions.iter().cloned().map(Line::Shown)))
     }
 
-    /// Conversations were shown up to these places; it is on the disk when this returns. To be called
-    /// before the deliveries are acknowledged.
-    pub fn shown(&mut self, positions: &[Position]) -> io::Result<()> {
-        self.write(positions.iter().cloned().map(Line::Shown))?;
+    /// What was written is on the disk when this returns: to be called before deliveries are
+    /// acknowledged.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.bytes > BYTES_MAX {
+            (self.file, _) = rewrite(&self.path)?;
+            self.bytes = 0;
+        }
         self.file.sync_data()
     }
 
     fn write(&mut self, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
-        self.file.write_all(&encode(lines)?)
+        let bytes = encode(lines)?;
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(&bytes)
     }
+}
+
+/// Reads the file, and writes it anew without what is settled.
+fn rewrite(path: &Path) -> io::Result<(File, Remembered)> {
+    let remembered = match File::open(path) {
+        Ok(file) => read(file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Remembered::default(),
+        Err(error) => return Err(error),
+    };
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    let posts = remembered.posts.iter().cloned();
+    let lines = posts.map(|post| Line::Post(Box::new(post)));
+    let lines = lines.chain(remembered.positions.iter().cloned().map(Line::Shown));
+    file.write_all(&encode(lines)?)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok((file, remembered))
 }
 
 fn encode(lines: impl IntoIterator<Item = Line>) -> io::Result<Vec<u8>> {
@@ -181,8 +201,11 @@ mod tests {
             assert!(remembered.posts.is_empty());
             journal.posted(&gone).unwrap();
             journal.posted(&kept).unwrap();
-            journal.settled(gone.id).unwrap();
-            journal.shown(std::slice::from_ref(&position)).unwrap();
+            journal.showing(&[], &[gone.id]).unwrap();
+            journal
+                .showing(std::slice::from_ref(&position), &[])
+                .unwrap();
+            journal.sync().unwrap();
         }
         // The last line was cut short, another was damaged.
         let mut text = fs::read(&path).unwrap();

@@ -1,5 +1,6 @@
 //! The chat's client library: what is said ([`message`]), what must not be forgotten ([`outbox`],
-//! [`timeline`], [`journal`]), how it gets there ([`transport`]), and all of that together ([`session`]).
+//! [`timeline`], [`journal`]), how it gets there ([`transport`]), all of that together ([`session`]), and a
+//! terminal in front of it ([`tui`]).
 //!
 //! The service, `leveret-chat`, uses [`message`] as well. `message`, `outbox` and `timeline` are pure:
 //! time comes in as an argument, and what is to be done comes out as a value.
@@ -29,3 +30,5 @@ pub mod outbox;
 pub mod session;
 pub mod timeline;
 pub mod transport;
+pub mod tui;
+pub mod words;

@@ -6,40 +6,40 @@
 //!   the program ◄── Notice ─────────── Session ◄── events
 //!                                         │ Journal: outbox and positions, on the disk
 //! ```
+//!
+//! A place is written down before its message is shown, and is on the disk before the delivery is
+//! acknowledged. So a program that is killed shows nothing twice. What was written down and did not
+//! come to the screen is in the history; a program whose own output is its record begins where that
+//! record ends ([`SessionOptions::shown`]), and misses nothing either.
 
+mod engine;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::FutureExt as _;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::engine::Engine;
 use self::state::State;
 use crate::journal::Journal;
 use crate::message::properties::BrokerUser;
 use crate::message::{
-    Command, Cursor, Message, MessageId, Post, Presence, ReceiptStatus, Rejected, Reply, Request,
-    Sent, Typing,
+    Command, ConversationId, Cursor, Message, MessageId, Position, Post, Presence, PresenceState,
+    Receipt, ReceiptStatus, Rejected, Reply, Request, Sent, Toggle, Typing,
 };
-use crate::transport::{Arrived, ClientTransport, ConnectError, Connector, TransportError};
+use crate::transport::{ConnectError, Connector, TransportError};
 
 /// Notices that the program has not taken, at most; then nothing more is read.
 const NOTICES_MAX: usize = 1024;
 /// Calls of the program that are not done, at most.
 const CALLS_MAX: usize = 64;
-/// Events that are written down together.
-const EVENTS_MAX: usize = 200;
-/// How often deliveries are reported: one receipt per conversation says it for all before.
-const RECEIPT_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two tries to connect, at first, and at last.
-const RETRY_MIN: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// What the program is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +70,38 @@ pub enum Notice {
     Presence(Presence),
 }
 
+/// How a session begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// The journal's file.
+    pub journal: PathBuf,
+    /// Up to where everything was shown, as the program's own record has it; it is believed, and the
+    /// journal is not. `None` believes the journal.
+    pub shown: Option<Vec<Position>>,
+    /// Of a conversation that was never shown here, at most so many messages are; `None` shows all.
+    pub backlog: Option<u64>,
+    /// What others are told of whether somebody is here; `None` tells nothing.
+    pub presence: Option<PresenceState>,
+}
+
+impl From<&Path> for SessionOptions {
+    fn from(journal: &Path) -> Self {
+        Self {
+            journal: journal.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Call {
     Post(Box<Post>, oneshot::Sender<io::Result<()>>),
     Ask(Box<Request>, oneshot::Sender<Result<Reply, TransportError>>),
+    /// Said as soon as there is a connection.
+    Receipt(Box<Receipt>),
     /// Handed over if there is a connection, and forgotten if not.
     Say(Box<Command>),
+    Presence(PresenceState),
     Outbox(oneshot::Sender<Vec<Post>>),
 }
 
@@ -92,11 +118,15 @@ impl Session {
     pub async fn start(
         connector: Arc<dyn Connector>,
         device: BrokerUser,
-        journal: &Path,
+        options: impl Into<SessionOptions>,
     ) -> io::Result<(Self, mpsc::Receiver<Notice>)> {
-        let path = journal.to_owned();
+        let options = options.into();
+        let path = options.journal.clone();
         let opened = tokio::task::spawn_blocking(move || Journal::open(&path)).await;
-        let (journal, remembered) = opened.map_err(io::Error::other)??;
+        let (journal, mut remembered) = opened.map_err(io::Error::other)??;
+        if let Some(shown) = options.shown {
+            remembered.positions = shown;
+        }
         let (notices, taken) = mpsc::channel(NOTICES_MAX);
         let (calls, called) = mpsc::channel(CALLS_MAX);
         let engine = Engine {
@@ -105,6 +135,8 @@ impl Session {
             journal: Arc::new(Mutex::new(journal)),
             calls: called,
             notices,
+            backlog: options.backlog,
+            presence: options.presence,
         };
         let session = Self {
             calls,
@@ -138,10 +170,28 @@ impl Session {
         answer.await.map_err(closed)?
     }
 
-    /// Says that a message, and everything before it, was on the screen.
+    /// Says that a message, and everything before it, was on the screen; now, or when there is a
+    /// connection.
     pub async fn read(&self, message: &Message) -> io::Result<()> {
         let receipt = state::receipt(&self.device, message, ReceiptStatus::Read);
-        self.say(Command::Receive(receipt)).await
+        self.call(Call::Receipt(Box::new(receipt))).await
+    }
+
+    /// Says that somebody is writing here, or no longer. Nobody misses it.
+    pub async fn typing(&self, conv: ConversationId, state: Toggle) -> io::Result<()> {
+        let BrokerUser { user, device } = self.device.clone();
+        let typing = Typing {
+            from: user,
+            dev: device,
+            conv,
+            state,
+        };
+        self.say(Command::Typing(typing)).await
+    }
+
+    /// Says from now on that somebody is here, or not.
+    pub async fn set_presence(&self, state: PresenceState) -> io::Result<()> {
+        self.call(Call::Presence(state)).await
     }
 
     /// Says something that may be lost: a receipt, typing, presence.
@@ -166,312 +216,5 @@ impl Session {
         drop(self.calls);
         // The engine ends when nobody calls any more.
         let _ = self.task.await;
-    }
-}
-
-struct Engine {
-    connector: Arc<dyn Connector>,
-    state: State,
-    journal: Arc<Mutex<Journal>>,
-    calls: mpsc::Receiver<Call>,
-    notices: mpsc::Sender<Notice>,
-}
-
-/// Why the engine left a connection.
-enum Left {
-    /// The program has no use for it any more.
-    Over,
-    Lost(ConnectError),
-}
-
-impl Engine {
-    async fn run(mut self) {
-        let mut delay = RETRY_MIN;
-        loop {
-            let connector = self.connector.clone();
-            let connected = tokio::select! {
-                connected = connector.connect() => connected,
-                () = self.calls_while_away() => return,
-            };
-            let reason = match connected {
-                Ok(transport) => {
-                    delay = RETRY_MIN;
-                    let left = self.stay(&*transport).await;
-                    self.state.outbox.disconnected(Instant::now());
-                    match left {
-                        Left::Over => {
-                            transport.close().await;
-                            return;
-                        }
-                        Left::Lost(reason) => reason,
-                    }
-                }
-                Err(reason) => reason,
-            };
-            if !self.notify(Notice::Disconnected { reason }).await {
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = self.calls_while_away() => return,
-            }
-            delay = (delay * 2).min(RETRY_MAX);
-        }
-    }
-
-    async fn notify(&self, notice: Notice) -> bool {
-        self.notices.send(notice).await.is_ok()
-    }
-
-    /// Takes calls while there is no connection; ends when the program does.
-    async fn calls_while_away(&mut self) {
-        while let Some(call) = self.calls.recv().await {
-            match call {
-                Call::Post(post, reply) => self.post(*post, reply).await,
-                Call::Ask(_, reply) => {
-                    let away = TransportError::Closed("not connected".to_owned());
-                    // Whoever asked may be gone.
-                    let _ = reply.send(Err(away));
-                }
-                Call::Say(_) => {}
-                Call::Outbox(reply) => self.outbox(reply),
-            }
-        }
-    }
-
-    fn outbox(&self, reply: oneshot::Sender<Vec<Post>>) {
-        let posts = self.state.outbox.posts().map(|(post, _)| post.clone());
-        // Whoever asked may be gone.
-        let _ = reply.send(posts.collect());
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&mut Journal) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let journal = self.journal.clone();
-        let written = tokio::task::spawn_blocking(move || write(&mut journal.lock()));
-        written.await.map_err(io::Error::other)?
-    }
-
-    async fn post(&mut self, post: Post, reply: oneshot::Sender<io::Result<()>>) {
-        let copy = post.clone();
-        let written = self.write(move |journal| journal.posted(&copy)).await;
-        if written.is_ok() {
-            self.state.outbox.push(post, Instant::now());
-        }
-        // The program may be gone; the message is written all the same.
-        let _ = reply.send(written);
-    }
-
-    /// Works on a connection until it is lost.
-    async fn stay(&mut self, transport: &dyn ClientTransport) -> Left {
-        if let Err(error) = self.catch_up(transport).await {
-            return self.lost(&error);
-        }
-        let peer = self.connector.peer();
-        if !self.notify(Notice::Connected { peer }).await {
-            return Left::Over;
-        }
-        let mut handing_over = FuturesUnordered::new();
-        let mut receipts = tokio::time::interval(RECEIPT_INTERVAL);
-        receipts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            for post in self.state.outbox.due(Instant::now()) {
-                handing_over.push(async move {
-                    let id = post.id;
-                    (id, transport.hand_over(&Command::Send(post)).await)
-                });
-            }
-            let next_due = self.state.outbox.next_due();
-            let next_due = next_due.unwrap_or_else(|| Instant::now() + RETRY_MAX);
-            let done = tokio::select! {
-                call = self.calls.recv() => match call {
-                    Some(call) => self.call(transport, call).await,
-                    None => return Left::Over,
-                },
-                Some((id, result)) = handing_over.next() => self.handed_over(id, result).await,
-                arrived = transport.next() => match arrived {
-                    Ok(first) => self.arrived(transport, first).await,
-                    Err(error) => Err(error),
-                },
-                () = tokio::time::sleep_until(next_due.into()) => Ok(()),
-                _ = receipts.tick() => self.send_receipts(transport).await,
-            };
-            if let Err(error) = done {
-                return self.lost(&error);
-            }
-            if self.notices.is_closed() {
-                return Left::Over;
-            }
-        }
-    }
-
-    fn lost(&self, error: &TransportError) -> Left {
-        Left::Lost(ConnectError::Unreachable {
-            peer: self.connector.peer(),
-            reason: error.to_string(),
-        })
-    }
-
-    async fn call(
-        &mut self,
-        transport: &dyn ClientTransport,
-        call: Call,
-    ) -> Result<(), TransportError> {
-        match call {
-            Call::Post(post, reply) => self.post(*post, reply).await,
-            Call::Ask(request, reply) => {
-                // Whoever asked may be gone.
-                let _ = reply.send(transport.ask(&request).await);
-            }
-            Call::Say(command) => {
-                // What may be lost is not said again.
-                if let Err(error @ TransportError::Closed(_)) = transport.hand_over(&command).await
-                {
-                    return Err(error);
-                }
-            }
-            Call::Outbox(reply) => self.outbox(reply),
-        }
-        Ok(())
-    }
-
-    async fn handed_over(
-        &mut self,
-        id: MessageId,
-        result: Result<(), TransportError>,
-    ) -> Result<(), TransportError> {
-        let now = Instant::now();
-        match result {
-            Ok(()) => {
-                self.state.outbox.accepted(id, now);
-                self.notify(Notice::Kept(id)).await;
-                Ok(())
-            }
-            Err(error @ TransportError::Closed(_)) => Err(error),
-            Err(error) => {
-                tracing::debug!(%id, %error, "to be sent again");
-                self.state.outbox.failed(id, now);
-                Ok(())
-            }
-        }
-    }
-
-    /// What arrived, and what else is there already: shown, written down, acknowledged.
-    async fn arrived(
-        &mut self,
-        transport: &dyn ClientTransport,
-        first: Arrived,
-    ) -> Result<(), TransportError> {
-        let mut batch = vec![first];
-        while batch.len() < EVENTS_MAX {
-            match transport.next().now_or_never() {
-                Some(Ok(arrived)) => batch.push(arrived),
-                // An error comes again with the next call.
-                Some(Err(_)) | None => break,
-            }
-        }
-        let mut tokens = Vec::with_capacity(batch.len());
-        let mut notices = Vec::new();
-        let mut missing = Vec::new();
-        for arrived in batch {
-            tokens.push(arrived.token);
-            self.state.event(arrived.event, &mut notices, &mut missing);
-        }
-        self.show(notices).await?;
-        for token in tokens {
-            transport.acknowledge(token).await?;
-        }
-        if !missing.is_empty() {
-            self.fetch(transport, missing).await?;
-        }
-        Ok(())
-    }
-
-    /// Shows, then writes down that it was shown.
-    async fn show(&mut self, notices: Vec<Notice>) -> Result<(), TransportError> {
-        for notice in notices {
-            match &notice {
-                Notice::Message(message) => self.state.shown(message),
-                Notice::Sent(sent) => self.settled(sent.id).await,
-                Notice::Rejected(rejected, _) => self.settled(rejected.id).await,
-                Notice::Connected { .. }
-                | Notice::Disconnected { .. }
-                | Notice::Kept(_)
-                | Notice::Cursor(_)
-                | Notice::Typing(_)
-                | Notice::Presence(_) => {}
-            }
-            self.notify(notice).await;
-        }
-        let positions = self.state.take_news();
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let written = self.write(move |journal| journal.shown(&positions)).await;
-        // Without a disk nothing is acknowledged, and everything comes again.
-        written.map_err(|error| TransportError::Closed(format!("cannot write: {error}")))
-    }
-
-    async fn settled(&self, id: MessageId) {
-        if let Err(error) = self.write(move |journal| journal.settled(id)).await {
-            // It is sent again after the next start, which changes nothing.
-            tracing::warn!(%error, "the journal cannot be written");
-        }
-    }
-
-    /// Everything that was missed.
-    async fn catch_up(&mut self, transport: &dyn ClientTransport) -> Result<(), TransportError> {
-        let Reply::Conversations { conversations } = transport.ask(&Request::Conversations).await?
-        else {
-            return Err(TransportError::Unreadable("no conversations".to_owned()));
-        };
-        let timelines = &self.state.timelines;
-        let missing = conversations
-            .iter()
-            .filter_map(|summary| timelines.missing(&summary.conv, summary.last_seq))
-            .map(|position| position.conv)
-            .collect();
-        self.fetch(transport, missing).await
-    }
-
-    async fn fetch(
-        &mut self,
-        transport: &dyn ClientTransport,
-        mut missing: Vec<crate::message::ConversationId>,
-    ) -> Result<(), TransportError> {
-        while !missing.is_empty() {
-            let positions = self.state.positions(&missing);
-            let limit = 500;
-            let before = positions.clone();
-            let request = Request::Sync { positions, limit };
-            let Reply::Sync(page) = transport.ask(&request).await? else {
-                return Err(TransportError::Unreadable("no synchronisation".to_owned()));
-            };
-            missing.clone_from(&page.more);
-            let mut notices = Vec::new();
-            self.state.page(page, &mut notices);
-            self.show(notices).await?;
-            if self.state.positions(&missing) == before {
-                // A service that gives nothing and promises more is not asked for ever.
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    async fn send_receipts(
-        &mut self,
-        transport: &dyn ClientTransport,
-    ) -> Result<(), TransportError> {
-        for receipt in self.state.take_receipts() {
-            let handed_over = transport.hand_over(&Command::Receive(receipt)).await;
-            // One that is lost otherwise is said by the next one as well.
-            if let Err(error @ TransportError::Closed(_)) = handed_over {
-                return Err(error);
-            }
-        }
-        Ok(())
     }
 }

@@ -108,6 +108,12 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "they are consumers, and the HTTP API counts them",
     },
     Difference {
+        line: "4.3",
+        rabbitmq: "refuses `x-queue-version` 1 and, unless permitted, `x-queue-master-locator`",
+        leveret: "accepts both and ignores them, as it ignores `x-queue-mode` and `x-queue-leader-locator`",
+        reason: "there is one kind of file and one node",
+    },
+    Difference {
         line: "4.3.2",
         rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues",
         leveret: "takes both, without defaults",
@@ -326,7 +332,13 @@ pub struct AcceptedByHttp {
 }
 
 /// All of them.
-pub const ACCEPTED_BY_HTTP: &[AcceptedByHttp] = &[];
+pub const ACCEPTED_BY_HTTP: &[AcceptedByHttp] = &[AcceptedByHttp {
+    line: "10.2",
+    call: "GET /api/queues/%2F/…/bindings",
+    rabbitmq: "status 200",
+    leveret: "status 404",
+    reason: "a queue that does not exist is bound to nothing; RabbitMQ makes a default binding up for any name",
+}];
 
 /// How a line's behaviour in RabbitMQ is to be had from Leveret, for every line where the two differ on purpose, by
 /// default or always.

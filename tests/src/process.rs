@@ -196,23 +196,21 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 fn find_binary() -> Result<PathBuf> {
-    if let Some(given) = env::var_os("LEVERET_BINARY") {
-        return Ok(given.into());
+    match env::var_os("LEVERET_BINARY") {
+        Some(given) => Ok(given.into()),
+        None => program("leveret", "leveret"),
     }
+}
+
+/// A program of this workspace, brought up to date.
+pub fn program(package: &str, name: &str) -> Result<PathBuf> {
     let test = env::current_exe()?;
     let profile_folder = test.parent().and_then(Path::parent);
     let profile_folder = profile_folder.context("a test lies in target/PROFILE/deps")?;
     let profile = profile_folder.file_name().unwrap_or_default();
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "leveret",
-            "--bin",
-            "leveret",
-        ])
+        .args(["build", "--quiet", "--package", package, "--bin", name])
         // The same features as those that the tests were built with: nothing is built twice.
         .args(["--package", "leveret-tests"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -224,7 +222,7 @@ fn find_binary() -> Result<PathBuf> {
     if !output.status.success() {
         // The compiler's own words say more than any summary.
         let _ = std::io::stderr().write_all(&output.stderr);
-        bail!("the broker cannot be built");
+        bail!("{name} cannot be built");
     }
-    Ok(profile_folder.join("leveret"))
+    Ok(profile_folder.join(name))
 }

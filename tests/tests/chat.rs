@@ -19,6 +19,18 @@ macro_rules! chat_tests {
 
 #[path = "chat/attacks.rs"]
 mod attacks;
+#[path = "chat/browser.rs"]
+mod browser;
+#[path = "chat/chromium.rs"]
+mod chromium;
+#[path = "chat/everyday.rs"]
+mod everyday;
+#[path = "chat/gateway.rs"]
+mod gateway;
+#[path = "chat/page.rs"]
+mod page;
+#[path = "chat/program.rs"]
+mod program;
 #[path = "chat/stage.rs"]
 mod stage;
 #[path = "chat/talk.rs"]

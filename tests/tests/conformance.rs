@@ -10,6 +10,8 @@ mod access;
 mod administration;
 #[path = "conformance/alarms.rs"]
 mod alarms;
+#[path = "conformance/arguments.rs"]
+mod arguments;
 #[path = "conformance/channel.rs"]
 mod channel;
 #[path = "conformance/confirm.rs"]
@@ -32,6 +34,8 @@ mod exchange;
 mod exclusive;
 #[path = "conformance/expiry.rs"]
 mod expiry;
+#[path = "conformance/flow.rs"]
+mod flow;
 #[path = "conformance/frames.rs"]
 mod frames;
 #[path = "conformance/frameworks.rs"]
@@ -46,6 +50,8 @@ mod hosting;
 mod length;
 #[path = "conformance/lifecycle.rs"]
 mod lifecycle;
+#[path = "conformance/parameters.rs"]
+mod parameters;
 #[path = "conformance/policies.rs"]
 mod policies;
 #[path = "conformance/policy_settings.rs"]

@@ -71,16 +71,29 @@ fn function_name(line: &str) -> Option<&str> {
     rest.split(['(', '<']).next()
 }
 
+/// What a test that asks both brokers calls, where its file does not say that all of its tests do.
+const ASKS_BOTH: [&str; 6] = [
+    "Api::all()",
+    "Api::rabbitmq()",
+    "run(&[",
+    "on_both(",
+    "on_each(",
+    "with_both(",
+];
+
 /// The documented tests of one file.
 fn proofs_in(file: &str, text: &str) -> Vec<Proof> {
     let on_both = text.contains("on_both_targets![");
-    let (mut comment, mut proofs) = (String::new(), Vec::new());
+    let (mut comment, mut proofs) = (String::new(), Vec::<Proof>::new());
+    // Whether the lines that are read belong to the last proof.
+    let mut inside = false;
     for line in text.lines().map(str::trim_start) {
         if let Some(more) = line.strip_prefix("///") {
             comment.push_str(more);
         } else if let Some(name) = function_name(line) {
             let lines = numbers(&std::mem::take(&mut comment));
-            if !lines.is_empty() {
+            inside = !lines.is_empty();
+            if inside {
                 proofs.push(Proof {
                     test: format!("{file}::{name}"),
                     lines,
@@ -89,6 +102,12 @@ fn proofs_in(file: &str, text: &str) -> Vec<Proof> {
             }
         } else if !line.starts_with('#') {
             comment.clear();
+            if let Some(proof) = proofs.last_mut()
+                && inside
+                && ASKS_BOTH.iter().any(|call| line.contains(call))
+            {
+                proof.on_both = true;
+            }
         }
     }
     proofs
@@ -350,19 +369,25 @@ fn two() {}
 async fn three() {}
 /// On two lines:
 /// Spec 6.1.
-    async fn four<T>() {}
+    async fn four<T>() {
+        for api in Api::all()? {
+        }
+    }
+fn helper() {
+    on_both(five)
+}
 ";
     let read = proofs_in("file", source);
-    let expected = |name: &str, lines: &[&str]| Proof {
+    let expected = |name: &str, lines: &[&str], on_both| Proof {
         test: format!("file::{name}"),
         lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        on_both: false,
+        on_both,
     };
     assert_eq!(
         read,
         [
-            expected("one", &["1.2.3", "4.5"]),
-            expected("four", &["6.1"])
+            expected("one", &["1.2.3", "4.5"], false),
+            expected("four", &["6.1"], true)
         ]
     );
 }

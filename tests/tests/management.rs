@@ -7,6 +7,10 @@
 mod admin;
 #[path = "management/api.rs"]
 mod api;
+#[path = "management/authorisation.rs"]
+mod authorisation;
+#[path = "management/cluster.rs"]
+mod cluster;
 #[path = "management/hostile.rs"]
 mod hostile;
 #[path = "management/messages.rs"]

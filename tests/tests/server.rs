@@ -11,12 +11,16 @@ mod configuration;
 mod definitions;
 #[path = "server/disk_full.rs"]
 mod disk_full;
+#[path = "server/flow.rs"]
+mod flow;
 #[path = "server/folders.rs"]
 mod folders;
 #[path = "server/http.rs"]
 mod http;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
+#[path = "server/limits.rs"]
+mod limits;
 #[path = "server/operator.rs"]
 mod operator;
 #[path = "server/ping.rs"]

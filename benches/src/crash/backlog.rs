@@ -128,12 +128,10 @@ fn measure(
     admin.open_channel(1)?;
     admin.declare_queue(1, queue, true, &[])?;
     let before = resident_bytes(command, victim.as_ref());
-    let (count, size, confirm_window) = (command.count, command.size, command.confirm_window);
+    let (count, size) = (command.count, command.size);
     let backlog = Backlog {
-        queue,
-        count,
-        size,
-        confirm_window,
+        confirm_window: command.confirm_window,
+        ..Backlog::plain(queue, count, size)
     };
     let publish_seconds = fill::fill(&command.uri, &backlog, progress)?;
     let filled = resident_bytes(command, victim.as_ref());

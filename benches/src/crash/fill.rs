@@ -16,6 +16,24 @@ pub(crate) struct Backlog<'a> {
     pub(crate) count: u64,
     pub(crate) size: usize,
     pub(crate) confirm_window: u64,
+    /// How many priorities the messages go through; 0 gives none.
+    pub(crate) priorities: u8,
+    /// Their property of that name.
+    pub(crate) expiration: Option<&'a str>,
+}
+
+impl<'a> Backlog<'a> {
+    /// Messages without further properties.
+    pub(crate) const fn plain(queue: &'a str, count: u64, size: usize) -> Self {
+        Self {
+            queue,
+            count,
+            size,
+            confirm_window: 2000,
+            priorities: 0,
+            expiration: None,
+        }
+    }
 }
 
 /// Publishes the backlog; the seconds it took. Fails unless every message was confirmed.
@@ -28,7 +46,8 @@ pub(crate) fn fill(uri: &Uri, backlog: &Backlog<'_>, progress: &Progress) -> Res
         keys: vec![backlog.queue],
         body_bytes: backlog.size,
         persistent: true,
-        priorities: 0,
+        priorities: backlog.priorities,
+        expiration: backlog.expiration,
         frame_bytes_max: connection.frame_bytes_max(),
     })?;
     let shared = Arc::new(Shared::new(1, 0));

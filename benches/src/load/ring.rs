@@ -18,6 +18,8 @@ pub(crate) struct MessageShape<'a> {
     pub(crate) persistent: bool,
     /// Messages go through so many priorities from 0 on, each once through all keys; 0 gives none.
     pub(crate) priorities: u8,
+    /// The property of that name.
+    pub(crate) expiration: Option<&'a str>,
     pub(crate) frame_bytes_max: usize,
 }
 
@@ -137,12 +139,18 @@ fn header(shape: &MessageShape<'_>, priority: usize) -> Vec<u8> {
     header.extend_from_slice(&method::BASIC_CLASS.to_be_bytes());
     header.extend_from_slice(&[0, 0]);
     header.extend_from_slice(&(shape.body_bytes as u64).to_be_bytes());
-    // The only properties are the delivery mode and, if asked for, the priority.
+    // The only properties are the delivery mode and, if asked for, priority and expiration.
     let prioritized = shape.priorities > 0;
-    header.extend_from_slice(&[if prioritized { 0x18 } else { 0x10 }, 0]);
+    let priority_flag = if prioritized { 0x08 } else { 0 };
+    let expiration_flag = if shape.expiration.is_some() { 0x01 } else { 0 };
+    header.extend_from_slice(&[0x10 | priority_flag | expiration_flag, 0]);
     header.push(if shape.persistent { 2 } else { 1 });
     if prioritized {
         header.push(u8::try_from(priority).unwrap_or(u8::MAX));
+    }
+    if let Some(expiration) = shape.expiration {
+        header.push(u8::try_from(expiration.len()).unwrap_or(u8::MAX));
+        header.extend_from_slice(expiration.as_bytes());
     }
     header
 }
@@ -171,6 +179,7 @@ mod tests {
             body_bytes,
             persistent: true,
             priorities: 0,
+            expiration: None,
             frame_bytes_max,
         }
     }

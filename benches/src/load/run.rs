@@ -181,6 +181,7 @@ impl Run<'_> {
                 body_bytes: options.size,
                 persistent: options.persistent,
                 priorities: 0,
+                expiration: None,
                 frame_bytes_max: connection.frame_bytes_max(),
             })?;
             let plan = ProducerPlan {

@@ -69,12 +69,7 @@ pub(super) fn measure(target: &Target, count: u64) -> Result<Measured> {
 
     let queue = format!("{name}.backlog");
     admin.declare_queue(1, &queue, true, &target.queue_arguments)?;
-    let backlog = Backlog {
-        queue: &queue,
-        count,
-        size: 1024,
-        confirm_window: 2000,
-    };
+    let backlog = Backlog::plain(&queue, count, 1024);
     fill(victim.uri(), &backlog, &Progress::hidden())?;
     let full = resident(&victim)? / MEBIBYTE;
     let name = format!("{count} messages of 1 KiB queued");

@@ -137,9 +137,11 @@ impl<A: Author> Committer<A> {
             None => catch_unwind(AssertUnwindSafe(|| self.commit(turn, last)))
                 .unwrap_or_else(|panic| Err(panicked(&*panic))),
         };
+        // Whoever waits for room is woken by the outcome, and must find the room.
         self.shared.queue.release_bytes(bytes);
-        if let Err(error) = result {
-            self.fail(last, error);
+        match result {
+            Ok(()) => self.settle(last),
+            Err(error) => self.fail(last, error),
         }
         self.shared.board.announce(last);
     }
@@ -161,10 +163,21 @@ impl<A: Author> Committer<A> {
         if (always || self.group.sync_required()) && self.writer.dirty() {
             self.sync()?;
         }
+        Ok(())
+    }
+
+    /// Announces that everything up to `last` is as durable as was asked for.
+    fn settle(&mut self, last: Ticket) {
         self.settled = last;
         self.shared.board.set_durable(last);
-        self.author.settled(&TurnOutcome::Durable { up_to: last });
-        Ok(())
+        self.tell(&TurnOutcome::Durable { up_to: last });
+    }
+
+    fn tell(&mut self, outcome: &TurnOutcome) {
+        let told = catch_unwind(AssertUnwindSafe(|| self.author.settled(outcome)));
+        if let Err(panic) = told {
+            self.poisoned.get_or_insert_with(|| panicked(&*panic));
+        }
     }
 
     /// Announces that everything not yet settled up to `last` failed.
@@ -183,15 +196,11 @@ impl<A: Author> Committer<A> {
             to: last,
             error: error.clone(),
         });
-        let outcome = TurnOutcome::Failed {
+        self.tell(&TurnOutcome::Failed {
             from,
             to: last,
             error,
-        };
-        let told = catch_unwind(AssertUnwindSafe(|| self.author.settled(&outcome)));
-        if let Err(panic) = told {
-            self.poisoned.get_or_insert_with(|| panicked(&*panic));
-        }
+        });
     }
 
     fn sync(&mut self) -> Result<(), CommitError> {

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use super::Engine;
+use super::counters::Counter;
 use super::rights::Rights;
 use super::settings::AccessSettings;
 use crate::model::{
@@ -36,15 +37,53 @@ pub(crate) enum LoginRefusal {
     Unchecked,
 }
 
+/// By which protocol somebody logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// AMQP.
+    Amqp,
+    /// The HTTP API.
+    Http,
+}
+
+impl Entrance {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Amqp, Self::Http];
+
+    /// RabbitMQ's name for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amqp => "amqp091",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// How many logins ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Logins {
+    /// Let in.
+    pub(crate) succeeded: u64,
+    /// Not let in.
+    pub(crate) failed: u64,
+}
+
+#[derive(Debug, Default)]
+struct LoginCounters {
+    succeeded: Counter,
+    failed: Counter,
+}
+
 /// Users and rights.
 #[derive(Debug)]
 pub(crate) struct Access {
+    counters: [LoginCounters; Entrance::ALL.len()],
     settings: AccessSettings,
     table: RwLock<Arc<AccessTable>>,
     /// Counts every change of the table.
     generation: AtomicU64,
     rights: Mutex<RightsInUse>,
-    logins: Semaphore,
+    turns: Semaphore,
 }
 
 /// The rights that somebody uses, and those of who has just left.
@@ -69,11 +108,12 @@ impl RightsInUse {
 impl Access {
     pub(super) fn new(settings: AccessSettings) -> Self {
         Self {
+            counters: Default::default(),
             settings,
             table: RwLock::default(),
             generation: AtomicU64::new(1),
             rights: Mutex::default(),
-            logins: Semaphore::new(LOGINS_AT_ONCE),
+            turns: Semaphore::new(LOGINS_AT_ONCE),
         }
     }
 
@@ -118,6 +158,15 @@ impl Access {
         fresh
     }
 
+    /// The logins of one kind so far.
+    pub(crate) fn logins(&self, entrance: Entrance) -> Logins {
+        let counters = &self.counters[entrance as usize];
+        Logins {
+            succeeded: counters.succeeded.value(),
+            failed: counters.failed.value(),
+        }
+    }
+
     /// Hashes a password in the configured way. Slow: not for an asynchronous worker.
     pub(crate) fn hash(&self, password: &Secret) -> PasswordHash {
         PasswordHash::new(self.settings.hashing, super::random(), password)
@@ -144,16 +193,32 @@ impl Engine {
         &self,
         request: LoginRequest,
         peer: Option<SocketAddr>,
+        entrance: Entrance,
     ) -> Result<Arc<User>, LoginRefusal> {
-        let access = &self.access;
-        let turn = access.logins.acquire().await;
+        let user = self.access.identify(request, peer).await;
+        let counters = &self.access.counters[entrance as usize];
+        match user {
+            Ok(_) => counters.succeeded.add(1),
+            Err(_) => counters.failed.add(1),
+        }
+        user
+    }
+}
+
+impl Access {
+    async fn identify(
+        &self,
+        request: LoginRequest,
+        peer: Option<SocketAddr>,
+    ) -> Result<Arc<User>, LoginRefusal> {
+        let turn = self.turns.acquire().await;
         let _turn = turn.map_err(|_| LoginRefusal::Unchecked)?;
-        let candidate = access.table().candidate(request, access.settings.hashing);
+        let candidate = self.table().candidate(request, self.settings.hashing);
         let verified = tokio::task::spawn_blocking(move || Candidate::verified(candidate))
             .await
             .map_err(|_| LoginRefusal::Unchecked)?;
         let user = verified.ok_or(LoginRefusal::Credentials)?;
-        if !is_local(peer) && access.is_loopback_only(&user) {
+        if !is_local(peer) && self.is_loopback_only(&user) {
             return Err(LoginRefusal::NotFromLoopback);
         }
         Ok(user)

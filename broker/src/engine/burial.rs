@@ -40,12 +40,15 @@ impl Engine {
         } = letters;
         let host = self.virtual_host(source.virtual_host().as_str());
         let now = self.now();
+        let queue_type = source.arguments().queue_type();
         let mut next = Afterwork::default();
         let mut transaction = Transaction::default();
         for letter in &letters {
             let dead = host
                 .as_ref()
                 .and_then(|host| readdress(host, &source, letter, &target, now));
+            let counters = &self.counters.dead_letters;
+            counters.of(queue_type, letter.reason).add(1);
             if let Some((message, route)) = dead {
                 for replier in route.replies() {
                     transaction.reply(replier, &message);

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::{DeathReason, QueueType};
+
 /// One count.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -15,6 +17,17 @@ impl Counter {
     /// The count so far.
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts of dead letters, by the type of the queue and the reason.
+#[derive(Debug, Default)]
+pub(crate) struct DeadLetterCounters([[Counter; DeathReason::ALL.len()]; QueueType::ALL.len()]);
+
+impl DeadLetterCounters {
+    /// The count of one type and reason.
+    pub(crate) fn of(&self, queue_type: QueueType, reason: DeathReason) -> &Counter {
+        &self.0[queue_type as usize][reason as usize]
     }
 }
 
@@ -33,4 +46,6 @@ pub(crate) struct Counters {
     pub(crate) queues_created: Counter,
     /// Queues removed.
     pub(crate) queues_deleted: Counter,
+    /// Messages on their way to a dead-letter exchange.
+    pub(crate) dead_letters: DeadLetterCounters,
 }

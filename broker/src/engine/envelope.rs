@@ -24,28 +24,26 @@ pub(crate) struct Published {
 }
 
 impl VirtualHost {
-    /// Publishes a message that came without a channel. Its route is that of `routed_by`, which is
-    /// the same message with what consumers may not see.
+    /// Publishes a message that came without a channel.
     pub(crate) fn publish(
         &self,
         engine: &Arc<Engine>,
         rights: &Rights,
-        routed_by: &Message,
-        delivered: Message,
+        message: Message,
     ) -> Result<Published, AmqpError> {
-        let name = ExchangeName::from(&*text(routed_by.exchange()));
+        let name = ExchangeName::from(&*text(message.exchange()));
         rights.check(Verb::Write, Resource::Exchange(name.as_str()))?;
         let exchange = self.existing_exchange(&name)?;
         if exchange.definition.internal {
             return Err(AmqpError::exchange_is_internal(&name, self.name()));
         }
-        let properties = Properties::new(routed_by.header().get(12..).unwrap_or_default());
+        let properties = Properties::new(message.header().get(12..).unwrap_or_default());
         if properties.reply_to() == Some(REPLY_QUEUE.as_bytes()) {
             return Err(AmqpError::no_reply_consumer());
         }
         check_expiration(properties)?;
         let carbon_copies = CarbonCopies::read(properties)?;
-        let keys = std::iter::once(routed_by.routing_key()).chain(carbon_copies.keys());
+        let keys = std::iter::once(message.routing_key()).chain(carbon_copies.keys());
         if exchange.definition.kind == ExchangeKind::Topic {
             for key in keys.clone() {
                 rights.check_topic(Verb::Write, &name, key)?;
@@ -53,7 +51,7 @@ impl VirtualHost {
         }
         check_user_id(properties, rights)?;
         let route = Route::find(self, &exchange, keys, properties);
-        engine.count(self, Event::Publish, 1);
+        engine.count_publish(self, message.body().len() as u64);
         if route.is_empty() {
             engine.count(self, Event::ReturnUnroutable, 1);
         }
@@ -62,7 +60,7 @@ impl VirtualHost {
             channel: 0,
             number: 1,
         };
-        burst.add(&route, delivered, origin);
+        burst.add(&route, message, origin);
         let flushed = burst.flush(engine);
         Ok(Published {
             routed: !route.is_empty(),

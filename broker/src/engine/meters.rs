@@ -106,6 +106,47 @@ impl Tally {
     }
 }
 
+/// Upper bounds of the sizes that messages are counted by, in bytes, as RabbitMQ has them. What is
+/// larger than the last counts beyond them.
+pub(crate) const SIZE_BOUNDS: [u64; 8] = [
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+];
+
+/// How large published messages were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Messages up to each bound and above the one before it, and those above the last.
+    pub(crate) counts: [u64; SIZE_BOUNDS.len() + 1],
+    /// The bytes of all bodies together.
+    pub(crate) bytes: u64,
+}
+
+impl Sizes {
+    /// Which count a message of that size belongs to.
+    fn place(bytes: u64) -> usize {
+        SIZE_BOUNDS.partition_point(|bound| *bound < bytes)
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.counts[Self::place(bytes)] += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        for (sum, more) in self.counts.iter_mut().zip(other.counts) {
+            *sum = sum.saturating_add(more);
+        }
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
 /// A number that one task alone writes, and anybody may read.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicU64);
@@ -146,6 +187,8 @@ pub(crate) struct ChannelMeter {
     limit: Arc<ChannelLimit>,
     mode: Gauge,
     events: [Gauge; Event::ALL.len()],
+    size_counts: [Gauge; SIZE_BOUNDS.len() + 1],
+    published_bytes: Gauge,
     /// The prefetch of consumers that are started from now on.
     pub(crate) prefetch: Gauge,
     /// Consumers.
@@ -166,6 +209,8 @@ impl ChannelMeter {
             limit,
             mode: Gauge::default(),
             events: Default::default(),
+            size_counts: Default::default(),
+            published_bytes: Gauge::default(),
             prefetch: Gauge::default(),
             consumers: Gauge::default(),
             unconfirmed: Gauge::default(),
@@ -177,6 +222,20 @@ impl ChannelMeter {
     /// Counts more of an event.
     pub(crate) fn add(&self, event: Event, count: u64) {
         self.events[event as usize].add(count);
+    }
+
+    /// Counts a publish, and the size of its body.
+    pub(crate) fn add_publish(&self, body_bytes: u64) {
+        self.add(Event::Publish, 1);
+        self.size_counts[Sizes::place(body_bytes)].add(1);
+        self.published_bytes.add(body_bytes);
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            counts: self.size_counts.each_ref().map(Gauge::value),
+            bytes: self.published_bytes.value(),
+        }
     }
 
     /// All counts.
@@ -248,6 +307,14 @@ impl ClientMeter {
         }
         sum
     }
+
+    fn sizes(&self) -> Sizes {
+        let mut sum = Sizes::default();
+        for channel in self.channels.lock().values() {
+            sum.absorb(&channel.sizes());
+        }
+        sum
+    }
 }
 
 /// What was counted on behalf of clients, those included that are gone.
@@ -255,6 +322,8 @@ impl ClientMeter {
 pub(crate) struct Traffic {
     /// Events.
     pub(crate) events: Tally,
+    /// How large what was published was.
+    pub(crate) sizes: Sizes,
     /// Bytes that came from clients.
     pub(crate) received_bytes: u64,
     /// Bytes that went to them.
@@ -264,6 +333,7 @@ pub(crate) struct Traffic {
 impl Traffic {
     fn absorb(&mut self, client: &ClientMeter) {
         self.events.absorb(&client.tally());
+        self.sizes.absorb(&client.sizes());
         self.received_bytes += client.received_bytes.value();
         self.sent_bytes += client.sent_bytes.value();
     }
@@ -280,9 +350,11 @@ impl Engine {
         let (mut all, mut of_host) = (self.past.0.lock(), host.past.0.lock());
         let channel = client.meter.channels.lock().remove(&number);
         if let Some(channel) = channel {
-            let tally = channel.tally();
+            let (tally, sizes) = (channel.tally(), channel.sizes());
             all.events.absorb(&tally);
             of_host.events.absorb(&tally);
+            all.sizes.absorb(&sizes);
+            of_host.sizes.absorb(&sizes);
         }
     }
 
@@ -299,6 +371,13 @@ impl Engine {
     pub(crate) fn count(&self, host: &VirtualHost, event: Event, count: u64) {
         self.past.0.lock().events.add(event, count);
         host.past.0.lock().events.add(event, count);
+    }
+
+    /// Counts a publish that no channel did.
+    pub(crate) fn count_publish(&self, host: &VirtualHost, body_bytes: u64) {
+        self.count(host, Event::Publish, 1);
+        self.past.0.lock().sizes.add(body_bytes);
+        host.past.0.lock().sizes.add(body_bytes);
     }
 
     /// What all clients did so far.

@@ -64,7 +64,9 @@ use crate::queue::{Expiry, QueueState, Recording, Settings as QueueSettings, Sha
 use crate::store::Store;
 
 #[cfg(feature = "management")]
-pub(crate) use self::access::LoginRefusal;
+pub(crate) use self::access::Logins;
+#[cfg(feature = "management")]
+pub(crate) use self::access::{Entrance, LoginRefusal};
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::administration::{Change, GrantError};
@@ -84,12 +86,12 @@ pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, t
 pub(crate) use self::exchange::Exchange;
 #[cfg(feature = "management")]
 pub(crate) use self::hosts::HostDeletionRefusal;
-#[cfg(feature = "management")]
-pub(crate) use self::meters::Tally;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event};
+#[cfg(feature = "management")]
+pub(crate) use self::meters::{SIZE_BOUNDS, Tally};
 pub(crate) use self::outbox::{ChannelLimit, ConsumerLink, Outbox, Outgoing};
 #[cfg(feature = "management")]
-pub(crate) use self::parameters::ParameterError;
+pub(crate) use self::parameters::{CLUSTER_NAME, ParameterError};
 #[cfg(feature = "management")]
 pub(crate) use self::peek::PeekFailure;
 pub(crate) use self::publish::{Burst, Flushed, Origin, Route};

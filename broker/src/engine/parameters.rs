@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Engine;
 use super::definitions::Changes;
@@ -24,6 +24,12 @@ pub(crate) type HostParameters = RwLock<BTreeMap<(String, String), Value>>;
 
 /// Parameters of the whole broker, by name.
 pub(crate) type GlobalParameters = RwLock<BTreeMap<String, Value>>;
+
+/// The global parameter that gives the cluster another name than the configured one.
+pub(crate) const CLUSTER_NAME: &str = "cluster_name";
+
+/// Bytes of a cluster's name: every client is told it before it has said who it is.
+const CLUSTER_NAME_BYTES_MAX: usize = 255;
 
 /// A parameter that was set.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +120,13 @@ impl Engine {
         self.global_parameters.read().clone()
     }
 
+    /// The name that was given to the cluster at run time, if it is one that clients can be told.
+    pub(crate) fn cluster_name(&self) -> Option<String> {
+        let parameters = self.global_parameters.read();
+        let name = parameters.get(CLUSTER_NAME)?.as_str()?;
+        (name.len() <= CLUSTER_NAME_BYTES_MAX).then(|| name.to_owned())
+    }
+
     /// Sets a parameter of the whole broker.
     pub(crate) fn put_global_parameter(&self, name: &str, value: Value) -> ParameterPut {
         let _administration = self.administration.lock();
@@ -165,6 +178,22 @@ pub(crate) enum ParameterError {
     /// Nobody knows such parameters.
     #[error("Validation failed\n\ncomponent {0} not found\n")]
     NoComponent(String),
+    /// It is a policy without some of its parts.
+    #[error("Validation failed\n\n{}", .keys.iter().map(|key| format!("Key \"{key}\" not found in {name}\n")).collect::<String>())]
+    Missing {
+        /// Its name.
+        name: String,
+        /// What it lacks.
+        keys: Vec<&'static str>,
+    },
+    /// It has to be an object.
+    #[error("Validation failed\n\n{name} not a list {}\n", json_term(.value))]
+    NoObject {
+        /// Its name.
+        name: String,
+        /// What it is.
+        value: Value,
+    },
     /// It is a limit, and not a good one.
     #[error("Validation failed\n\n{0}\n")]
     Limits(String),
@@ -209,13 +238,12 @@ impl VirtualHost {
             .into_iter()
             .find(|scope| scope.component() == component)
         {
-            let body = value.as_object().cloned().unwrap_or_default();
-            let policy = PolicyDefinition::parse(scope, name, &body)?;
+            let policy = PolicyDefinition::parse(scope, name, policy_body(name, &value)?)?;
             let PolicyPut { existed, ticket } = self.put_policy(engine, scope, policy);
             return Ok(ParameterPut { existed, ticket });
         }
         if (component, name) == LIMITS {
-            let limits = limits(&value).map_err(ParameterError::Limits)?;
+            let limits = limits(object(name, &value)?).map_err(ParameterError::Limits)?;
             let existed = !self.limits().is_empty();
             let ticket = engine
                 .limit_virtual_host(self.name().as_str(), |current| *current = limits)
@@ -253,12 +281,28 @@ impl VirtualHost {
     }
 }
 
+fn object<'v>(name: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ParameterError> {
+    value.as_object().ok_or_else(|| ParameterError::NoObject {
+        name: name.to_owned(),
+        value: value.clone(),
+    })
+}
+
+/// A policy as a parameter; there it needs a priority, too.
+fn policy_body<'v>(name: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ParameterError> {
+    let body = object(name, value)?;
+    let mut keys = vec!["definition", "pattern", "priority"];
+    keys.retain(|key| !body.contains_key(*key));
+    if keys.is_empty() {
+        return Ok(body);
+    }
+    let name = name.to_owned();
+    Err(ParameterError::Missing { name, keys })
+}
+
 /// Reads limits (spec 7.8.2), or says what is wrong with them.
-fn limits(value: &Value) -> Result<VirtualHostLimits, String> {
+fn limits(entries: &Map<String, Value>) -> Result<VirtualHostLimits, String> {
     let mut limits = VirtualHostLimits::default();
-    let Value::Object(entries) = value else {
-        return Err("limits should be an object".to_owned());
-    };
     for (name, value) in entries {
         let Some(limit) = limits.named(name) else {
             let name = json_term(&Value::String(name.clone()));

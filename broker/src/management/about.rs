@@ -8,9 +8,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::request::Host;
+use super::queues::check_name;
+use super::request::{Host, JsonBody};
 use super::routes::{Gate, Methods, Routes};
 use super::{Refusal, Shared};
+use crate::engine::CLUSTER_NAME;
 
 /// Features that a client may count on. RabbitMQ calls features flags while old nodes of a cluster
 /// may lack them.
@@ -36,14 +38,15 @@ const FEATURES: [(&str, &str); 6] = [
 ];
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    let look = |handler| Methods::new().get(Gate::Management, handler);
     let nothing = || Methods::new().get(Gate::Management, async || Json(json!([])));
     let nothing_in_host = || Methods::new().get(Gate::Visible, async |_: Host| Json(json!([])));
     routes
-        .at("/api/version", look(version))
+        .at("/api/version", Methods::new().get(Gate::Anybody, version))
         .at(
             "/api/cluster-name",
-            Methods::new().get(Gate::Management, cluster_name),
+            Methods::new()
+                .get(Gate::Management, cluster_name)
+                .put(Gate::Administrator, rename_cluster),
         )
         .at("/api/extensions", nothing())
         .at(
@@ -71,7 +74,23 @@ async fn version(State(management): Shared) -> Json<Value> {
 }
 
 async fn cluster_name(State(management): Shared) -> Json<Value> {
-    Json(json!({ "name": management.settings.cluster_name }))
+    Json(json!({ "name": management.cluster_name() }))
+}
+
+/// The name is a global parameter, as in RabbitMQ, and so exported with the others and removed as one.
+async fn rename_cluster(State(management): Shared, body: JsonBody) -> Result<StatusCode, Refusal> {
+    body.require(&["name"])?;
+    let name = body.text("name")?.unwrap_or_default();
+    check_name("cluster name", name)?;
+    let name = name.to_owned();
+    let put = Arc::clone(&management)
+        .blocking(move |management| {
+            let name = name.into();
+            management.engine.put_global_parameter(CLUSTER_NAME, name)
+        })
+        .await?;
+    management.durable(put.ticket).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whether the virtual host serves: it does if its queues can be reached and the store can store.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::{Management, Refusal};
-use crate::engine::LoginRefusal;
+use crate::engine::{Entrance, LoginRefusal};
 use crate::model::{LoginRequest, Secret, User};
 
 /// Where a request comes from.
@@ -56,7 +56,10 @@ async fn identify(
 ) -> Result<Arc<User>, Refusal> {
     let login = login(header).ok_or_else(Refusal::wrong_login)?;
     let name = login.user.clone();
-    let user = management.engine.authenticate(login, Some(peer)).await;
+    let user = management
+        .engine
+        .authenticate(login, Some(peer), Entrance::Http)
+        .await;
     user.map_err(|error| {
         tracing::warn!(%peer, user = name, %error, "login refused");
         match error {

@@ -33,8 +33,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .at(
             "/api/connections/username/{user}",
             Methods::new()
-                .get(Gate::Management, list_of_user)
-                .delete(Gate::Management, close_of_user),
+                .get(Gate::Monitoring, list_of_user)
+                .delete(Gate::Administrator, close_of_user),
         )
         .at(
             "/api/vhosts/{vhost}/connections",

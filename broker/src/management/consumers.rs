@@ -21,14 +21,14 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .at("/api/consumers", Methods::new().get(Gate::Management, list))
         .at(
             "/api/consumers/{vhost}",
-            Methods::new().get(Gate::Visible, list_of_host),
+            Methods::new().get(Gate::Watched, list_of_host),
         )
 }
 
 async fn list(State(management): Shared, caller: Caller, view: View) -> Result<Response, Refusal> {
     management
         .blocking(move |management| {
-            let hosts = management.hosts_for(&caller);
+            let hosts = management.hosts_watched_by(&caller);
             Ok(view.whole(&management.consumer_rows(&hosts), Value::clone))
         })
         .await?

@@ -1,6 +1,8 @@
 //! A page of metrics, put together family by family.
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
 
 /// Names and values of labels; values are anything, and escaped where they are written.
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
@@ -32,6 +34,36 @@ impl Exposition {
         metric.set_counter(counter);
         let name = format!("{}_{name}", self.prefix);
         self.add(name, help, MetricType::COUNTER, metric);
+    }
+
+    /// Adds counts of what was not above each bound but above the one before it; the count that has no bound
+    /// is that of what was above all. `sum` is the sum of everything that was counted.
+    pub(super) fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: Labels<'_>,
+        (bounds, counts, sum): (&[u64], &[u64], u64),
+    ) {
+        let mut so_far = 0;
+        let mut buckets = Vec::with_capacity(counts.len());
+        let bounds = bounds.iter().map(|bound| *bound as f64);
+        // The last count has no bound; whoever encodes the page adds the bucket of everything.
+        for (bound, count) in bounds.zip(counts) {
+            so_far += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(so_far);
+            buckets.push(bucket);
+        }
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum as f64);
+        let mut metric = labelled(labels);
+        metric.set_histogram(histogram);
+        let name = format!("{}_{name}", self.prefix);
+        self.add(name, help, MetricType::HISTOGRAM, metric);
     }
 
     /// Adds a number that goes up and down.
@@ -96,6 +128,7 @@ mod tests {
         page.gauge("n", "Help", &[("queue", "a\"b\\c\nd\r{}# ä")], 1);
         page.gauge("n", "Help", &[("queue", "")], 2);
         page.counter("c_total", "Help", &[], u64::MAX);
+        page.histogram("h", "Help", &[], (&[10, 20], &[1, 0, 2], 77));
         let text = TextEncoder::new().encode_to_string(&page.finish());
         let lines: Vec<String> = text
             .expect("it is well formed")
@@ -110,6 +143,13 @@ mod tests {
             "# HELP p_c_total Help",
             "# TYPE p_c_total counter",
             "p_c_total 18446744073709552000",
+            "# HELP p_h Help",
+            "# TYPE p_h histogram",
+            "p_h_bucket{le=\"10\"} 1",
+            "p_h_bucket{le=\"20\"} 1",
+            "p_h_bucket{le=\"+Inf\"} 3",
+            "p_h_sum 77",
+            "p_h_count 3",
             "",
         ];
         assert_eq!(lines, expected);

@@ -76,11 +76,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
         .at(
             "/api/health/checks/ready-to-serve-clients",
-            look().get(gate, ready),
+            look().get(Gate::Anybody, ready),
         )
         .at(
             "/api/health/checks/is-in-service",
-            look().get(gate, in_service),
+            look().get(Gate::Anybody, in_service),
         )
         .at(
             "/api/health/checks/node-is-quorum-critical",
@@ -88,10 +88,18 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
         .at(
             "/api/health/checks/below-node-connection-limit",
-            look().get(gate, connection_limit),
+            look().get(Gate::Anybody, connection_limit),
         )
         .at(
             "/api/health/checks/metadata-store/initialized",
+            look().get(gate, async || Health::good()),
+        )
+        .at(
+            "/api/health/checks/metadata-store/initialized/with-data",
+            look().get(gate, async || Health::good()),
+        )
+        .at(
+            "/api/health/checks/quorum-queues-without-elected-leaders/all-vhosts",
             look().get(gate, async || Health::good()),
         )
         .at(

@@ -157,6 +157,11 @@ impl History {
         notes.tidy(now_ms);
     }
 
+    /// Forgets the past: rates and samples begin anew.
+    pub(super) fn forget(&self) {
+        *self.0.lock() = Notes::default();
+    }
+
     /// The counts with their rates, and samples as far as the query asks for some.
     pub(super) fn detailed(
         &self,

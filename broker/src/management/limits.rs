@@ -117,7 +117,7 @@ async fn of_hosts(State(management): Shared, caller: Caller, view: View) -> Resp
     hosts.sort_by(|left, right| left.name().cmp(right.name()));
     let rows: Vec<Value> = hosts
         .iter()
-        .filter(|host| caller.sees(host.name().as_str()) && !host.limits().is_empty())
+        .filter(|host| caller.watches(host.name().as_str()) && !host.limits().is_empty())
         .map(|host| json!({ "vhost": host.name(), "value": host.limits() }))
         .collect();
     view.whole(&rows, Value::clone)
@@ -129,7 +129,7 @@ async fn of_host(
     Segments(name): Segments<String>,
     view: View,
 ) -> Result<Response, Refusal> {
-    if !caller.sees(&name) {
+    if !caller.watches(&name) {
         return Err(Refusal::no_such("Not Found"));
     }
     let host = management.engine.virtual_host(&name);

@@ -99,7 +99,8 @@ impl Shape {
 
 /// A message's properties. Where there are none RabbitMQ has an empty list, and so do we.
 fn properties(message: &Message) -> Value {
-    let properties = Properties::new(message.header().get(12..).unwrap_or_default());
+    let header = message.header_for(0);
+    let properties = Properties::new(header.get(12..).unwrap_or_default());
     let mut shown = Map::new();
     for property in Property::ALL {
         if !properties.contains(property) {

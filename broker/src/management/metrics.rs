@@ -9,6 +9,8 @@
 //! Sums of what happened come from counts that outlive their channels and connections, so that they
 //! never fall.
 
+mod totals;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -169,13 +171,11 @@ impl Management {
             ("leveret_version", env!("CARGO_PKG_VERSION")),
         ];
         page.absolute("rabbitmq_build_info", "What the broker is", &build, 1.0);
+        let cluster_name = self.cluster_name();
         let identity = [
             ("rabbitmq_node", self.engine.settings().node_name.as_str()),
-            ("rabbitmq_cluster", settings.cluster_name.as_str()),
-            (
-                "rabbitmq_cluster_permanent_id",
-                settings.cluster_name.as_str(),
-            ),
+            ("rabbitmq_cluster", cluster_name.as_str()),
+            ("rabbitmq_cluster_permanent_id", cluster_name.as_str()),
             ("rabbitmq_endpoint", endpoint),
         ];
         page.absolute(
@@ -210,40 +210,7 @@ impl Management {
         }
         let protocol = [("protocol", "amqp091")];
         page.gauge("global_consumers", "Consumers", &protocol, totals.consumers);
-        self.expose_events(page);
-    }
-
-    /// What happened to messages in all.
-    fn expose_events(&self, page: &mut Exposition) {
-        let events = self.engine.traffic().events;
-        let unroutable = events.of(Event::ReturnUnroutable) + events.of(Event::DropUnroutable);
-        let published = events.of(Event::Publish);
-        let by_protocol = [
-            ("received", published),
-            ("routed", published.saturating_sub(unroutable)),
-            ("confirmed", events.of(Event::Confirm)),
-            ("unroutable_returned", events.of(Event::ReturnUnroutable)),
-            ("unroutable_dropped", events.of(Event::DropUnroutable)),
-        ];
-        let by_queue_type = [
-            ("delivered", events.deliveries()),
-            ("delivered_consume_auto_ack", events.of(Event::DeliverNoAck)),
-            ("delivered_consume_manual_ack", events.of(Event::Deliver)),
-            ("delivered_get_auto_ack", events.of(Event::GetNoAck)),
-            ("delivered_get_manual_ack", events.of(Event::Get)),
-            ("get_empty", events.of(Event::GetEmpty)),
-            ("redelivered", events.of(Event::Redeliver)),
-            ("acknowledged", events.of(Event::Acknowledge)),
-        ];
-        let protocol = [("protocol", "amqp091")];
-        let mut expose = |what: &str, count| {
-            let name = format!("global_messages_{what}_total");
-            let help = format!("Messages: {}", what.replace('_', " "));
-            page.counter(&name, &help, &protocol, count);
-        };
-        for (what, count) in by_protocol.into_iter().chain(by_queue_type) {
-            expose(what, count);
-        }
+        self.expose_totals(page);
     }
 
     fn expose_process(&self, page: &mut Exposition) {

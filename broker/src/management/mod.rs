@@ -40,8 +40,10 @@ mod settings;
 mod stats;
 mod table;
 mod time;
+mod tracking;
 mod users;
 mod virtual_hosts;
+mod watermarks;
 
 use std::sync::Arc;
 
@@ -57,6 +59,7 @@ use crate::engine::{Change, Engine, Ticket};
 use self::history::History;
 use self::refusal::Refusal;
 use self::routes::Routes;
+use self::tracking::ForgottenLogins;
 
 pub(crate) use self::definitions::load_definitions;
 pub(crate) use self::listener::Listener;
@@ -70,6 +73,7 @@ pub(crate) struct Management {
     history: History,
     /// Copies under way: one disk does not copy two faster than one after the other.
     backups: Semaphore,
+    forgotten_logins: ForgottenLogins,
 }
 
 impl Management {
@@ -80,7 +84,14 @@ impl Management {
             settings,
             history: History::default(),
             backups: Semaphore::new(1),
+            forgotten_logins: ForgottenLogins::default(),
         })
+    }
+
+    /// The cluster's name: the one that was given at run time, or else the configured one.
+    fn cluster_name(&self) -> String {
+        let given = self.engine.cluster_name();
+        given.unwrap_or_else(|| self.settings.cluster_name.clone())
     }
 
     fn router(self: &Arc<Self>) -> Router {
@@ -105,6 +116,8 @@ impl Management {
             parameters::routes,
             definitions::routes,
             backup::routes,
+            tracking::routes,
+            watermarks::routes,
         ];
         nouns
             .into_iter()

@@ -128,7 +128,7 @@ impl Management {
             "leveret_version": env!("CARGO_PKG_VERSION"),
             "erlang_version": ERLANG_VERSION,
             "erlang_full_version": concat!("none: Leveret ", env!("CARGO_PKG_VERSION")),
-            "cluster_name": settings.cluster_name,
+            "cluster_name": self.cluster_name(),
             "cluster_tags": {},
             "node": node,
             "node_tags": {},

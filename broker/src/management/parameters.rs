@@ -20,7 +20,6 @@ type Named = Segments<(String, String, String)>;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let gate = Gate::PolicyMaker;
-    let over = Gate::Administrator;
     routes
         .at("/api/parameters", Methods::new().get(gate, list))
         .at(
@@ -40,14 +39,14 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
         .at(
             "/api/global-parameters",
-            Methods::new().get(over, list_global),
+            Methods::new().get(gate, list_global),
         )
         .at(
             "/api/global-parameters/{name}",
             Methods::new()
-                .get(over, show_global)
-                .put(over, put_global)
-                .delete(over, delete_global),
+                .get(gate, show_global)
+                .put(gate, put_global)
+                .delete(gate, delete_global),
         )
 }
 
@@ -225,8 +224,12 @@ async fn delete_global(
 }
 
 impl Management {
-    /// All parameters of the whole broker, by name.
+    /// All parameters of the whole broker, by name; its own name is one of them.
     fn global_parameters(&self) -> Vec<(String, Value)> {
-        self.engine.global_parameters().into_iter().collect()
+        let mut parameters = self.engine.global_parameters();
+        parameters
+            .entry("cluster_name".to_owned())
+            .or_insert_with(|| self.settings.cluster_name.as_str().into());
+        parameters.into_iter().collect()
     }
 }

@@ -67,7 +67,7 @@ fn routes_of(
         .at(
             one,
             Methods::new()
-                .get(Gate::Visible, show_one)
+                .get(setting, show_one)
                 .put(setting, put_one)
                 .delete(setting, delete_one),
         )

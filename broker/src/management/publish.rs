@@ -1,4 +1,5 @@
-//! `POST …/publish`: one message, published mandatory and with a confirm (spec 10.2).
+//! `POST …/publish`: one message, published mandatory and with a confirm (spec 10.2). An alarm does
+//! not stop it, as in RabbitMQ: what comes by requests, one by one, is not what fills a broker.
 
 use std::sync::Arc;
 
@@ -38,18 +39,12 @@ async fn publish(
     if host.exchange(exchange.as_str()).is_none() {
         return Err(Refusal::no_such("exchange_not_found"));
     }
-    let shortage = management.engine.alarms.shortage();
-    if !shortage.is_none() {
-        // Over AMQP the publisher would be kept waiting (spec 11.2).
-        return Err(Refusal::unavailable(shortage.reason()));
-    }
     let draft = Draft::read(&exchange, &body)?;
     management.check_size(draft.body.len())?;
     let rights = management.rights(&caller, host.name());
     let published = Arc::clone(&management)
         .blocking(move |management| {
-            let (routed_by, delivered) = (draft.message(true)?, draft.message(false)?);
-            host.publish(&management.engine, &rights, &routed_by, delivered)
+            host.publish(&management.engine, &rights, draft.message()?)
                 .map_err(refused)
         })
         .await??;
@@ -106,11 +101,10 @@ impl Draft {
         })
     }
 
-    /// The message, with the header of blind copies, by which it is routed, or without, as it is
-    /// delivered.
-    fn message(&self, with_blind_copies: bool) -> Result<Message, Refusal> {
-        let properties = self.properties(with_blind_copies)?;
-        let bytes = properties.finish();
+    fn message(&self) -> Result<Message, Refusal> {
+        let bytes = self.properties()?.finish();
+        let headers = self.properties.get("headers");
+        let has_blind_copies = headers.is_some_and(|headers| headers.get(BLIND_COPIES).is_some());
         let number = |name: &str| self.properties.get(name).and_then(Value::as_u64);
         let (exchange, key) = (self.exchange.as_str(), self.routing_key.as_str());
         let mut encoded = Vec::with_capacity(self.body.len() + bytes.len() + 64);
@@ -135,13 +129,14 @@ impl Draft {
             priority: number("priority")
                 .and_then(|number| u8::try_from(number).ok())
                 .unwrap_or(0),
+            blind_copies: has_blind_copies,
             ..MessageParts::default()
         };
         Message::new(parts, &encoded)
             .ok_or_else(|| Refusal::failed("the message could not be put together"))
     }
 
-    fn properties(&self, with_blind_copies: bool) -> Result<PropertiesBuilder<'static>, Refusal> {
+    fn properties(&self) -> Result<PropertiesBuilder<'static>, Refusal> {
         let mut builder = PropertiesBuilder::new();
         for property in Property::ALL {
             let name = property.name().replace('-', "_");
@@ -149,9 +144,6 @@ impl Draft {
                 continue;
             };
             builder = add(builder, property, &name, value)?;
-        }
-        if !with_blind_copies {
-            builder = builder.without_header(BLIND_COPIES).map_err(too_long)?;
         }
         Ok(builder)
     }

@@ -44,7 +44,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
         .at(
             "/api/queues/{vhost}/{queue}/actions",
-            Methods::new().post(Gate::Management, act),
+            Methods::new().post(Gate::Administrator, act),
         )
 }
 
@@ -208,6 +208,14 @@ impl Management {
     pub(super) fn hosts_for(&self, caller: &Caller) -> Vec<Arc<VirtualHost>> {
         let mut hosts = self.engine.virtual_hosts();
         hosts.retain(|host| caller.sees(host.name().as_str()));
+        hosts.sort_by(|left, right| left.name().cmp(right.name()));
+        hosts
+    }
+
+    /// The virtual hosts whose consumers the caller may see, in the order of their names.
+    pub(super) fn hosts_watched_by(&self, caller: &Caller) -> Vec<Arc<VirtualHost>> {
+        let mut hosts = self.engine.virtual_hosts();
+        hosts.retain(|host| caller.watches(host.name().as_str()));
         hosts.sort_by(|left, right| left.name().cmp(right.name()));
         hosts
     }

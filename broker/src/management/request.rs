@@ -182,8 +182,8 @@ impl JsonBody {
         if missing.is_empty() {
             Ok(())
         } else {
-            // Erlang's printer breaks lines that are longer than a screen.
-            const SCREEN: usize = 80;
+            // Erlang's printer breaks lines that do not fit on a screen of 80 with a margin of one on each side.
+            const SCREEN: usize = 78;
             let line = format!("[{}]", missing.join(","));
             if line.len() <= SCREEN {
                 return Err(Refusal::bad_request(line));

@@ -21,17 +21,20 @@ use super::{Management, Refusal, access};
 /// The part of a path that names a virtual host, in every path that has one.
 pub(super) const HOST_PARAMETER: &str = "vhost";
 
-/// Whom a method of a path is for (spec 10.2, tag gates). Where the path names a virtual host, all
-/// but the last also ask whether the caller may enter it.
+/// Whom a method of a path is for (spec 10.2, tag gates). Where the path names a virtual host, most
+/// also ask whether the caller may enter it; to whoever may not, it does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
+    /// Whoever asks, with a login or without: what load balancers ask.
+    Anybody,
     /// Whoever has one of management's tags.
     Management,
-    /// The same, for looking: monitors see every virtual host.
+    /// The same, for looking: administrators see into every virtual host.
     Visible,
+    /// The same, and monitors see into every virtual host, too.
+    Watched,
     /// Those who watch the whole broker.
     Monitoring,
-    #[allow(dead_code, reason = "for the nouns to come")]
     /// Those who set policies and parameters.
     PolicyMaker,
     /// Those who may do everything.
@@ -41,8 +44,10 @@ pub(super) enum Gate {
 impl Gate {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::Anybody => "anybody",
             Self::Management => "management",
             Self::Visible => "visible",
+            Self::Watched => "watched",
             Self::Monitoring => "monitoring",
             Self::PolicyMaker => "policymaker",
             Self::Administrator => "administrator",
@@ -53,28 +58,34 @@ impl Gate {
     fn check(self, caller: &Caller, host: Option<&str>) -> Result<(), Refusal> {
         let enters = || host.is_none_or(|host| caller.may_enter(host));
         let has_tag = match self {
-            Self::Management | Self::Visible => caller.is_manager(),
+            Self::Anybody => true,
+            Self::Management | Self::Visible | Self::Watched => caller.is_manager(),
             Self::Monitoring => caller.is_monitor(),
             Self::PolicyMaker => caller.is_policy_maker(),
             Self::Administrator => caller.is_administrator(),
         };
         if !has_tag {
             return Err(Refusal::not_authorised(match self {
-                Self::Management | Self::Visible => "Not management user",
+                Self::Anybody | Self::Management | Self::Visible | Self::Watched => {
+                    "Not management user"
+                }
                 Self::Monitoring => "Not monitor user",
                 Self::PolicyMaker | Self::Administrator => "Not administrator user",
             }));
         }
         let may_enter = match self {
-            Self::Management | Self::PolicyMaker => enters(),
-            Self::Visible | Self::Monitoring => caller.is_monitor() || enters(),
-            Self::Administrator => true,
+            Self::Management => enters(),
+            Self::Visible | Self::PolicyMaker => caller.is_administrator() || enters(),
+            Self::Watched | Self::Monitoring => caller.is_monitor() || enters(),
+            Self::Anybody | Self::Administrator => true,
         };
         if may_enter {
             Ok(())
+        } else if caller.is_administrator() {
+            // Who sees everything knows that it is there.
+            Err(Refusal::not_authorised("Access refused."))
         } else {
-            let reason = "User not authorised to access virtual host";
-            Err(Refusal::not_authorised(reason))
+            Err(Refusal::no_such("Not Found"))
         }
     }
 }
@@ -134,8 +145,16 @@ impl Methods {
         let guard = move |management, caller, parameters, request, next| {
             guard(gate, management, caller, parameters, request, next)
         };
-        let guarded = on(filter, handler).route_layer(middleware::from_fn(guard));
-        self.router = self.router.merge(guarded);
+        let open = on(filter, handler);
+        self.router = self.router.merge(match gate {
+            Gate::Anybody => open,
+            Gate::Management
+            | Gate::Visible
+            | Gate::Watched
+            | Gate::Monitoring
+            | Gate::PolicyMaker
+            | Gate::Administrator => open.route_layer(middleware::from_fn(guard)),
+        });
         self.gates.push((method, gate));
         self
     }
@@ -200,12 +219,16 @@ impl Routes {
         let allowed = HeaderValue::from_str(&methods.allowed())
             .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
         let refused = allowed.clone();
-        let login = middleware::from_fn_with_state(Arc::clone(&self.management), access::require);
+        let is_open = |(_, gate): &(Method, Gate)| *gate == Gate::Anybody;
+        let open = methods.gates.iter().all(is_open);
         let shared = Extension(Arc::clone(&self.management));
-        let router = methods
-            .router
-            .route_layer(shared)
-            .route_layer(login)
+        let mut router = methods.router.route_layer(shared);
+        if !open {
+            let management = Arc::clone(&self.management);
+            let login = middleware::from_fn_with_state(management, access::require);
+            router = router.route_layer(login);
+        }
+        let router = router
             // Which methods there are is no secret: RabbitMQ tells anybody.
             .options(async move || [(header::ALLOW, allowed)])
             .fallback(async move || {

@@ -43,7 +43,7 @@ async fn list(State(management): Shared, caller: Caller, view: View) -> Result<R
                 .engine
                 .virtual_hosts()
                 .into_iter()
-                .filter(|host| caller.sees(host.name().as_str()))
+                .filter(|host| caller.watches(host.name().as_str()))
                 .collect();
             hosts.sort_by(|left, right| left.name().cmp(right.name()));
             let row = |host: &Arc<VirtualHost>| management.virtual_host_row(host);

@@ -14,6 +14,14 @@ pub enum DeathReason {
 }
 
 impl DeathReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Rejected,
+        Self::Expired,
+        Self::MaxLength,
+        Self::DeliveryLimit,
+    ];
+
     /// The word that headers use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -122,7 +122,7 @@ impl Session {
             return Ok(());
         };
         let route = &channel.cache.route;
-        channel.meter.add(Event::Publish, 1);
+        channel.meter.add_publish(message.body().len() as u64);
         if route.is_empty() {
             channel.meter.add(unroutable(flags.mandatory), 1);
         }

@@ -12,7 +12,7 @@ use super::core::{Session, parse};
 use super::handshake::{AwaitStartOk, ClientProperties, OpenRequest, Refusal, Tuning};
 use super::rights::CurrentRights;
 use super::stream::Stream;
-use crate::engine::{Client, ClientFacts, ConnectionLimits, VirtualHost};
+use crate::engine::{Client, ClientFacts, ConnectionLimits, Entrance, VirtualHost};
 use crate::model::{AmqpError, ReplyCode};
 use crate::wire::method::connection;
 use crate::wire::{
@@ -92,12 +92,16 @@ where
     let settings = &sessions.settings;
     let mut out = Vec::new();
     protocol_header(stream).await?;
-    let state = AwaitStartOk::start(settings, &mut out);
+    let cluster_name = sessions.engine.cluster_name();
+    let cluster_name = cluster_name.unwrap_or_else(|| settings.cluster_name.clone());
+    let state = AwaitStartOk::start(settings, &cluster_name, &mut out);
     stream.write_all(&mut out).await?;
 
     let initial = FrameLimit::negotiated(settings.initial_frame_max).unwrap_or(FrameLimit::INITIAL);
     let login = next_method(stream, initial, |method| state.advance(method, settings)).await?;
-    let checked = sessions.engine.authenticate(login.request.clone(), peer);
+    let checked = sessions
+        .engine
+        .authenticate(login.request.clone(), peer, Entrance::Amqp);
     let user = match checked.await {
         Ok(user) => user,
         Err(error) => {

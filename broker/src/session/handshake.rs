@@ -122,8 +122,8 @@ pub(super) struct OpenRequest {
 
 impl AwaitStartOk {
     /// Sends `connection.start` and waits for the answer.
-    pub(super) fn start(settings: &SessionSettings, out: &mut Vec<u8>) -> Self {
-        let properties = server_properties(settings);
+    pub(super) fn start(settings: &SessionSettings, cluster_name: &str, out: &mut Vec<u8>) -> Self {
+        let properties = server_properties(settings, cluster_name);
         // The properties are short; only the configured names could make them too long, and those
         // are bounded when the configuration is read.
         let _ = encoder::method(
@@ -299,7 +299,7 @@ fn wrong_state(method: &Method<'_>, state: &str) -> Refusal {
 }
 
 /// Spec 1.2.2 and 1.2.3.
-fn server_properties(settings: &SessionSettings) -> Vec<u8> {
+fn server_properties(settings: &SessionSettings, cluster_name: &str) -> Vec<u8> {
     const CAPABILITIES: [&str; 9] = [
         "publisher_confirms",
         "exchange_exchange_bindings",
@@ -317,7 +317,7 @@ fn server_properties(settings: &SessionSettings) -> Vec<u8> {
     }
     let platform = concat!("Leveret ", env!("CARGO_PKG_VERSION"));
     let texts = [
-        ("cluster_name", settings.cluster_name.as_str()),
+        ("cluster_name", cluster_name),
         ("copyright", "Copyright (c) the Leveret authors"),
         (
             "information",

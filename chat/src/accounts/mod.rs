@@ -1,20 +1,22 @@
 //! Accounts: who may log in, on which devices, and with which rights on the broker.
 
+mod hooks;
 mod password;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leveret_client::message::properties::{Address, BrokerUser, Properties};
+use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
     Body, Command, ConversationKind, DeviceId, Erasure, Handle, HistoryRange, MemberChange, Post,
-    Seq, ShardCount, Timestamp, Toggle, UserId, envelope,
+    Seq, ShardCount, Timestamp, Toggle, UserId,
 };
 use parking_lot::Mutex;
 
 use self::password::{Hashing, secret, token_hash};
-use crate::amqp::{LinkError, Outgoing};
+use crate::amqp::{LinkError, Published};
+use crate::courier::Courier;
 use crate::directory::Control;
 use crate::links::Links;
 use crate::management::{Management, ManagementError};
@@ -328,6 +330,9 @@ impl Accounts {
 
     /// Who has this token.
     pub async fn authenticate(&self, token: &str) -> Result<Session, AccountError> {
+        if token.contains('.') {
+            return Err(AccountError::NotLoggedIn);
+        }
         let session = self.store.session(&token_hash(token)).await?;
         let is_valid = |session: &Session| session.expires > Timestamp::now();
         session.filter(is_valid).ok_or(AccountError::NotLoggedIn)
@@ -484,26 +489,10 @@ impl Accounts {
 
     /// Publishes a command of a user, for whom this service vouches.
     async fn publish_for(&self, command: &Command) -> Result<(), AccountError> {
-        let link = self.links.current().await?;
-        let own = self.links.url().user();
-        let mut properties = Properties::of(command, own, Timestamp::now());
-        let (user, device) = command.author();
-        properties.sender = Some(BrokerUser {
-            user: user.clone(),
-            device: device.clone(),
-        });
-        let body = envelope::encode(command);
-        let message = Outgoing {
-            address: Address::of(command, self.shards),
-            also: &[],
-            properties,
-            body: &body,
-        };
-        match link.publish(message).await?.wait().await? {
-            crate::amqp::Published::Confirmed => Ok(()),
-            crate::amqp::Published::Refused | crate::amqp::Published::Unroutable => {
-                Err(AccountError::Unavailable)
-            }
+        let courier = Courier::new(self.links.clone(), self.shards);
+        match courier.publish(command).await?.wait().await? {
+            Published::Confirmed => Ok(()),
+            Published::Refused | Published::Unroutable => Err(AccountError::Unavailable),
         }
     }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leveret_chat::accounts::Registration;
 use leveret_chat::service::Role;
+use leveret_chat::settings::Settings;
 use leveret_client::message::ShardCount;
 
-/// The chat's service.
+/// The chat's service. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "leveret-chat", version)]
 pub(crate) struct Arguments {
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Init(BrokerOptions),
     /// Serves, and sets up what is missing.
     Serve(ServeOptions),
+    /// Shows itself: three people, a group, somebody who goes offline, and a service that is killed.
+    Demo(DemoOptions),
 }
 
 /// The broker and the store.
@@ -62,6 +65,16 @@ pub(crate) struct BrokerOptions {
         env = "LEVERET_CHAT_DATA"
     )]
     pub(crate) data_dir: PathBuf,
+    /// Where the history is: `embedded` in the data directory, for one process, or
+    /// `postgres://user:password@host/database`, for any number.
+    #[arg(
+        long,
+        value_name = "STORE",
+        default_value = "embedded",
+        env = "LEVERET_CHAT_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: StorePlace,
     /// Send shards, if the chat is not set up yet.
     #[arg(long, value_name = "NUMBER", default_value_t)]
     pub(crate) shards: ShardCount,
@@ -70,7 +83,8 @@ pub(crate) struct BrokerOptions {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:5672",
-        conflicts_with = "broker"
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP"
     )]
     pub(crate) amqp: String,
     /// Where the embedded broker's management API is.
@@ -78,9 +92,36 @@ pub(crate) struct BrokerOptions {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:15672",
-        conflicts_with = "broker"
+        conflicts_with = "broker",
+        env = "LEVERET_CHAT_AMQP_MANAGEMENT"
     )]
     pub(crate) amqp_management: String,
+}
+
+/// Where the history is.
+#[derive(Clone)]
+pub(crate) enum StorePlace {
+    /// In the data directory.
+    Embedded,
+    /// In the database of this URL, which may hold a password.
+    Postgres(String),
+}
+
+impl std::str::FromStr for StorePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Self::Postgres(url.to_owned()))
+            }
+            // It may hold a password all the same.
+            _ => {
+                Err("a store is `embedded` or `postgres://user:password@host/database`".to_owned())
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for BrokerOptions {
@@ -97,15 +138,107 @@ impl std::fmt::Debug for BrokerOptions {
 pub(crate) struct ServeOptions {
     #[command(flatten)]
     pub(crate) broker: BrokerOptions,
-    /// What this process does; everything, if it is not said.
+    /// What this process does; everything, if it is not said: router, receipts, ephemeral, desk,
+    /// dead-letters, retention, gateway. Any number of processes may do the same, with a store that they
+    /// share.
     #[arg(long = "role", value_name = "ROLE,…", value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
-    /// Where clients register and log in; `none` for nowhere.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) http: String,
+    /// Where the gateway listens, which serves the web page, HTTP and WebSockets; `none` for nowhere.
+    #[arg(
+        long,
+        alias = "http",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "LEVERET_CHAT_GATEWAY"
+    )]
+    pub(crate) gateway: String,
+    /// Sites besides the gateway's own page whose pages may connect, `https://chat.example.com`.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rates: RateOptions,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
+}
+
+/// The demonstration.
+#[derive(Args, Clone)]
+pub(crate) struct DemoOptions {
+    /// Runs by itself, and ends with 0 if nothing was lost and nothing shown twice, with 1 otherwise.
+    #[arg(long)]
+    pub(crate) script: bool,
+    /// On this broker, in a virtual host of its own that is deleted in the end:
+    /// `amqp://user:password@host:5672`. Without it one is embedded, and is killed with the service.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "management",
+        env = "LEVERET_CHAT_BROKER",
+        hide_env_values = true
+    )]
+    pub(crate) broker: Option<String>,
+    /// That broker's management API, with a login that may make users and virtual hosts.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "broker",
+        env = "LEVERET_CHAT_MANAGEMENT",
+        hide_env_values = true
+    )]
+    pub(crate) management: Option<String>,
+    /// Deceives the counter, to see that it can fail.
+    #[arg(long, value_enum, requires = "script")]
+    pub(crate) plant: Option<Plant>,
+}
+
+impl std::fmt::Debug for DemoOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URLs hold passwords.
+        formatter
+            .debug_struct("DemoOptions")
+            .field("script", &self.script)
+            .field("plant", &self.plant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the counter is deceived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plant {
+    /// One message is not shown to somebody.
+    Loss,
+    /// One message is shown to somebody twice.
+    Duplicate,
+}
+
+/// How much is taken; beyond, messages are rejected as `rate_limited`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct RateOptions {
+    /// Messages of a person per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().user_rate)]
+    pub(crate) user_rate: u32,
+    /// Messages of a person at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().user_burst)]
+    pub(crate) user_burst: u32,
+    /// Messages in a group per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_rate)]
+    pub(crate) group_rate: u32,
+    /// Messages in a group at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_burst)]
+    pub(crate) group_burst: u32,
+}
+
+impl From<RateOptions> for Settings {
+    fn from(rates: RateOptions) -> Self {
+        Self {
+            user_rate: rates.user_rate,
+            user_burst: rates.user_burst,
+            group_rate: rates.group_rate,
+            group_burst: rates.group_burst,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod arguments;
+mod demo;
+mod open;
 mod run;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -13,18 +15,32 @@ use self::arguments::{Arguments, Command};
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = start_log(&arguments.log).and_then(|()| {
+    let mut line: Vec<_> = std::env::args_os().collect();
+    if line.len() < 2 {
+        // What somebody wants who says nothing.
+        line.push("serve".into());
+    }
+    let arguments = Arguments::parse_from(line);
+    let log = match &arguments.command {
+        // A terminal interface has the screen for itself.
+        Command::Demo(options) if !options.script => "off",
+        Command::Demo(_) | Command::Init(_) | Command::Serve(_) => &arguments.log,
+    };
+    let result = start_log(log).and_then(|()| {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             match arguments.command {
-                Command::Init(options) => run::init(options).await,
-                Command::Serve(options) => run::serve(options).await,
+                Command::Init(options) => run::init(options).await.map(|()| ExitCode::SUCCESS),
+                Command::Serve(options) => run::serve(options).await.map(|()| ExitCode::SUCCESS),
+                Command::Demo(options) => Ok(match demo::run(options).await? {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                }),
             }
         })
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nothing can be done about a closed standard error.
             let _ = writeln!(io::stderr(), "leveret-chat: {error:#}");

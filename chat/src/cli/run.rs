@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result};
 use leveret::Broker;
 use leveret_chat::accounts::Accounts;
 use leveret_chat::amqp::{BrokerUrl, Link};
-use leveret_chat::gateway::Gateway;
+use leveret_chat::gateway::{Gateway, GatewayOptions};
 use leveret_chat::management::Management;
 use leveret_chat::service::{self, Role, Service, ServiceOptions};
 use leveret_chat::settings::Settings;
-use leveret_chat::store::{ChatStore, EmbeddedStore};
 use leveret_chat::topology::Topology;
 use leveret_client::message::properties::VIRTUAL_HOST;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{BrokerOptions, ServeOptions};
+use super::open::open_store;
 
 /// The embedded broker's own login; it lets that one in from this machine alone.
 const EMBEDDED_LOGIN: &str = "guest:guest";
@@ -73,19 +73,9 @@ impl Connected {
     }
 }
 
-async fn open_store(options: &BrokerOptions) -> Result<Arc<dyn ChatStore>> {
-    let path = options.data_dir.join("chat");
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await?;
-    let (store, report) = opened.context("the store cannot be opened")?;
-    if !report.damage.is_empty() {
-        tracing::error!(ranges = report.damage.len(), "the history's log is damaged");
-    }
-    Ok(store)
-}
-
 /// Sets everything up.
 pub(crate) async fn init(options: BrokerOptions) -> Result<()> {
-    let store = open_store(&options).await?;
+    let store = open_store(&options.store, &options.data_dir).await?;
     let broker = Connected::new(&options).await?;
     broker.prepare(&options).await?;
     let link = Link::open(&broker.url, "leveret-chat init").await?;
@@ -103,7 +93,7 @@ pub(crate) async fn init(options: BrokerOptions) -> Result<()> {
 pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let store = open_store(&options.broker).await?;
+    let store = open_store(&options.broker.store, &options.broker.data_dir).await?;
     let broker = Connected::new(&options.broker).await?;
     broker.prepare(&options.broker).await?;
     let roles = if options.roles.is_empty() {
@@ -111,16 +101,18 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
     } else {
         options.roles.iter().copied().collect()
     };
+    let serves_http = roles.contains(&Role::Gateway);
     let service = Service::start(ServiceOptions {
         broker: broker.url.clone(),
         store: store.clone(),
         roles,
         shards: options.broker.shards,
         trusted: Vec::new(),
-        settings: Settings::default(),
+        settings: Settings::from(options.rates),
     });
     let service = service.await?;
-    let gateway = match options.http.as_str() {
+    let gateway = match options.gateway.as_str() {
+        _ if !serves_http => None,
         "none" => None,
         address => {
             let accounts = Accounts::new(
@@ -130,12 +122,11 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
                 service.deployment().shards,
                 options.registration.into(),
             );
-            let started = Gateway::start(address, Arc::new(accounts), broker.url.public());
-            Some(
-                started
-                    .await
-                    .with_context(|| format!("cannot listen on {address}"))?,
-            )
+            let mut about =
+                GatewayOptions::beside(&service, accounts, address, broker.url.public());
+            about.origins.clone_from(&options.origins);
+            let started = Gateway::start(about).await;
+            Some(started.with_context(|| format!("cannot listen on {address}"))?)
         }
     };
     announce(&broker, gateway.as_ref())?;
@@ -152,18 +143,31 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
     broker.end().await
 }
 
-/// One line for programs, and how to go on for people.
+/// A line for programs about each, the embedded broker first, and how to go on for people.
 fn announce(broker: &Connected, gateway: Option<&Gateway>) -> Result<()> {
+    let pid = std::process::id();
+    if let Some(embedded) = &broker.embedded {
+        let or_none = |address: Option<std::net::SocketAddr>| match address {
+            Some(address) => address.to_string(),
+            None => "none".to_owned(),
+        };
+        let amqp = or_none(embedded.amqp_address());
+        let management = or_none(embedded.management_address());
+        say(&format!(
+            "leveret ready amqp={amqp} management={management} pid={pid}"
+        ))?;
+    }
     let http = gateway.map_or("none".to_owned(), |gateway| gateway.address().to_string());
     let amqp = broker.url.public();
-    let pid = std::process::id();
     say(&format!(
         "leveret-chat ready http={http} amqp={amqp} pid={pid}"
     ))?;
     if gateway.is_some() {
+        // Nobody need read this.
         let _ = writeln!(
             io::stderr(),
-            "register the first person, who is the administrator: chat register http://{http} NAME"
+            "open http://{http} in a browser and register; the first person is the administrator\n\
+             or in a terminal: chat register http://{http} NAME"
         );
     }
     Ok(())

@@ -144,7 +144,8 @@ impl Desk {
         Ok(page)
     }
 
-    /// Messages with all these words, newest first, among the newest that one search looks at.
+    /// Messages with all these words, and with what stands in quotation marks as it stands there; newest
+    /// first, among the newest that one search looks at.
     pub(super) async fn search(
         &self,
         asker: &UserId,
@@ -152,7 +153,7 @@ impl Desk {
         conversation: Option<&ConversationId>,
         limit: u32,
     ) -> Result<Result<Reply, RejectionCode>, StoreError> {
-        let words: Vec<_> = text.split_whitespace().map(str::to_lowercase).collect();
+        let words = sought(text);
         if words.is_empty() {
             return Ok(Err(RejectionCode::Malformed));
         }
@@ -194,6 +195,19 @@ impl Desk {
     }
 }
 
+/// What a message must hold, in lower case: words, and what stands between quotation marks.
+fn sought(text: &str) -> Vec<String> {
+    let mut sought = Vec::new();
+    for (number, piece) in text.to_lowercase().split('"').enumerate() {
+        if number % 2 == 0 {
+            sought.extend(piece.split_whitespace().map(str::to_owned));
+        } else if !piece.trim().is_empty() {
+            sought.push(piece.trim().to_owned());
+        }
+    }
+    sought
+}
+
 fn has_all(message: &Message, words: &[String]) -> bool {
     let text = match &message.body {
         Body::Text(text) => &text.text,
@@ -207,4 +221,17 @@ fn has_all(message: &Message, words: &[String]) -> bool {
     };
     let text = text.to_lowercase();
     words.iter().all(|word| text.contains(word.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sought;
+
+    #[test]
+    fn words_in_quotation_marks_stand_together() {
+        assert_eq!(sought("Uma casa"), ["uma", "casa"]);
+        assert_eq!(sought("a \"Uma  Casa\" b"), ["a", "uma  casa", "b"]);
+        assert_eq!(sought("\"never closed"), ["never closed"]);
+        assert!(sought(" \"\" ").is_empty());
+    }
 }

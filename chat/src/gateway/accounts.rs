@@ -1,65 +1,29 @@
 //! Accounts and devices over HTTP.
 
-use axum::extract::{FromRequestParts, Path, State as Shared};
+use axum::Json;
+use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
-use axum::routing::{delete, get, post, put};
-use axum::{Json, Router};
 use leveret_client::message::{DeviceId, Handle, ShardCount, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::caller::{AnyCaller, Asked, Caller, Named};
 use super::refusal::Refusal;
-use crate::accounts::{AccountError, NewAccount, Texts};
+use super::routes::Routes;
+use crate::accounts::{NewAccount, Texts};
 use crate::store::{Device, Session, User};
 
-pub(super) fn routes() -> Router<State> {
-    Router::new()
-        .route("/v1/register", post(register))
-        .route("/v1/login", post(login))
-        .route("/v1/logout", post(logout))
-        .route("/v1/me", get(me).delete(delete_account))
-        .route("/v1/password", put(change_password))
-        .route("/v1/amqp", post(amqp))
-        .route("/v1/devices/{id}", delete(remove_device))
-        .route("/v1/users/{handle}/password", put(reset_password))
-}
-
-/// Who asks, by the token in the request.
-struct Caller {
-    session: Session,
-    token: String,
-}
-
-fn token(parts: &Parts) -> Option<&str> {
-    let header = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    header.strip_prefix("Bearer ").map(str::trim)
-}
-
-impl FromRequestParts<State> for Caller {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Refusal> {
-        let token = token(parts).ok_or(AccountError::NotLoggedIn)?.to_owned();
-        let session = state.accounts.authenticate(&token).await?;
-        Ok(Self { session, token })
-    }
-}
-
-/// Who asks, if anybody in particular.
-struct AnyCaller(Option<UserId>);
-
-impl FromRequestParts<State> for AnyCaller {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Refusal> {
-        if token(parts).is_none() {
-            return Ok(Self(None));
-        }
-        let caller = Caller::from_request_parts(parts, state).await?;
-        Ok(Self(Some(caller.session.user)))
-    }
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes
+        .post("/v1/register", register)
+        .post("/v1/login", login)
+        .post("/v1/logout", logout)
+        .get("/v1/me", me)
+        .delete("/v1/me", delete_account)
+        .put("/v1/password", change_password)
+        .post("/v1/amqp", amqp)
+        .delete("/v1/devices/{id}", remove_device)
+        .put("/v1/users/{handle}/password", reset_password)
 }
 
 /// An account as its owner sees it.
@@ -94,7 +58,7 @@ struct Registering {
 async fn register(
     Shared(state): Shared<State>,
     AnyCaller(by): AnyCaller,
-    Json(asked): Json<Registering>,
+    Asked(asked): Asked<Registering>,
 ) -> Result<(StatusCode, Json<Account>), Refusal> {
     let account = NewAccount {
         name: asked.name.unwrap_or_else(|| asked.handle.to_string()),
@@ -125,7 +89,8 @@ struct LoggedIn {
 
 async fn login(
     Shared(state): Shared<State>,
-    Json(asked): Json<LoggingIn>,
+    _: AnyCaller,
+    Asked(asked): Asked<LoggingIn>,
 ) -> Result<Json<LoggedIn>, Refusal> {
     let login = state.accounts.login(
         &asked.handle,
@@ -144,6 +109,7 @@ async fn login(
 
 async fn logout(Shared(state): Shared<State>, caller: Caller) -> Result<StatusCode, Refusal> {
     state.accounts.logout(&caller.token).await?;
+    state.hub.doubt(&caller.session.user);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -178,7 +144,7 @@ struct Deleting {
 async fn delete_account(
     Shared(state): Shared<State>,
     caller: Caller,
-    Json(asked): Json<Deleting>,
+    Asked(asked): Asked<Deleting>,
 ) -> Result<StatusCode, Refusal> {
     let texts = match asked.texts {
         WhatOfTexts::Keep => Texts::Keep,
@@ -197,7 +163,8 @@ struct Changing {
 
 async fn change_password(
     Shared(state): Shared<State>,
-    Json(asked): Json<Changing>,
+    _: AnyCaller,
+    Asked(asked): Asked<Changing>,
 ) -> Result<StatusCode, Refusal> {
     let changed = state
         .accounts
@@ -230,7 +197,7 @@ async fn amqp(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Amqp>
 async fn remove_device(
     Shared(state): Shared<State>,
     caller: Caller,
-    Path(id): Path<DeviceId>,
+    Named(id): Named<DeviceId>,
 ) -> Result<StatusCode, Refusal> {
     let removed = state.accounts.remove_device(&caller.session.user, &id);
     removed.await?;
@@ -245,8 +212,8 @@ struct Resetting {
 async fn reset_password(
     Shared(state): Shared<State>,
     caller: Caller,
-    Path(handle): Path<Handle>,
-    Json(asked): Json<Resetting>,
+    Named(handle): Named<Handle>,
+    Asked(asked): Asked<Resetting>,
 ) -> Result<StatusCode, Refusal> {
     let by = &caller.session.user;
     state

@@ -3,13 +3,41 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use leveret_client::message::RejectionCode;
+use serde_json::{Value, json};
 
 use crate::accounts::AccountError;
 
 /// A refusal: status, code and words.
 #[derive(Debug)]
-pub(super) struct Refusal(StatusCode, &'static str, String);
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: Value,
+    message: String,
+}
+
+impl Refusal {
+    /// Of a request that is not what it should be.
+    pub(super) fn of(status: StatusCode, message: String) -> Self {
+        let code = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            _ => "malformed",
+        };
+        Self {
+            status,
+            code: code.into(),
+            message,
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            code: "not_found".into(),
+            message: "there is nothing here".to_owned(),
+        }
+    }
+}
 
 impl From<AccountError> for Refusal {
     fn from(error: AccountError) -> Self {
@@ -26,13 +54,49 @@ impl From<AccountError> for Refusal {
             AccountError::TooManyDevices => (StatusCode::CONFLICT, "too_many_devices"),
             AccountError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
-        Self(status, code, error.to_string())
+        Self {
+            status,
+            code: code.into(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<RejectionCode> for Refusal {
+    fn from(code: RejectionCode) -> Self {
+        let status = match code {
+            RejectionCode::NotMember
+            | RejectionCode::Banned
+            | RejectionCode::Silenced
+            | RejectionCode::Forbidden
+            | RejectionCode::Forged => StatusCode::FORBIDDEN,
+            RejectionCode::NoSuchUser | RejectionCode::NoSuchMessage => StatusCode::NOT_FOUND,
+            RejectionCode::Exists | RejectionCode::IdReused => StatusCode::CONFLICT,
+            RejectionCode::Malformed | RejectionCode::Unsupported | RejectionCode::Clock => {
+                StatusCode::BAD_REQUEST
+            }
+            RejectionCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            RejectionCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            RejectionCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            RejectionCode::WrongShard | RejectionCode::Poison | RejectionCode::Unknown => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self {
+            status,
+            code: serde_json::to_value(code).unwrap_or_default(),
+            message: code.to_string(),
+        }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self(status, code, message) = self;
+        let Self {
+            status,
+            code,
+            message,
+        } = self;
         (status, Json(json!({"code": code, "message": message}))).into_response()
     }
 }

@@ -3,6 +3,7 @@
 use parking_lot::RwLock;
 
 use super::StoreError;
+use super::kv::scope::Scope;
 use super::kv::view::{Map, Transaction, View};
 use super::kv::{Engine, KeyValueStore};
 
@@ -22,6 +23,7 @@ impl Engine for MemoryEngine {
 
     async fn write<R: Send + 'static>(
         &self,
+        _: Scope,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let mut map = self.map.write();

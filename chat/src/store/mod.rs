@@ -15,6 +15,10 @@ mod embedded;
 mod error;
 mod kv;
 mod memory;
+mod postgres;
+mod record;
+#[cfg(test)]
+pub(crate) mod test_database;
 mod types;
 
 use std::fmt;
@@ -28,6 +32,8 @@ use leveret_client::message::{
 pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
+pub use self::postgres::{PostgresOpenError, PostgresStore};
+pub use self::record::{EXPORT_VERSION, Record};
 pub use self::types::{
     AddedUser, Advance, Append, Appended, Conversation, CursorAt, Deployment, Device, DeviceKind,
     Member, Membership, PasswordHash, Session, TokenHash, User, UserChange,
@@ -168,6 +174,22 @@ pub trait ChatStore: Send + Sync + fmt::Debug + 'static {
     /// Forgets the ids of messages made before this time, some thousands at once: sending those again
     /// would append them again. Gives how many there were; to be called until there are none.
     async fn forget_ids(&self, before: Timestamp) -> Result<usize, StoreError>;
+
+    /// Accounts after this one, each with its devices and logins, in the order of their ids; `limit` is of
+    /// accounts.
+    async fn account_records(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// A conversation without its messages, as it is at one moment: first itself, then its members,
+    /// those who have left included, then their cursors. Nothing if there is none.
+    async fn conversation_records(&self, id: &ConversationId) -> Result<Vec<Record>, StoreError>;
+
+    /// Puts records in as they are, whatever is there; for stores that are being filled, which nobody
+    /// uses yet.
+    async fn restore(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
     /// Ends everything in order. What is asked afterwards fails.
     async fn close(&self);

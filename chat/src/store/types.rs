@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use data_encoding::HEXLOWER;
 use leveret_client::message::{
     ConversationId, ConversationKind, DeviceId, GroupHistory, GroupSettings, Handle, Message, Post,
     RejectionCode, Role, Seq, ShardCount, Timestamp, Toggle, UserId,
@@ -246,8 +247,25 @@ pub struct Device {
 }
 
 /// The SHA-256 of a token. The token itself is not kept.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TokenHash(pub [u8; 32]);
+
+impl From<TokenHash> for String {
+    fn from(hash: TokenHash) -> Self {
+        HEXLOWER.encode(&hash.0)
+    }
+}
+
+impl TryFrom<String> for TokenHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let octets = HEXLOWER.decode(text.as_bytes()).ok();
+        let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+        octets.map(Self).ok_or("not the hash of a token")
+    }
+}
 
 impl fmt::Debug for TokenHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,17 +23,39 @@ fn password() -> Result<String, Failure> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-pub(crate) async fn register(home: &Home, url: &str, name: &Handle) -> Result<(), Failure> {
+/// Whether messages are to go through the gateway: then the device gets no queue of its own.
+fn is_gateway(via: Option<&str>) -> bool {
+    via.is_some_and(|via| via.starts_with("http"))
+}
+
+pub(crate) async fn register(
+    home: &Home,
+    url: &str,
+    name: &Handle,
+    bot: bool,
+    via: Option<&str>,
+) -> Result<(), Failure> {
     let password = password()?;
-    ServiceHttp::new(url).register(name, &password).await?;
-    log_in(home, url, name, &password).await
+    ServiceHttp::new(url).register(name, &password, bot).await?;
+    log_in(home, url, name, &password, via).await
 }
 
-pub(crate) async fn login(home: &Home, url: &str, name: &Handle) -> Result<(), Failure> {
-    log_in(home, url, name, &password()?).await
+pub(crate) async fn login(
+    home: &Home,
+    url: &str,
+    name: &Handle,
+    via: Option<&str>,
+) -> Result<(), Failure> {
+    log_in(home, url, name, &password()?, via).await
 }
 
-async fn log_in(home: &Home, url: &str, name: &Handle, password: &str) -> Result<(), Failure> {
+async fn log_in(
+    home: &Home,
+    url: &str,
+    name: &Handle,
+    password: &str,
+    via: Option<&str>,
+) -> Result<(), Failure> {
     let http = ServiceHttp::new(url);
     // The same device again, with what waits for it, if it was this account's.
     let before = home.login().ok();
@@ -42,7 +64,11 @@ async fn log_in(home: &Home, url: &str, name: &Handle, password: &str) -> Result
     let account = http
         .login(name, password, device.as_ref(), "a terminal")
         .await?;
-    let amqp = http.amqp(&account.token).await?;
+    let amqp = if is_gateway(via) {
+        None
+    } else {
+        Some(http.amqp(&account.token).await?)
+    };
     let url = url.to_owned();
     home.keep(&Login { url, account, amqp })
 }

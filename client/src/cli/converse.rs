@@ -1,94 +1,158 @@
-//! Sending, reading, groups.
+//! What is done once: reading, changing, asking.
 
-use std::io::Read as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_client::message::{
-    Body, ConversationId, GroupChange, GroupSettings, HistoryRange, MemberChange, Reply, Request,
-    Role,
+    Body, Format, HistoryRange, ReactionChange, Reply, Request, Seq, Timestamp,
 };
-use leveret_client::session::{Notice, Session};
 
-use super::Failure;
-use super::arguments::{Command, GroupCommand, Wait};
-use super::home::{Home, Login};
+use super::arguments::{Command, Wait};
 use super::output::Output;
-use super::person::{Person, To, connector, unexpected};
+use super::person::{Person, To, unexpected};
+use super::{Failure, Setting, export, group};
 
 /// For whatever is not waited for on purpose.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Unread messages of one conversation that `inbox` shows; further ones come with the next call.
 const INBOX_MAX: u32 = 500;
 
 /// A command that connects, does something, and ends.
-pub(crate) async fn once(login: &Login, command: Command, output: &Output) -> Result<(), Failure> {
-    let person = Person::connect(login).await?;
-    let result = match command {
-        Command::Send {
-            to,
-            words,
-            wait,
-            timeout,
-        } => send(&person, &to, words, wait, timeout, output).await,
-        Command::Inbox { ack } => inbox(&person, ack, output).await,
-        Command::History { to, limit } => {
-            let conv = person.to(&to).await?.conversation(&person.device.user);
-            let range = HistoryRange::NEWEST;
-            show(&person, Request::History { conv, range, limit }, output).await
-        }
-        Command::Status { id } => match person.ask(Request::Status { id }).await? {
-            Reply::Status(status) => Ok(output.status(&status)?),
-            other => Err(unexpected(&other)),
-        },
-        Command::Read { to } => read(&person, &to).await,
-        Command::Group(command) => group(&person, command, output).await,
-        Command::Search { words, within } => {
-            let conv = match within {
-                Some(to) => Some(person.to(&to).await?.conversation(&person.device.user)),
-                None => None,
-            };
-            let (text, limit) = (words.join(" "), 100);
-            show(&person, Request::Search { text, conv, limit }, output).await
-        }
-        Command::Register { .. }
-        | Command::Login { .. }
-        | Command::Logout
-        | Command::Tail { .. } => Err(Failure::Usage("not a single request".to_owned())),
-    };
+pub(crate) async fn once(
+    setting: &Setting,
+    command: Command,
+    output: &Output,
+) -> Result<(), Failure> {
+    let person = Person::connect(setting).await?;
+    let result = run(&person, command, output).await;
     person.close().await;
     result
 }
 
-async fn send(
-    person: &Person,
-    to: &str,
-    words: Vec<String>,
-    wait: Wait,
-    timeout: u64,
-    output: &Output,
-) -> Result<(), Failure> {
-    let text = if words.is_empty() {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
-        text.trim_end().to_owned()
-    } else {
-        words.join(" ")
-    };
-    let to = person.to(to).await?;
-    let post = person.post(&to, Body::text(&text));
-    output.id(&post.id)?;
-    person.send(&post, wait, Duration::from_secs(timeout)).await
+async fn run(person: &Person, command: Command, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Inbox { ack, peek: _ } => inbox(person, ack, output).await,
+        Command::History {
+            to,
+            limit,
+            since,
+            before,
+        } => history(person, &to, limit, since, before, output).await,
+        Command::Status { id } => match person.ask(Request::Status { id }).await? {
+            Reply::Status(status) => Ok(output.status(&status)?),
+            other => Err(unexpected(&other)),
+        },
+        Command::Who { to, seq } => who(person, &to, Seq(seq), output).await,
+        Command::Read { to } => read(person, &to).await,
+        Command::Edit { to, seq, words } => {
+            let (target, text) = (Seq(seq), words.join(" "));
+            let format = Format::Plain;
+            let body = Body::Edit {
+                target,
+                text,
+                format,
+            };
+            say(person, &to, body).await
+        }
+        Command::Delete { to, seq } => say(person, &to, Body::Delete { target: Seq(seq) }).await,
+        Command::React {
+            to,
+            seq,
+            emoji,
+            remove,
+        } => {
+            let change = if remove {
+                ReactionChange::Remove
+            } else {
+                ReactionChange::Add
+            };
+            let target = Seq(seq);
+            let body = Body::React {
+                target,
+                emoji,
+                change,
+            };
+            say(person, &to, body).await
+        }
+        Command::Mute { to, state } => {
+            let conv = person.conversation(&to).await?;
+            let state = state.into();
+            person.order(Request::Mute { conv, state }).await
+        }
+        Command::Receipts { state } => {
+            let state = state.into();
+            person.order(Request::Receipts { state }).await
+        }
+        Command::Group(command) => group::run(person, command, output).await,
+        Command::Search { words, within } => search(person, &words, within, output).await,
+        Command::Export => export::export(person).await,
+        Command::Register { .. }
+        | Command::Login { .. }
+        | Command::Logout
+        | Command::Tui
+        | Command::Send(_)
+        | Command::Outbox { .. }
+        | Command::Tail { .. }
+        | Command::Bot(_)
+        | Command::Bench(_) => Err(Failure::Usage("not a single request".to_owned())),
+    }
+}
+
+/// Says something and waits until it is in the history.
+pub(crate) async fn say_to(person: &Person, to: &To, body: Body) -> Result<(), Failure> {
+    let post = person.post(to, body);
+    person.send(&post, Wait::Stored, PATIENCE).await
+}
+
+async fn say(person: &Person, to: &str, body: Body) -> Result<(), Failure> {
+    say_to(person, &person.to(to).await?, body).await
 }
 
 async fn show(person: &Person, request: Request, output: &Output) -> Result<(), Failure> {
     let messages = person.messages(request).await?;
-    let names = person.names(&messages).await?;
-    for message in &messages {
-        let from = names.get(&message.from).map_or("?", String::as_str);
-        output.message(message, from)?;
+    output.messages(&messages, &person.names(&messages).await?)
+}
+
+async fn history(
+    person: &Person,
+    to: &str,
+    limit: u32,
+    since: Option<Duration>,
+    before: Option<u64>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let conv = person.conversation(to).await?;
+    let range = before.map_or(HistoryRange::NEWEST, |seq| HistoryRange::Before(Seq(seq)));
+    let mut messages = person
+        .messages(Request::History { conv, range, limit })
+        .await?;
+    if let Some(since) = since {
+        let begin = Timestamp::now().minus(since);
+        messages.retain(|message| message.ts >= begin);
     }
-    Ok(())
+    output.messages(&messages, &person.names(&messages).await?)
+}
+
+async fn search(
+    person: &Person,
+    words: &[String],
+    within: Option<String>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let conv = match within {
+        Some(to) => Some(person.conversation(&to).await?),
+        None => None,
+    };
+    // What the shell was given as one argument stands together.
+    let quote = |word: &String| {
+        if word.contains(char::is_whitespace) {
+            format!("\"{}\"", word.replace('"', " "))
+        } else {
+            word.clone()
+        }
+    };
+    let text = words.iter().map(quote).collect::<Vec<_>>().join(" ");
+    let limit = 100;
+    show(person, Request::Search { text, conv, limit }, output).await
 }
 
 async fn inbox(person: &Person, ack: bool, output: &Output) -> Result<(), Failure> {
@@ -103,11 +167,7 @@ async fn inbox(person: &Person, ack: bool, output: &Output) -> Result<(), Failur
             limit: INBOX_MAX,
         };
         let messages = person.messages(request).await?;
-        let names = person.names(&messages).await?;
-        for message in &messages {
-            let from = names.get(&message.from).map_or("?", String::as_str);
-            output.message(message, from)?;
-        }
+        output.messages(&messages, &person.names(&messages).await?)?;
         if let (true, Some(last)) = (ack, messages.last()) {
             person.read(last).await?;
         }
@@ -116,7 +176,7 @@ async fn inbox(person: &Person, ack: bool, output: &Output) -> Result<(), Failur
 }
 
 async fn read(person: &Person, to: &str) -> Result<(), Failure> {
-    let conv = person.to(to).await?.conversation(&person.device.user);
+    let conv = person.conversation(to).await?;
     let range = HistoryRange::NEWEST;
     let newest = Request::History {
         conv,
@@ -129,125 +189,17 @@ async fn read(person: &Person, to: &str) -> Result<(), Failure> {
     }
 }
 
-async fn group(person: &Person, command: GroupCommand, output: &Output) -> Result<(), Failure> {
-    match command {
-        GroupCommand::New { title, members } => {
-            let mut users = Vec::new();
-            for member in &members {
-                users.push(person.user(member).await?);
-            }
-            let id = ConversationId::random_group();
-            let settings = GroupSettings {
-                title,
-                ..GroupSettings::default()
-            };
-            let create = GroupChange::Create {
-                settings,
-                members: users,
-            };
-            let post = person.post(&To::Group(id.clone()), Body::Group(create));
-            person.send(&post, Wait::Stored, PATIENCE).await?;
-            Ok(output.id(&id)?)
-        }
-        GroupCommand::Add { group, user } => {
-            let change = MemberChange::Add { role: Role::Member };
-            change_member(person, &group, &user, change).await
-        }
-        GroupCommand::Rm { group, user } => {
-            change_member(person, &group, &user, MemberChange::Remove).await
-        }
-        GroupCommand::Leave { group } => {
-            let user = person.device.user.clone();
-            let change = MemberChange::Leave;
-            let post = person.post(&person.to(&group).await?, Body::Member { user, change });
-            person.send(&post, Wait::Stored, PATIENCE).await
-        }
-        GroupCommand::Ls { group: None } => {
-            for summary in person.conversations().await? {
-                output.conversation(&summary)?;
-            }
-            Ok(())
-        }
-        GroupCommand::Ls { group: Some(group) } => {
-            let conv = person.to(&group).await?.conversation(&person.device.user);
-            match person.ask(Request::Members { conv }).await? {
-                Reply::Members { members } => {
-                    for member in &members {
-                        output.member(member)?;
-                    }
-                    Ok(())
-                }
-                other => Err(unexpected(&other)),
-            }
-        }
-    }
-}
-
-async fn change_member(
-    person: &Person,
-    group: &str,
-    user: &str,
-    change: MemberChange,
-) -> Result<(), Failure> {
-    let user = person.user(user).await?;
-    let post = person.post(&person.to(group).await?, Body::Member { user, change });
-    person.send(&post, Wait::Stored, PATIENCE).await
-}
-
-/// Shows messages as they come, until it is interrupted.
-pub(crate) async fn tail(
-    home: &Home,
-    login: &Login,
-    to: Option<String>,
-    output: &Output,
-) -> Result<(), Failure> {
-    let only = match to {
-        Some(to) => {
-            let person = Person::connect(login).await?;
-            let to = person.to(&to).await;
-            person.close().await;
-            Some(to?.conversation(&login.account.user))
-        }
-        None => None,
+async fn who(person: &Person, to: &str, seq: Seq, output: &Output) -> Result<(), Failure> {
+    let conv = person.conversation(to).await?;
+    let Reply::Cursors { cursors } = person.ask(Request::Cursors { conv }).await? else {
+        return Err(Failure::Denied("nobody".to_owned()));
     };
-    let connector = Arc::new(connector(login)?);
-    let (session, mut notices) = Session::start(connector, login.device(), &home.journal()).await?;
-    let mut names = std::collections::HashMap::new();
-    while let Some(notice) = notices.recv().await {
-        match notice {
-            Notice::Message(message) if only.as_ref().is_none_or(|only| *only == message.conv) => {
-                if !names.contains_key(&message.from) {
-                    let users = vec![message.from.clone()];
-                    // The session takes no calls while it fetches what was missed: then the id has to do.
-                    let asked = session.ask(Request::Users { users });
-                    let known = tokio::time::timeout(Duration::from_millis(500), asked).await;
-                    if let Ok(Ok(Reply::Users { users })) = known {
-                        let users = users.into_iter();
-                        names.extend(users.map(|user| (user.user, user.handle.to_string())));
-                    }
-                }
-                let from = names
-                    .get(&message.from)
-                    .map_or(message.from.as_str(), String::as_str);
-                output.message(&message, from)?;
-            }
-            Notice::Disconnected { reason } => eprint_line(&reason.to_string()),
-            Notice::Rejected(rejected, _) => eprint_line(&rejected.code.to_string()),
-            Notice::Message(_)
-            | Notice::Connected { .. }
-            | Notice::Kept(_)
-            | Notice::Sent(_)
-            | Notice::Cursor(_)
-            | Notice::Typing(_)
-            | Notice::Presence(_) => {}
-        }
+    let users = cursors.iter().map(|cursor| cursor.cursor.user.clone());
+    let names = person.handles(users).await?;
+    for cursor in cursors {
+        let cursor = cursor.cursor;
+        let name = names.get(&cursor.user).map_or("?", String::as_str);
+        output.receipt(name, cursor.delivered >= seq, cursor.read >= seq)?;
     }
-    session.close().await;
     Ok(())
-}
-
-fn eprint_line(text: &str) {
-    use std::io::Write as _;
-    // Nothing can be done about a closed standard error.
-    let _ = writeln!(std::io::stderr(), "chat: {text}");
 }

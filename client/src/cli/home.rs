@@ -1,5 +1,6 @@
 //! What the client keeps between two commands.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,10 @@ use leveret_client::message::properties::BrokerUser;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::person::To;
+
+/// Names remembered, at most.
+const NAMES_MAX: usize = 1000;
 
 /// Where the client keeps things.
 #[derive(Clone, Debug)]
@@ -21,7 +26,9 @@ pub(crate) struct Login {
     pub(crate) url: String,
     #[serde(flatten)]
     pub(crate) account: LoggedIn,
-    pub(crate) amqp: AmqpAccess,
+    /// For speaking to the broker itself; none for a device that speaks to the gateway.
+    #[serde(default)]
+    pub(crate) amqp: Option<AmqpAccess>,
 }
 
 impl Login {
@@ -47,6 +54,38 @@ impl Home {
 
     pub(crate) fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// What `send` could not send.
+    pub(crate) fn outbox(&self) -> PathBuf {
+        self.0.join("outbox")
+    }
+
+    fn names_file(&self) -> PathBuf {
+        self.0.join("names.json")
+    }
+
+    fn names(&self) -> BTreeMap<String, To> {
+        let read = fs::read(self.names_file()).ok();
+        // What cannot be read is asked for again.
+        read.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Whom or what a name meant when there was last a connection.
+    pub(crate) fn known(&self, name: &str) -> Option<To> {
+        self.names().remove(name)
+    }
+
+    /// Remembers whom or what a name means.
+    pub(crate) fn learn(&self, name: &str, to: &To) -> Result<(), Failure> {
+        let mut names = self.names();
+        if names.get(name) == Some(to) || names.len() >= NAMES_MAX {
+            return Ok(());
+        }
+        names.insert(name.to_owned(), to.clone());
+        let bytes = serde_json::to_vec_pretty(&names).map_err(io::Error::from)?;
+        Ok(write_private(&self.names_file(), &bytes)?)
     }
 
     pub(crate) fn login(&self) -> Result<Login, Failure> {

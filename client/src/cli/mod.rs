@@ -3,10 +3,18 @@
 
 mod account;
 mod arguments;
+mod bench;
+mod bot;
+mod connect;
 mod converse;
+mod export;
+mod group;
 mod home;
 mod output;
 mod person;
+mod sending;
+mod tail;
+mod terminal;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -17,8 +25,16 @@ use leveret_client::message::RejectionCode;
 use leveret_client::transport::{ConnectError, TransportError};
 
 use self::arguments::{Arguments, Command};
-use self::home::Home;
+use self::home::{Home, Login};
 use self::output::Output;
+
+/// Who acts, and how messages travel.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) home: Home,
+    pub(crate) login: Login,
+    pub(crate) via: Option<String>,
+}
 
 /// Why a command did not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -107,16 +123,35 @@ pub(crate) fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     let home = Home::new(arguments.home)?;
     let output = Output::new(arguments.json);
-    match arguments.command {
-        Command::Register { url, name } => account::register(&home, &url, &name).await,
-        Command::Login { url, name } => account::login(&home, &url, &name).await,
+    let via = arguments.via;
+    match arguments.command.unwrap_or(Command::Tui) {
+        Command::Register { url, name, bot } => {
+            account::register(&home, &url, &name, bot, via.as_deref()).await
+        }
+        Command::Login { url, name } => account::login(&home, &url, &name, via.as_deref()).await,
         Command::Logout => account::logout(&home).await,
+        Command::Bench(options) => bench::run(options, output.is_json()).await,
         command => {
             let login = home.login()?;
-            match command {
-                Command::Tail { to } => converse::tail(&home, &login, to, &output).await,
-                command => converse::once(&login, command, &output).await,
-            }
+            let setting = Setting { home, login, via };
+            act(&setting, command, &output).await
         }
     }
+}
+
+async fn act(setting: &Setting, command: Command, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Send(options) => sending::send(setting, options, output).await,
+        Command::Outbox { send } => sending::outbox(setting, send, output).await,
+        Command::Tail { to, into } => tail::tail(setting, to, into.as_deref(), output).await,
+        Command::Bot(command) => bot::run(setting, command).await,
+        Command::Tui => terminal::run(setting).await,
+        command => converse::once(setting, command, output).await,
+    }
+}
+
+/// A remark for people.
+pub(crate) fn eprint_line(text: &str) {
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(io::stderr(), "chat: {text}");
 }

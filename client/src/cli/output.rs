@@ -1,11 +1,15 @@
 //! Words for people, lines of JSON for programs.
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 
 use leveret_client::message::{
-    Body, ConversationSummary, GroupChange, MemberChange, MemberSummary, Message, MessageStatus,
+    ConversationSummary, MemberSummary, Message, MessageStatus, Post, UserId,
 };
+use leveret_client::words::{plain, words};
 use serde::Serialize;
+
+use super::Failure;
 
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +20,10 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.json
     }
 
     fn line(&self, value: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
@@ -34,6 +42,40 @@ impl Output {
         self.line(message, || {
             let text = plain(&words(&message.body));
             format!("{} {} @{from}: {text}", message.ts, message.seq)
+        })
+    }
+
+    /// Messages, with their senders' names.
+    pub(crate) fn messages(
+        &self,
+        messages: &[Message],
+        names: &HashMap<UserId, String>,
+    ) -> Result<(), Failure> {
+        for message in messages {
+            let from = names.get(&message.from).map_or("?", String::as_str);
+            self.message(message, from)?;
+        }
+        Ok(())
+    }
+
+    /// A message that could not be sent yet.
+    pub(crate) fn post(&self, post: &Post) -> io::Result<()> {
+        self.line(post, || {
+            let text = plain(&words(&post.body));
+            format!("{} {} {}: {text}", post.sent_at, post.id, post.conv)
+        })
+    }
+
+    /// How far somebody has come with a message.
+    pub(crate) fn receipt(&self, name: &str, is_delivered: bool, is_read: bool) -> io::Result<()> {
+        let value = serde_json::json!({"handle": name, "delivered": is_delivered, "read": is_read});
+        self.line(&value, || {
+            let state = match (is_delivered, is_read) {
+                (_, true) => "read",
+                (true, false) => "delivered",
+                (false, false) => "not delivered",
+            };
+            format!("@{name}\t{state}")
         })
     }
 
@@ -86,43 +128,5 @@ pub(crate) fn name(summary: &ConversationSummary) -> String {
         (Some(settings), _) => format!("#{}", plain(&settings.title)),
         (None, Some(peer)) => format!("@{}", peer.handle),
         (None, None) => summary.conv.to_string(),
-    }
-}
-
-/// Without what would change the terminal.
-fn plain(text: &str) -> String {
-    let visible = |letter: char| match letter {
-        '\n' | '\t' => letter,
-        letter if letter.is_control() => '\u{fffd}',
-        letter => letter,
-    };
-    text.chars().map(visible).collect()
-}
-
-fn words(body: &Body) -> String {
-    match body {
-        Body::Text(text) => text.text.clone(),
-        Body::Edit { target, text, .. } => format!("[{target} now reads] {text}"),
-        Body::Delete { target } => format!("[{target} is deleted]"),
-        Body::React { target, emoji, .. } => format!("[{emoji} to {target}]"),
-        Body::Member { user, change } => {
-            let change = match change {
-                MemberChange::Join => "has come",
-                MemberChange::Leave => "has left",
-                MemberChange::Add { .. } => "was brought in",
-                MemberChange::Remove => "was sent out",
-                MemberChange::Ban => "was banned",
-                MemberChange::Unban => "may come back",
-                MemberChange::Role { .. } => "has another role",
-                MemberChange::Silence { .. } => "was silenced",
-            };
-            format!("[{user} {change}]")
-        }
-        Body::Group(GroupChange::Create { settings, .. }) => format!("[#{}]", settings.title),
-        Body::Group(GroupChange::Settings { settings }) => {
-            format!("[the group is #{} now]", settings.title)
-        }
-        Body::Erased { .. } => "[gone]".to_owned(),
-        Body::Unknown => "[something that this version does not know]".to_owned(),
     }
 }

@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 
 use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
-    Body, Command, ConversationId, ConversationSummary, Event, Handle, Message, MessageId,
-    MessageStatus, Post, Receipt, ReceiptStatus, RejectionCode, Reply, Request, Timestamp, UserId,
+    Body, Command, ConversationId, ConversationSummary, Event, Handle, MENTIONS_MAX, Message,
+    MessageId, MessageStatus, Post, Receipt, ReceiptStatus, RejectionCode, Reply, Request,
+    Timestamp, UserId,
 };
-use leveret_client::transport::{
-    AmqpConnector, AmqpOptions, ClientTransport, Connector as _, TransportError,
-};
+use leveret_client::transport::{ClientTransport, TransportError};
+use serde::{Deserialize, Serialize};
 
-use super::Failure;
 use super::arguments::Wait;
-use super::home::Login;
 use super::output;
+use super::{Failure, Setting, connect};
 
 /// How often the service is asked what became of a message.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Where something is sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum To {
     User(UserId),
     Group(ConversationId),
@@ -34,6 +34,15 @@ impl To {
             Self::Group(group) => group.clone(),
         }
     }
+
+    /// A message of this device to it.
+    pub(crate) fn post(&self, device: &BrokerUser, body: Body) -> Post {
+        let (user, device, now) = (&device.user, &device.device, Timestamp::now());
+        match self {
+            Self::User(other) => Post::to_user(other, user, device, body, now),
+            Self::Group(group) => Post::to_group(group, user, device, body, now),
+        }
+    }
 }
 
 /// A connected device.
@@ -43,21 +52,15 @@ pub(crate) struct Person {
     transport: Box<dyn ClientTransport>,
 }
 
-pub(crate) fn connector(login: &Login) -> Result<AmqpConnector, Failure> {
-    let options = AmqpOptions {
-        url: login.amqp.url.clone(),
-        user: login.device(),
-        password: login.amqp.password.clone(),
-        shards: login.amqp.shards,
-    };
-    AmqpConnector::new(options).map_err(Failure::Usage)
-}
-
 impl Person {
-    pub(crate) async fn connect(login: &Login) -> Result<Self, Failure> {
+    pub(crate) async fn connect(setting: &Setting) -> Result<Self, Failure> {
+        let Setting {
+            home, login, via, ..
+        } = setting;
+        let connector = connect::connector(home, login, via.as_deref()).await?;
         Ok(Self {
             device: login.device(),
-            transport: connector(login)?.connect().await?,
+            transport: connector.connect().await?,
         })
     }
 
@@ -69,6 +72,14 @@ impl Person {
         match self.transport.ask(&request).await? {
             Reply::Refused { code } => Err(code.into()),
             reply => Ok(reply),
+        }
+    }
+
+    /// Asks for something to be done.
+    pub(crate) async fn order(&self, request: Request) -> Result<(), Failure> {
+        match self.ask(request).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -86,18 +97,37 @@ impl Person {
         }
     }
 
+    async fn find(&self, handle: Handle) -> Result<Option<UserId>, Failure> {
+        match self.ask(Request::User { handle }).await? {
+            Reply::Users { users } => Ok(users.into_iter().next().map(|user| user.user)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     pub(crate) async fn user(&self, name: &str) -> Result<UserId, Failure> {
         let name = name.trim_start_matches('@');
         let handle: Handle = name
             .parse()
             .map_err(|error| Failure::Usage(format!("{error}")))?;
-        match self.ask(Request::User { handle }).await? {
-            Reply::Users { users } => match users.into_iter().next() {
-                Some(user) => Ok(user.user),
-                None => Err(RejectionCode::NoSuchUser.into()),
-            },
-            other => Err(unexpected(&other)),
+        let found = self.find(handle).await?;
+        found.ok_or_else(|| RejectionCode::NoSuchUser.into())
+    }
+
+    /// Those whom `@name` in a text means.
+    pub(crate) async fn mentions(&self, text: &str) -> Result<Vec<UserId>, Failure> {
+        let mut mentions = Vec::new();
+        for handle in leveret_client::message::mentioned(text) {
+            if mentions.len() == MENTIONS_MAX {
+                break;
+            }
+            // Whoever is not there is not meant.
+            if let Some(user) = self.find(handle).await?
+                && !mentions.contains(&user)
+            {
+                mentions.push(user);
+            }
         }
+        Ok(mentions)
     }
 
     /// Who or what is meant by a name.
@@ -123,32 +153,43 @@ impl Person {
         }
     }
 
+    pub(crate) async fn conversation(&self, name: &str) -> Result<ConversationId, Failure> {
+        Ok(self.to(name).await?.conversation(&self.device.user))
+    }
+
     /// The names of those who wrote these.
     pub(crate) async fn names(
         &self,
         messages: &[Message],
     ) -> Result<HashMap<UserId, String>, Failure> {
-        let mut users: Vec<_> = messages
-            .iter()
-            .map(|message| message.from.clone())
-            .collect();
+        self.handles(messages.iter().map(|message| message.from.clone()))
+            .await
+    }
+
+    pub(crate) async fn handles(
+        &self,
+        users: impl Iterator<Item = UserId>,
+    ) -> Result<HashMap<UserId, String>, Failure> {
+        let mut users: Vec<_> = users.collect();
         users.sort();
         users.dedup();
-        match self.ask(Request::Users { users }).await? {
-            Reply::Users { users } => Ok(users
-                .into_iter()
-                .map(|user| (user.user, user.handle.to_string()))
-                .collect()),
-            other => Err(unexpected(&other)),
+        let mut handles = HashMap::new();
+        for chunk in users.chunks(500) {
+            let users = chunk.to_vec();
+            match self.ask(Request::Users { users }).await? {
+                Reply::Users { users } => handles.extend(
+                    users
+                        .into_iter()
+                        .map(|user| (user.user, user.handle.to_string())),
+                ),
+                other => return Err(unexpected(&other)),
+            }
         }
+        Ok(handles)
     }
 
     pub(crate) fn post(&self, to: &To, body: Body) -> Post {
-        let (user, device, now) = (&self.device.user, &self.device.device, Timestamp::now());
-        match to {
-            To::User(other) => Post::to_user(other, user, device, body, now),
-            To::Group(group) => Post::to_group(group, user, device, body, now),
-        }
+        to.post(&self.device, body)
     }
 
     /// Sends, and waits for what is asked for.
@@ -176,13 +217,19 @@ impl Person {
         while Instant::now() < deadline {
             tokio::select! {
                 arrived = self.transport.next(), if listening => match arrived {
-                    // Not acknowledged: it is for whoever reads the inbox.
-                    Ok(arrived) => match arrived.event {
-                        Event::Rejected(rejected) if rejected.id == post.id => {
-                            return Err(rejected.code.into());
+                    Ok(arrived) => {
+                        // The history has it, for whoever shows messages on this device.
+                        self.transport.acknowledge(arrived.token).await?;
+                        match arrived.event {
+                            Event::Rejected(rejected) if rejected.id == post.id => {
+                                return Err(rejected.code.into());
+                            }
+                            Event::Sent(sent) if sent.id == post.id && wait == Wait::Stored => {
+                                return Ok(());
+                            }
+                            _ => {}
                         }
-                        _ => {}
-                    },
+                    }
                     Err(_) => listening = false,
                 },
                 _ = interval.tick() => {

@@ -5,13 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::event::Delivery;
+use super::frame::{ClientFrame, ServerFrame};
 use super::id::MessageId;
 use super::rejection::RejectionCode;
 use super::request::{Reply, Request};
-use super::{ENVELOPE_BYTES_MAX, VERSION};
+use super::{ENVELOPE_BYTES_MAX, REPLY_BYTES_MAX, VERSION};
 
 /// Something that can stand in an envelope.
-pub trait Content: Serialize + DeserializeOwned + sealed::Sealed {}
+pub trait Content: Serialize + DeserializeOwned + sealed::Sealed {
+    /// Octets of it, at most; what is longer is refused before it is read.
+    const BYTES_MAX: usize = ENVELOPE_BYTES_MAX;
+}
 
 mod sealed {
     pub trait Sealed {}
@@ -19,12 +23,22 @@ mod sealed {
     impl Sealed for super::Delivery {}
     impl Sealed for super::Request {}
     impl Sealed for super::Reply {}
+    impl Sealed for super::ClientFrame {}
+    impl Sealed for super::ServerFrame {}
 }
 
 impl Content for Command {}
 impl Content for Delivery {}
 impl Content for Request {}
-impl Content for Reply {}
+/// Whole pages of messages.
+impl Content for Reply {
+    const BYTES_MAX: usize = REPLY_BYTES_MAX;
+}
+impl Content for ClientFrame {}
+/// Replies among others.
+impl Content for ServerFrame {
+    const BYTES_MAX: usize = REPLY_BYTES_MAX;
+}
 
 #[derive(Serialize)]
 struct Written<'a, T> {
@@ -46,6 +60,7 @@ struct Outside {
     v: u32,
     r#type: String,
     id: serde_json::Value,
+    nr: serde_json::Value,
 }
 
 /// An envelope that cannot be read.
@@ -56,12 +71,16 @@ pub struct DecodeError {
     pub code: RejectionCode,
     /// The message it may have been, if that much could be read.
     pub id: Option<MessageId>,
+    /// The number that a client gave it, if it gave one that could be read.
+    pub nr: Option<u64>,
     /// What is wrong with it, for a log.
     pub reason: String,
 }
 
 /// Types that a service knows, for telling what is new from what is broken.
-const KNOWN_TYPES: [&str; 4] = ["send", "receive", "typing", "presence"];
+const KNOWN_TYPES: [&str; 7] = [
+    "send", "receive", "typing", "presence", "hello", "ask", "pong",
+];
 
 /// Writes an envelope.
 ///
@@ -78,10 +97,11 @@ pub fn encode<T: Content>(content: &T) -> Vec<u8> {
 
 /// Reads an envelope.
 pub fn decode<T: Content>(bytes: &[u8]) -> Result<T, DecodeError> {
-    if bytes.len() > ENVELOPE_BYTES_MAX {
+    if bytes.len() > T::BYTES_MAX {
         return Err(DecodeError {
             code: RejectionCode::TooLarge,
             id: None,
+            nr: None,
             reason: format!("{} octets", bytes.len()),
         });
     }
@@ -89,6 +109,7 @@ pub fn decode<T: Content>(bytes: &[u8]) -> Result<T, DecodeError> {
     let error = |code, reason: String| DecodeError {
         code,
         id: outside.id.as_str().and_then(|id| id.parse().ok()),
+        nr: outside.nr.as_u64(),
         reason,
     };
     if outside.v > VERSION {
@@ -176,6 +197,23 @@ mod tests {
         assert!(error.id.is_some());
         let long = " ".repeat(ENVELOPE_BYTES_MAX + 1);
         assert_eq!(code(&long).code, RejectionCode::TooLarge);
+    }
+
+    #[test]
+    fn a_page_of_long_messages_is_read() {
+        let text = "\"".repeat(TEXT_BYTES_MAX);
+        let message = Message {
+            id: "0192f0c4-7c1e-7d0a-9a53-2f1f0f0e8b11".parse().unwrap(),
+            conv: "g_ops".parse().unwrap(),
+            seq: Seq(1),
+            from: "uana".parse().unwrap(),
+            ts: Timestamp::from_milliseconds(0),
+            sent_at: Timestamp::from_milliseconds(0),
+            body: Body::text(&text),
+        };
+        let messages = vec![message; 17];
+        let reply = Reply::Messages { messages };
+        assert_eq!(decode(&encode(&reply)), Ok(reply));
     }
 
     #[test]

@@ -17,7 +17,9 @@ mod body;
 mod command;
 pub mod envelope;
 mod event;
+mod frame;
 mod id;
+mod mention;
 pub mod properties;
 mod rejection;
 mod request;
@@ -32,7 +34,9 @@ pub use self::{
     },
     command::{Command, Post, Presence, PresenceState, Receipt, ReceiptStatus, Typing},
     event::{Bump, Cursor, Delivery, Event, Message, Rejected, Sent},
+    frame::{ByeCode, ClientFrame, ClientSays, Hello, ServerFrame},
     id::{ConversationId, ConversationKind, DeviceId, Handle, InvalidId, MessageId, Seq, UserId},
+    mention::mentioned,
     rejection::RejectionCode,
     request::{
         ConversationSummary, CursorSummary, HistoryRange, MemberSummary, MessageStatus, Position,
@@ -49,3 +53,5 @@ pub use self::{
 pub const VERSION: u32 = 1;
 /// A whole envelope, in octets, at most; what is longer is refused before it is read.
 pub const ENVELOPE_BYTES_MAX: usize = 128 << 10;
+/// The answer to a request, in octets, at most: a page of about a MiB of text, however it is escaped.
+pub const REPLY_BYTES_MAX: usize = 8 << 20;

@@ -1,6 +1,6 @@
 //! What a session knows. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::Notice;
@@ -19,8 +19,8 @@ pub(super) struct State {
     device: BrokerUser,
     /// Positions that are not written down yet.
     news: HashMap<ConversationId, Position>,
-    /// Deliveries that are not reported yet: the last one of each conversation.
-    receipts: HashMap<ConversationId, Receipt>,
+    /// What is not reported yet: the last delivery and the last reading of each conversation.
+    receipts: BTreeMap<(ConversationId, ReceiptStatus), Receipt>,
 }
 
 /// A receipt for a message and everything before it.
@@ -51,7 +51,7 @@ impl State {
             timelines,
             device,
             news: HashMap::new(),
-            receipts: HashMap::new(),
+            receipts: BTreeMap::new(),
         }
     }
 
@@ -124,8 +124,7 @@ impl State {
         };
         self.news.insert(message.conv.clone(), position);
         if message.from != self.device.user {
-            let receipt = receipt(&self.device, message, ReceiptStatus::Delivered);
-            self.receipts.insert(message.conv.clone(), receipt);
+            self.note(receipt(&self.device, message, ReceiptStatus::Delivered));
         }
     }
 
@@ -133,8 +132,44 @@ impl State {
         self.news.drain().map(|(_, position)| position).collect()
     }
 
+    /// A receipt is to be reported, unless a later one is already.
+    pub(super) fn note(&mut self, receipt: Receipt) {
+        let key = (receipt.conv.clone(), receipt.status);
+        let is_later = |known: &Receipt| known.seq >= receipt.seq;
+        if !self.receipts.get(&key).is_some_and(is_later) {
+            self.receipts.insert(key, receipt);
+        }
+    }
+
+    pub(super) fn has_receipts(&self) -> bool {
+        !self.receipts.is_empty()
+    }
+
+    /// What is to be reported. Who has read something has received it.
     pub(super) fn take_receipts(&mut self) -> Vec<Receipt> {
-        self.receipts.drain().map(|(_, receipt)| receipt).collect()
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let read: Vec<_> = receipts
+            .values()
+            .filter(|receipt| receipt.status == ReceiptStatus::Read)
+            .map(|receipt| (receipt.conv.clone(), receipt.seq))
+            .collect();
+        for (conv, seq) in read {
+            let key = (conv, ReceiptStatus::Delivered);
+            if receipts.get(&key).is_some_and(|known| known.seq <= seq) {
+                receipts.remove(&key);
+            }
+        }
+        receipts.into_values().collect()
+    }
+
+    pub(super) fn device(&self) -> &BrokerUser {
+        &self.device
+    }
+
+    /// A conversation is shown from here on.
+    pub(super) fn begin_at(&mut self, position: Position) {
+        self.news.insert(position.conv.clone(), position.clone());
+        self.timelines.restore(position);
     }
 
     pub(super) fn positions(&self, conversations: &[ConversationId]) -> Vec<Position> {

@@ -75,6 +75,12 @@ pub struct AmqpConnector {
 impl AmqpConnector {
     /// With these options; an error says what is wrong with the URL.
     pub fn new(options: AmqpOptions) -> Result<Self, String> {
+        if options.url.starts_with("amqps://") {
+            return Err(
+                "this client speaks no TLS to brokers: use amqp:// where the network is trusted"
+                    .to_owned(),
+            );
+        }
         let mut uri: AMQPUri = options.url.parse()?;
         uri.authority.userinfo.username = options.user.name();
         uri.authority

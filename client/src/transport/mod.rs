@@ -2,6 +2,7 @@
 //! trait, so that nothing above knows which it is.
 
 mod amqp;
+mod websocket;
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use crate::message::{Command, Event, Reply, Request};
 
 pub use self::amqp::{AmqpConnector, AmqpOptions};
+pub use self::websocket::WebSocketConnector;
 
 /// A connection of one device. When any call says [`TransportError::Closed`], it is of no use any more:
 /// drop it and [connect](Connector::connect) again.

@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use leveret_chat::accounts::{Accounts, AmqpLogin, NewAccount, Registration};
 use leveret_chat::amqp::BrokerUrl;
+use leveret_chat::gateway::{Gateway, GatewayOptions};
 use leveret_chat::management::Management;
 use leveret_chat::service::{Role, Service, ServiceOptions};
-use leveret_chat::settings::Settings;
+use leveret_chat::settings::{GatewaySettings, Settings};
 use leveret_chat::store::{ChatStore, EmbeddedStore, User};
 use leveret_chat::topology::Topology;
 use leveret_client::message::{
-    Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus, Reply,
-    Request, Sent, ShardCount, Timestamp, UserId,
+    Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus,
+    RejectionCode, Reply, Request, Sent, ShardCount, Timestamp, UserId,
 };
 use leveret_client::transport::{
     AmqpConnector, AmqpOptions, Arrived, ClientTransport, Connector as _,
@@ -37,6 +38,7 @@ pub(crate) struct Stage {
     store: Arc<dyn ChatStore>,
     folder: TempDir,
     host: VirtualHost,
+    settings: Settings,
 }
 
 /// Whether the target has users and rights over HTTP.
@@ -92,6 +94,11 @@ pub(crate) fn shards() -> ShardCount {
 impl Stage {
     /// In a virtual host of its own, which is deleted after the test.
     pub(crate) async fn new(context: &Context) -> Result<Self> {
+        Self::with(context, Settings::default()).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn with(context: &Context, settings: Settings) -> Result<Self> {
         let api = context.management.as_ref();
         let api = api.context("the target has an HTTP API")?;
         let host = VirtualHost {
@@ -106,7 +113,7 @@ impl Stage {
         management.make_virtual_host(&context.address.user).await?;
         let socket = &context.address.socket;
         let url = format!("amqp://{}@{socket}/{}", host.login, host.name);
-        Self::open(url, management, tempfile::tempdir()?, host).await
+        Self::open(url, management, tempfile::tempdir()?, host, settings).await
     }
 
     async fn open(
@@ -114,6 +121,7 @@ impl Stage {
         management: Management,
         folder: TempDir,
         host: VirtualHost,
+        settings: Settings,
     ) -> Result<Self> {
         let path = folder.path().join("store");
         let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
@@ -124,7 +132,7 @@ impl Stage {
             roles: BTreeSet::from(Role::ALL),
             shards: shards(),
             trusted: Vec::new(),
-            settings: Settings::default(),
+            settings: settings.clone(),
         };
         let service = Service::start(options).await?;
         let topology = Topology::new(service.deployment().shards);
@@ -144,6 +152,7 @@ impl Stage {
             store,
             folder,
             host,
+            settings,
         })
     }
 
@@ -157,17 +166,42 @@ impl Stage {
             store,
             folder,
             host,
+            settings,
         } = self;
         service.shutdown().await;
         store.close().await;
         drop(accounts);
         drop(store);
-        Self::open(url, management, folder, host).await
+        Self::open(url, management, folder, host, settings).await
     }
 
     pub(crate) async fn end(self) {
         self.service.shutdown().await;
         self.store.close().await;
+    }
+
+    /// A gateway in front of it.
+    pub(crate) async fn gateway(&self, settings: GatewaySettings) -> Result<Gateway> {
+        self.gateway_at("127.0.0.1:0", settings).await
+    }
+
+    /// The same at this address.
+    pub(crate) async fn gateway_at(
+        &self,
+        address: &str,
+        settings: GatewaySettings,
+    ) -> Result<Gateway> {
+        let accounts = Accounts::new(
+            self.store.clone(),
+            self.service.links().clone(),
+            self.management.clone(),
+            shards(),
+            Registration::Open,
+        );
+        let public = BrokerUrl::parse(&self.url).map_err(anyhow::Error::msg)?;
+        let mut options = GatewayOptions::beside(&self.service, accounts, address, public.public());
+        options.settings = settings;
+        Ok(Gateway::start(options).await?)
     }
 
     pub(crate) async fn person(&self, name: &str) -> Result<Person> {
@@ -282,6 +316,16 @@ impl Online<'_> {
     pub(crate) async fn says(&self, post: &Post) -> Result<Sent> {
         self.send(post).await?;
         self.sent(post).await
+    }
+
+    /// Says something, and gives the code with which it is refused.
+    pub(crate) async fn refused(&self, post: &Post) -> Result<RejectionCode> {
+        self.send(post).await?;
+        self.wait_for(|event| match event {
+            Event::Rejected(rejected) if rejected.id == post.id => Some(rejected.code),
+            _ => None,
+        })
+        .await
     }
 
     pub(crate) async fn ask(&self, request: Request) -> Result<Reply> {

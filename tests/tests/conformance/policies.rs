@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 leveret_tests::on_both_targets![
     a_policy_is_listed_as_it_was_set,
     a_policy_applies_to_queues_that_are_there_and_that_come,
+    a_lower_limit_trims_what_is_there,
+    a_policys_time_to_live_is_for_what_comes,
     the_policy_of_highest_priority_holds,
     a_pattern_is_searched_for_in_the_name,
     a_policy_for_exchanges_leaves_queues_alone,
@@ -186,6 +188,68 @@ async fn a_policy_applies_to_queues_that_are_there_and_that_come(context: &Conte
     policies.user("p", room(4)).await?;
     for queue in [&early, &late] {
         await_room(&mut client, queue, 4).await?;
+        delete(&mut client, queue).await?;
+    }
+    policies.clear().await
+}
+
+/// Spec 7.3.3. Spec 7.2.1. The oldest go, in their order.
+async fn a_lower_limit_trims_what_is_there(context: &Context) -> Result<()> {
+    let mut policies = Policies::new(context);
+    let (queue, grave) = (policies.name("q"), context.queue("grave"));
+    let mut client = context.client().await?;
+    declare(&mut client, &grave, &Table::new()).await?;
+    let arguments =
+        one("x-dead-letter-exchange", "").with("x-dead-letter-routing-key", grave.as_str());
+    declare(&mut client, &queue, &arguments).await?;
+    for number in 0..10 {
+        client.put(1, &queue, number.to_string()).await?;
+    }
+    client.await_ready(1, &queue, 10).await?;
+    for (definition, ready) in [
+        (json!({ "max-length": 6 }), 6),
+        (json!({ "max-length-bytes": 2 }), 2),
+    ] {
+        policies.user("p", definition).await?;
+        client.expect_ready(1, &queue, ready).await?;
+    }
+    client.await_ready(1, &grave, 8).await?;
+    let dead = client.take_all(1, &grave).await?;
+    ensure!(dead == ["0", "1", "2", "3", "4", "5", "6", "7"], "{dead:?}");
+    let left = client.take_all(1, &queue).await?;
+    ensure!(left == ["8", "9"], "{left:?}");
+    delete(&mut client, &queue).await?;
+    policies.clear().await
+}
+
+/// Spec 7.1.3. What was there before has no deadline, and hides what expires behind it.
+async fn a_policys_time_to_live_is_for_what_comes(context: &Context) -> Result<()> {
+    let mut policies = Policies::new(context);
+    let (queue, other) = (policies.name("q"), policies.name("other"));
+    let mut client = context.client().await?;
+    for queue in [&queue, &other] {
+        declare(&mut client, queue, &Table::new()).await?;
+    }
+    client.put(1, &queue, "before").await?;
+    client.await_ready(1, &queue, 1).await?;
+    policies.user("p", json!({ "message-ttl": 1 })).await?;
+    // In the other queue it shows when the policy holds.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        client.ok(1, method::queue_purge(&other)).await?;
+        client.put(1, &other, "x").await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if client.counts(1, &other).await?.0 == 0 {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "the policy never holds");
+    }
+    client.put(1, &queue, "after").await?;
+    client.expect_ready(1, &queue, 2).await?;
+    let head = client.take(1, &queue).await?;
+    ensure!(head.text() == "before", "{head:?}");
+    client.await_ready(1, &queue, 0).await?;
+    for queue in [&queue, &other] {
         delete(&mut client, queue).await?;
     }
     policies.clear().await

@@ -187,7 +187,6 @@ fn generated_scripts_go_alike_on_both_brokers() -> Result<()> {
 const CALLS: u64 = 60;
 
 #[test]
-#[ignore = "some of the HTTP API is still to come: with --ignored it says what differs"]
 fn generated_http_calls_are_answered_alike_by_both_brokers() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let brokers = runtime.block_on(async {

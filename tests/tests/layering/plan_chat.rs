@@ -20,6 +20,11 @@ pub(crate) const CLIENT: &[Room] = &[
         ],
     },
     Room {
+        name: "words",
+        rooms: &["message"],
+        crates: &[],
+    },
+    Room {
         name: "outbox",
         rooms: &["message"],
         crates: &[],
@@ -58,10 +63,20 @@ pub(crate) const CLIENT: &[Room] = &[
         crates: &["futures_util", "parking_lot", "tokio", "tracing"],
     },
     Room {
+        name: "tui",
+        rooms: &["message", "session", "words"],
+        // What is drawn, on whichever terminal.
+        crates: &["ratatui", "tokio", "tracing", "unicode_width"],
+    },
+    Room {
         name: BINARY,
         rooms: &[],
         crates: &[
+            "async_trait",
             "clap",
+            "futures_util",
+            "hdrhistogram",
+            "humantime",
             "leveret_client",
             "rpassword",
             "serde",
@@ -79,6 +94,9 @@ pub(crate) const SERVICE: &[Room] = &[
         rooms: &[],
         crates: &[
             "async_trait",
+            "data_encoding",
+            "deadpool_postgres",
+            "futures_util",
             "leveret_client::message",
             "leveret_log",
             "parking_lot",
@@ -87,8 +105,14 @@ pub(crate) const SERVICE: &[Room] = &[
             "sled",
             "thiserror",
             "tokio",
+            "tokio_postgres",
             "tracing",
         ],
+    },
+    Room {
+        name: "transfer",
+        rooms: &["store"],
+        crates: &["leveret_client::message", "serde_json", "thiserror"],
     },
     Room {
         name: "topology",
@@ -125,6 +149,11 @@ pub(crate) const SERVICE: &[Room] = &[
         name: "links",
         rooms: &["amqp"],
         crates: &["tokio"],
+    },
+    Room {
+        name: "courier",
+        rooms: &["amqp", "links"],
+        crates: &["leveret_client::message"],
     },
     Room {
         name: "management",
@@ -210,8 +239,19 @@ pub(crate) const SERVICE: &[Room] = &[
         crates: &["async_trait", "leveret_client::message", "tracing"],
     },
     Room {
+        name: "retention",
+        rooms: &["store"],
+        crates: &["leveret_client::message", "tokio", "tracing"],
+    },
+    Room {
+        name: "operator",
+        rooms: &["amqp", "topology"],
+        crates: &["leveret_client::message"],
+    },
+    Room {
         name: "service",
         rooms: &[
+            "retention",
             "settings",
             "rate",
             "identity",
@@ -242,6 +282,7 @@ pub(crate) const SERVICE: &[Room] = &[
         name: "accounts",
         rooms: &[
             "amqp",
+            "courier",
             "directory",
             "links",
             "management",
@@ -264,13 +305,31 @@ pub(crate) const SERVICE: &[Room] = &[
     },
     Room {
         name: "gateway",
-        rooms: &["accounts", "store"],
+        rooms: &[
+            "accounts",
+            "amqp",
+            "courier",
+            "desk",
+            "directory",
+            "links",
+            "rate",
+            "service",
+            "settings",
+            "store",
+            "topology",
+        ],
         crates: &[
             "axum",
+            "futures_util",
+            "hyper",
+            "hyper_util",
             "leveret_client::message",
+            "parking_lot",
             "serde",
             "serde_json",
+            "socket2",
             "tokio",
+            "tracing",
         ],
     },
     Room {
@@ -281,7 +340,10 @@ pub(crate) const SERVICE: &[Room] = &[
             "clap",
             "leveret",
             "leveret_chat",
-            "leveret_client::message",
+            // The demonstration has people of its own.
+            "leveret_client",
+            "parking_lot",
+            "tempfile",
             "tokio",
             "tracing",
             "tracing_subscriber",

@@ -114,6 +114,18 @@ impl Api {
         self.send(method, &format!("{}{path}", self.base), body, &[])
     }
 
+    /// Sends a request as somebody else: `user:password`.
+    pub(crate) fn ask_as(
+        &self,
+        login: &str,
+        method: &str,
+        path: &str,
+        body: Body<'_>,
+    ) -> Result<Answer> {
+        let url = format!("{}{path}", self.base);
+        send(Some(login), method, &url, body, &[])
+    }
+
     /// Sends no login from now on.
     pub(crate) fn log_out(&mut self) {
         self.login = None;
@@ -132,39 +144,7 @@ impl Api {
         body: Body<'_>,
         headers: &[(&str, &str)],
     ) -> Result<Answer> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_redirects(0)
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .into();
-        let mut request = ureq::http::Request::builder().method(method).uri(url);
-        if let Some(login) = &self.login {
-            request = request.header("authorization", format!("Basic {}", base64(login)));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let sent = match body {
-            Body::Nothing => agent.run(request.body(())?)?,
-            Body::Text(text) => {
-                let request = request.header("content-type", "application/json");
-                agent.run(request.body(text.to_owned())?)?
-            }
-        };
-        let mut sent = sent;
-        let header = |name: &str| {
-            let value = sent.headers().get(name)?;
-            value.to_str().ok().map(str::to_owned)
-        };
-        let (location, allow) = (header("location"), header("allow"));
-        Ok(Answer {
-            status: sent.status().as_u16(),
-            location,
-            allow,
-            text: sent.body_mut().read_to_string()?,
-        })
+        send(self.login.as_deref(), method, url, body, headers)
     }
 }
 
@@ -178,11 +158,58 @@ impl Drop for Api {
     }
 }
 
+fn send(
+    login: Option<&str>,
+    method: &str,
+    url: &str,
+    body: Body<'_>,
+    headers: &[(&str, &str)],
+) -> Result<Answer> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    if let Some(login) = login {
+        request = request.header("authorization", format!("Basic {}", base64(login)));
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let sent = match body {
+        Body::Nothing => agent.run(request.body(())?)?,
+        Body::Text(text) => {
+            let request = request.header("content-type", "application/json");
+            agent.run(request.body(text.to_owned())?)?
+        }
+    };
+    let mut sent = sent;
+    let header = |name: &str| {
+        let value = sent.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let (location, allow) = (header("location"), header("allow"));
+    Ok(Answer {
+        status: sent.status().as_u16(),
+        location,
+        allow,
+        text: sent.body_mut().read_to_string()?,
+    })
+}
+
 /// A name that nothing has on a broker that others use, too.
 pub(crate) fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("mg-{}-{number}", std::process::id())
+}
+
+/// A text as a segment of a path, whatever it holds.
+pub(crate) fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 fn base64(text: &str) -> String {

@@ -1,9 +1,15 @@
 //! Messages over HTTP: published, got, and refused.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::api::{Api, Body, unique};
 use super::requests::{run, step};
+
+/// Dead letters take their time on RabbitMQ.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Spec 10.2.
 #[test]
@@ -174,4 +180,46 @@ fn what_amqp_would_refuse_to_publish_is_refused() -> Result<()> {
         ),
         step("DELETE", "/api/queues/%2F/{n}", None, 204),
     ])
+}
+
+/// Spec 5.1.8. Spec 7.2.1. Whoever reads the message sees no blind copies, but its dead letters go by them.
+#[test]
+fn blind_copies_of_what_a_request_publishes_lead_its_dead_letters() -> Result<()> {
+    for api in Api::all()? {
+        let name = unique();
+        let send = |method: &str, path: &str, body: Value| {
+            let path = format!("/api/{}", path.replace("{n}", &name));
+            let body = body.to_string().replace("{n}", &name);
+            let answer = api.ask(method, &path, Body::Text(&body))?;
+            ensure!(answer.status < 300, "{} {path}: {}", api.name, answer.text);
+            answer.json()
+        };
+        let arguments = json!({ "x-max-length": 0, "x-dead-letter-exchange": "{n}" });
+        send("PUT", "exchanges/%2F/{n}", json!({ "type": "direct" }))?;
+        send("PUT", "queues/%2F/{n}", json!({ "arguments": arguments }))?;
+        send("PUT", "queues/%2F/{n}-dead", json!({}))?;
+        let binding = json!({ "routing_key": "{n}-blind" });
+        send("POST", "bindings/%2F/e/{n}/q/{n}-dead", binding)?;
+        let message = json!({
+            "properties": { "headers": { "BCC": ["{n}-blind"] } },
+            "routing_key": "{n}", "payload": "hello", "payload_encoding": "string",
+        });
+        send("POST", "exchanges/%2F/amq.default/publish", message)?;
+        let begin = Instant::now();
+        let dead = loop {
+            let get = json!({ "count": 1, "ackmode": "ack_requeue_false", "encoding": "auto" });
+            let got = send("POST", "queues/%2F/{n}-dead/get", get)?;
+            match got.get(0) {
+                Some(dead) => break dead.clone(),
+                None => ensure!(begin.elapsed() < PATIENCE, "{}: no dead letter", api.name),
+            }
+        };
+        ensure!(dead["payload"] == "hello", "{}: {dead}", api.name);
+        let headers = &dead["properties"]["headers"];
+        ensure!(headers.get("BCC").is_none(), "{}: {dead}", api.name);
+        for path in ["queues/%2F/{n}", "queues/%2F/{n}-dead", "exchanges/%2F/{n}"] {
+            send("DELETE", path, Value::Null)?;
+        }
+    }
+    Ok(())
 }

@@ -83,6 +83,61 @@ async fn sums_never_fall_when_what_was_counted_is_gone() -> Result<()> {
 
 /// Spec 10.3.
 #[tokio::test(flavor = "multi_thread")]
+async fn sizes_deaths_and_logins_are_counted() -> Result<()> {
+    let api = tokio::task::spawn_blocking(Api::leveret).await??;
+    let mut client = Client::connect(&api.amqp, &Options::default()).await?;
+    work(&mut client).await?;
+    let limited = Table::new()
+        .with("x-max-length", 1)
+        .with("x-dead-letter-exchange", "")
+        .with("x-dead-letter-routing-key", "q");
+    client
+        .ok(1, method::queue_declare("limited", 0, &limited))
+        .await?;
+    for _ in 0..2 {
+        client.put(1, "limited", &"x".repeat(1_001)).await?;
+    }
+    client.get(1, "q", true).await?.context("a message")?;
+    let api = tokio::task::spawn_blocking(move || {
+        api.ask_as("nobody:wrong", "GET", "/api/overview", Body::Nothing)?;
+        let page = page(&api, "/metrics")?;
+        let sizes = "rabbitmq_message_size_bytes";
+        let labels = "protocol=\"amqp091\"";
+        let dead = "rabbitmq_global_messages_dead_lettered_maxlen_total";
+        for (name, value) in [
+            (format!("{sizes}_bucket{{{labels},le=\"100\"}}"), 3.0),
+            (format!("{sizes}_bucket{{{labels},le=\"1000\"}}"), 3.0),
+            (format!("{sizes}_bucket{{{labels},le=\"10000\"}}"), 5.0),
+            (format!("{sizes}_bucket{{{labels},le=\"+Inf\"}}"), 5.0),
+            (format!("{sizes}_count{{{labels}}}"), 5.0),
+            (format!("{sizes}_sum{{{labels}}}"), 2_014.0),
+            (
+                format!("rabbitmq_auth_attempts_succeeded_total{{{labels}}}"),
+                1.0,
+            ),
+            (
+                "rabbitmq_auth_attempts_failed_total{protocol=\"http\"}".to_owned(),
+                1.0,
+            ),
+            (
+                format!(
+                    "{dead}{{queue_type=\"rabbit_classic_queue\",dead_letter_strategy=\"at_most_once\"}}"
+                ),
+                1.0,
+            ),
+        ] {
+            assert_eq!(page.get(&name), Some(&value), "{name}: {page:?}");
+        }
+        anyhow::Ok(api)
+    })
+    .await??;
+    client.close().await?;
+    tokio::task::spawn_blocking(move || drop(api)).await?;
+    Ok(())
+}
+
+/// Spec 10.3.
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_are_shown_one_by_one_where_that_is_asked_for() -> Result<()> {
     let api = tokio::task::spawn_blocking(Api::leveret).await??;
     let mut client = Client::connect(&api.amqp, &Options::default()).await?;

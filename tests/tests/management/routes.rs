@@ -9,9 +9,9 @@ use super::api::{Api, Body};
 
 /// Whom a route is for; the words are those of `/api/leveret/routes`.
 ///
-/// `management`: whoever has one of management's tags, and may enter the virtual host if the path
-/// names one. `visible`: the same, and monitors. `monitoring`, `policymaker`, `administrator`:
-/// whoever has that tag, or that of an administrator.
+/// `anybody`: without a login. `management`: whoever has one of management's tags, and may enter the
+/// virtual host if the path names one. `visible`: the same, and administrators; `watched`: the same, and
+/// monitors. `monitoring`, `policymaker`, `administrator`: whoever has that tag, or that of an administrator.
 pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/api/auth/hash_password/{password}", "administrator"),
     ("GET", "/api/users", "administrator"),
@@ -90,12 +90,16 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("POST", "/api/definitions/{vhost}", "administrator"),
     ("GET", "/api/policies", "management"),
     ("GET", "/api/policies/{vhost}", "visible"),
-    ("GET", "/api/policies/{vhost}/{policy}", "visible"),
+    ("GET", "/api/policies/{vhost}/{policy}", "policymaker"),
     ("PUT", "/api/policies/{vhost}/{policy}", "policymaker"),
     ("DELETE", "/api/policies/{vhost}/{policy}", "policymaker"),
     ("GET", "/api/operator-policies", "management"),
     ("GET", "/api/operator-policies/{vhost}", "visible"),
-    ("GET", "/api/operator-policies/{vhost}/{policy}", "visible"),
+    (
+        "GET",
+        "/api/operator-policies/{vhost}/{policy}",
+        "administrator",
+    ),
     (
         "PUT",
         "/api/operator-policies/{vhost}/{policy}",
@@ -114,20 +118,20 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
         "/api/parameters/{component}/{vhost}/{name}",
         "policymaker",
     ),
-    ("GET", "/api/global-parameters/{name}", "administrator"),
+    ("GET", "/api/global-parameters/{name}", "policymaker"),
     (
         "PUT",
         "/api/parameters/{component}/{vhost}/{name}",
         "policymaker",
     ),
-    ("PUT", "/api/global-parameters/{name}", "administrator"),
+    ("PUT", "/api/global-parameters/{name}", "policymaker"),
     (
         "DELETE",
         "/api/parameters/{component}/{vhost}/{name}",
         "policymaker",
     ),
-    ("DELETE", "/api/global-parameters/{name}", "administrator"),
-    ("GET", "/api/global-parameters", "administrator"),
+    ("DELETE", "/api/global-parameters/{name}", "policymaker"),
+    ("GET", "/api/global-parameters", "policymaker"),
     ("GET", "/api/aliveness-test/{vhost}", "management"),
     ("GET", "/api/bindings", "management"),
     ("GET", "/api/bindings/{vhost}", "visible"),
@@ -174,9 +178,36 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/api/channels", "management"),
     ("GET", "/api/channels/{channel}", "management"),
     ("GET", "/api/cluster-name", "management"),
+    ("PUT", "/api/cluster-name", "administrator"),
+    ("GET", "/api/auth/attempts/{node}", "monitoring"),
+    ("DELETE", "/api/auth/attempts/{node}", "administrator"),
+    ("GET", "/api/auth/attempts/{node}/source", "monitoring"),
+    (
+        "DELETE",
+        "/api/auth/attempts/{node}/source",
+        "administrator",
+    ),
+    ("DELETE", "/api/reset", "administrator"),
+    ("DELETE", "/api/reset/{node}", "administrator"),
+    (
+        "GET",
+        "/api/health/checks/metadata-store/initialized/with-data",
+        "management",
+    ),
+    (
+        "GET",
+        "/api/health/checks/quorum-queues-without-elected-leaders/all-vhosts",
+        "management",
+    ),
+    ("GET", "/api/leveret/watermarks", "monitoring"),
+    ("PUT", "/api/leveret/watermarks", "administrator"),
     ("GET", "/api/connections", "management"),
-    ("DELETE", "/api/connections/username/{user}", "management"),
-    ("GET", "/api/connections/username/{user}", "management"),
+    (
+        "DELETE",
+        "/api/connections/username/{user}",
+        "administrator",
+    ),
+    ("GET", "/api/connections/username/{user}", "monitoring"),
     ("DELETE", "/api/connections/{connection}", "management"),
     ("GET", "/api/connections/{connection}", "management"),
     (
@@ -185,7 +216,7 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
         "management",
     ),
     ("GET", "/api/consumers", "management"),
-    ("GET", "/api/consumers/{vhost}", "visible"),
+    ("GET", "/api/consumers/{vhost}", "watched"),
     ("GET", "/api/deprecated-features", "management"),
     ("GET", "/api/deprecated-features/used", "management"),
     ("GET", "/api/exchanges", "management"),
@@ -216,14 +247,14 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     (
         "GET",
         "/api/health/checks/below-node-connection-limit",
-        "management",
+        "anybody",
     ),
     (
         "GET",
         "/api/health/checks/certificate-expiration/{within}/{unit}",
         "management",
     ),
-    ("GET", "/api/health/checks/is-in-service", "management"),
+    ("GET", "/api/health/checks/is-in-service", "anybody"),
     ("GET", "/api/health/checks/local-alarms", "management"),
     (
         "GET",
@@ -248,7 +279,7 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     (
         "GET",
         "/api/health/checks/ready-to-serve-clients",
-        "management",
+        "anybody",
     ),
     ("GET", "/api/health/checks/virtual-hosts", "management"),
     ("GET", "/api/healthchecks/node", "management"),
@@ -271,7 +302,11 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("DELETE", "/api/queues/{vhost}/{queue}", "management"),
     ("GET", "/api/queues/{vhost}/{queue}", "visible"),
     ("PUT", "/api/queues/{vhost}/{queue}", "management"),
-    ("POST", "/api/queues/{vhost}/{queue}/actions", "management"),
+    (
+        "POST",
+        "/api/queues/{vhost}/{queue}/actions",
+        "administrator",
+    ),
     ("GET", "/api/queues/{vhost}/{queue}/bindings", "visible"),
     (
         "DELETE",
@@ -282,7 +317,7 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("POST", "/api/rebalance/queues", "administrator"),
     ("GET", "/api/shovels", "management"),
     ("GET", "/api/shovels/{vhost}", "visible"),
-    ("GET", "/api/version", "management"),
+    ("GET", "/api/version", "anybody"),
     ("GET", "/api/vhosts/{vhost}/channels", "visible"),
     ("GET", "/api/vhosts/{vhost}/connections", "visible"),
     ("GET", "/api/whoami", "management"),
@@ -321,11 +356,15 @@ fn every_route_has_a_row_and_every_row_a_route() -> Result<()> {
 
 /// Spec 10.1.1. Spec 13.15.
 #[test]
-fn nothing_is_answered_without_a_login() -> Result<()> {
+fn nothing_is_answered_without_a_login_but_what_load_balancers_ask() -> Result<()> {
     let mut api = Api::leveret()?;
     let all = routes(&api)?;
     api.log_out();
-    for (method, path, _) in all {
+    for (method, path, gate) in all {
+        if gate == "anybody" {
+            assert_eq!(api.get(&path)?.status, 200, "{path}");
+            continue;
+        }
         let path = path
             .split('/')
             .map(|segment| {

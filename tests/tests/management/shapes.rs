@@ -10,7 +10,7 @@ use leveret_tests::raw::method;
 use leveret_tests::raw::value::Table;
 use serde_json::Value;
 
-use super::api::{Api, unique};
+use super::api::{Api, percent, unique};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -281,10 +281,6 @@ fn connection_of(api: &Api, queue: &str) -> Result<String> {
     };
     let consumers = ask_until(api, "/api/consumers/%2F", |all| connection(all).is_some())?;
     Ok(percent(&connection(&consumers).context("a name")?))
-}
-
-fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// What is compared: a name for it, the path, and the field that has to be there first.

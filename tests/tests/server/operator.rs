@@ -268,6 +268,25 @@ fn verbs_have_rabbitmqctls_names_too() -> Result<()> {
     })
 }
 
+/// Spec 10.4. Spec 11.1. RabbitMQ has no such request: its own command speaks another language.
+#[test]
+fn watermarks_are_set_while_the_broker_runs() -> Result<()> {
+    let operator = Operator::of(Target::Leveret)?.context("a broker of our own")?;
+    operator.ok(&["ctl", "check_alarms"])?;
+    operator.ok(&["ctl", "set_vm_memory_high_watermark", "absolute", "1kB"])?;
+    operator.fails(&["ctl", "check_alarms"])?;
+    operator.ok(&["set-vm-memory-high-watermark", "0.9"])?;
+    operator.ok(&["ctl", "check_alarms"])?;
+    operator.ok(&["ctl", "set_disk_free_limit", "mem_relative", "0.001"])?;
+    operator.ok(&["set-disk-free-limit", "50MB"])?;
+    let refused = operator.ended(&["set-disk-free-limit", "half"])?;
+    ensure!(refused.code == Some(1), "{refused:?}");
+    operator.ok(&["ctl", "set_cluster_name", "other"])?;
+    let status = operator.ok(&["status"])?;
+    ensure!(status.contains("cluster name\tother"), "{status}");
+    Ok(())
+}
+
 #[test]
 fn a_password_may_come_from_standard_input() -> Result<()> {
     on_both(|operator| {

@@ -49,6 +49,7 @@ pub(super) fn publish(uri: &Uri, plan: &Plan, watch: &Publishing) -> Result<Publ
         body_bytes: options.size,
         persistent: true,
         priorities: options.priorities,
+        expiration: None,
         frame_bytes_max: connection.frame_bytes_max(),
     })?;
     let confirmed = vec![false; usize::try_from(options.count)?];

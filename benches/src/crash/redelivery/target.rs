@@ -82,6 +82,8 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// What makes its queues the kind that is meant.
     pub(crate) queue_arguments: Vec<(String, Value)>,
+    /// The port of its HTTP API, if it is known.
+    pub(crate) management_port: Option<u16>,
     uri: Uri,
     start: String,
     victim: VictimOptions,
@@ -113,6 +115,7 @@ impl TargetOptions {
             targets.push(Target {
                 name: self.name.clone(),
                 queue_arguments: Vec::new(),
+                management_port: None,
                 uri: uri.clone(),
                 start: start.clone(),
                 victim: self.victim.clone(),
@@ -141,14 +144,16 @@ impl TargetOptions {
         };
         ensure!(program.is_file(), "there is no {}", program.display());
         let port = free_port(|_| true)?;
+        let management = free_port(|other| other != port)?;
         let start = format!(
-            "exec {} serve --data-dir {{dir}}/data --amqp 127.0.0.1:{port} --management 127.0.0.1:0 {}",
+            "exec {} serve --data-dir {{dir}}/data --amqp 127.0.0.1:{port} --management 127.0.0.1:{management} {}",
             quoted(&program)?,
             self.leveret_args
         );
         Ok(Target {
             name: "leveret".to_owned(),
             queue_arguments: Vec::new(),
+            management_port: Some(management),
             uri: local_uri(port)?,
             start,
             victim: VictimOptions {
@@ -201,6 +206,7 @@ impl TargetOptions {
         Ok(Target {
             name: String::new(),
             queue_arguments: Vec::new(),
+            management_port: Some(management),
             uri: local_uri(port)?,
             start: format!("exec {script} {node} {port} {management}"),
             victim: VictimOptions {
@@ -229,6 +235,7 @@ impl TargetOptions {
         Ok(Target {
             name: String::new(),
             queue_arguments: Vec::new(),
+            management_port: None,
             uri: local_uri(port)?,
             // A container that was killed is started again, with its data.
             start: format!("docker start {node} 2>/dev/null || {run}"),

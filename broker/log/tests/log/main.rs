@@ -6,5 +6,6 @@ mod damage;
 mod failure;
 mod power;
 mod real;
+mod room;
 mod rubbish;
 mod space;

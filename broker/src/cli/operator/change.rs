@@ -1,6 +1,6 @@
 //! What each verb that changes something asks of the HTTP API. Pure: a request for a verb.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::api::{Request, path};
@@ -141,6 +141,67 @@ pub(crate) fn clear_limits(noun: &str, of: &str, names: &[&str]) -> Vec<Request>
     requests.collect()
 }
 
+/// Gives the cluster another name.
+pub(crate) fn set_cluster_name(name: &str) -> Request {
+    Request::put(path(&["cluster-name"]), json!({ "name": name }))
+}
+
+/// Sets how much memory is too much: a part of it, or `absolute` and an amount.
+pub(crate) fn set_memory_watermark(words: &[String]) -> anyhow::Result<Request> {
+    let limit = match words {
+        [part] => relative(part)?,
+        [word, amount] if word == "absolute" => json!({ "absolute": bytes(amount)? }),
+        _ => bail!("the limit is a part of the memory, or 'absolute' and an amount"),
+    };
+    Ok(watermarks(json!({ "memory": limit })))
+}
+
+/// Sets how much disk space is too little: an amount, or `mem_relative` and a factor.
+pub(crate) fn set_disk_free_limit(words: &[String]) -> anyhow::Result<Request> {
+    let limit = match words {
+        [amount] => json!({ "absolute": bytes(amount)? }),
+        [word, part] if word == "mem_relative" => relative(part)?,
+        _ => bail!("the limit is an amount, or 'mem_relative' and a factor"),
+    };
+    Ok(watermarks(json!({ "disk_free": limit })))
+}
+
+fn watermarks(body: Value) -> Request {
+    Request::put(path(&["leveret", "watermarks"]), body)
+}
+
+fn relative(text: &str) -> anyhow::Result<Value> {
+    let part: f64 = text
+        .parse()
+        .with_context(|| format!("{text:?} is no number"))?;
+    if !part.is_finite() || part < 0.0 {
+        bail!("{text:?} is no part of anything");
+    }
+    Ok(json!({ "relative": part }))
+}
+
+/// An amount with one of RabbitMQ's units: `kB`, `MB`, `GB`, `TB` are powers of 1000; with an `i`, or the
+/// letter alone, powers of 1024.
+fn bytes(text: &str) -> anyhow::Result<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let power = |letter: &str| "kmgt".find(letter).map_or(0, |place| place as u32 + 1);
+    let factor = match unit.as_str() {
+        "" | "b" => Some(1),
+        "kb" | "mb" | "gb" | "tb" => Some(1_000_u64.pow(power(&unit[..1]))),
+        "k" | "m" | "g" | "t" | "kib" | "mib" | "gib" | "tib" => {
+            Some(1_024_u64.pow(power(&unit[..1])))
+        }
+        _ => None,
+    };
+    let number: Option<u64> = number.parse().ok();
+    let bytes = number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.with_context(|| format!("{text:?} is no amount of bytes"))
+}
+
 /// Deletes a queue.
 pub(crate) fn delete_queue(host: &str, asked: &verb::DeleteQueue) -> Request {
     let conditions = [("if-empty", asked.if_empty), ("if-unused", asked.if_unused)];
@@ -213,6 +274,40 @@ mod tests {
             delete_queue("/", &asked(false, false)).path,
             "queues/%2F/a%20b"
         );
+    }
+
+    #[test]
+    fn watermarks_are_said_as_rabbitmqctl_says_them() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let body = |request: anyhow::Result<Request>| request.ok().and_then(|request| request.body);
+        for (said, asked) in [
+            ("0.4", Some(json!({ "memory": { "relative": 0.4 } }))),
+            (
+                "absolute 2GB",
+                Some(json!({ "memory": { "absolute": 2_000_000_000_u64 } })),
+            ),
+            ("absolute 1 GiB", None),
+            (
+                "absolute 64M",
+                Some(json!({ "memory": { "absolute": 64 << 20 } })),
+            ),
+            ("-1", None),
+            ("absolute 5 five", None),
+            ("absolute 99999999999TB", None),
+        ] {
+            assert_eq!(body(set_memory_watermark(&words(said))), asked, "{said}");
+        }
+        for (said, asked) in [
+            ("5000", Some(json!({ "disk_free": { "absolute": 5_000 } }))),
+            ("1kB", Some(json!({ "disk_free": { "absolute": 1_000 } }))),
+            (
+                "mem_relative 1.5",
+                Some(json!({ "disk_free": { "relative": 1.5 } })),
+            ),
+            ("half", None),
+        ] {
+            assert_eq!(body(set_disk_free_limit(&words(said))), asked, "{said}");
+        }
     }
 
     #[test]

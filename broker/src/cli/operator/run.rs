@@ -74,6 +74,14 @@ fn run_change(verb: Verb) -> anyhow::Result<Verdict> {
         }
         Verb::AuthenticateUser(ask) => authenticate(&ask),
         Verb::HashPassword(ask) => hash_password(&ask),
+        Verb::SetVmMemoryHighWatermark(ask) => send(
+            &ask.access,
+            [change::set_memory_watermark(&ask.what.limit)?],
+        ),
+        Verb::SetDiskFreeLimit(ask) => {
+            send(&ask.access, [change::set_disk_free_limit(&ask.what.limit)?])
+        }
+        Verb::SetClusterName(ask) => send(&ask.access, [change::set_cluster_name(&ask.what.name)]),
         Verb::SetPermissions(ask) => {
             let request = change::set_permissions(&ask.access.virtual_host, &ask.what);
             send(&ask.access, [request])

@@ -332,6 +332,21 @@ pub(crate) struct Import {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct MemoryWatermark {
+    /// A part of the memory that the broker may use, such as 0.6; or `absolute` and an amount, such as
+    /// 2GB.
+    #[arg(value_name = "LIMIT", num_args = 1..=2, required = true)]
+    pub(crate) limit: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiskFreeLimit {
+    /// An amount, such as 5GB; or `mem_relative` and how many times the memory that the broker may use.
+    #[arg(value_name = "LIMIT", num_args = 1..=2, required = true)]
+    pub(crate) limit: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Port {
     #[arg(value_name = "PORT")]
     pub(crate) port: u16,
@@ -485,6 +500,16 @@ pub(crate) enum Verb {
     /// Close many connections.
     #[command(alias = "close_all_connections")]
     CloseAllConnections(Ask<CloseAll>),
+
+    /// Change how much memory is too much, until the broker stops. Of Leveret alone.
+    #[command(alias = "set_vm_memory_high_watermark")]
+    SetVmMemoryHighWatermark(Ask<MemoryWatermark>),
+    /// Change how much disk space is too little, until the broker stops. Of Leveret alone.
+    #[command(alias = "set_disk_free_limit")]
+    SetDiskFreeLimit(Ask<DiskFreeLimit>),
+    /// Give the cluster another name.
+    #[command(alias = "set_cluster_name")]
+    SetClusterName(Ask<Name>),
 
     /// Write users, rights, queues, exchanges, bindings and policies as JSON.
     #[command(alias = "export_definitions")]

@@ -135,7 +135,7 @@ impl Management {
         About {
             product: self.settings.product.clone(),
             version: self.settings.product_version.clone(),
-            cluster: self.settings.cluster_name.clone(),
+            cluster: self.cluster_name(),
         }
     }
 }

@@ -75,6 +75,9 @@ pub enum QueueType {
 }
 
 impl QueueType {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Classic, Self::Quorum];
+
     /// The argument that names it.
     pub const ARGUMENT: &'static str = QUEUE_TYPE;
 
@@ -95,9 +98,7 @@ impl QueueType {
     /// The type of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Classic, Self::Quorum]
-            .into_iter()
-            .find(|known| known.as_str() == name)
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
     /// The name that clients use.

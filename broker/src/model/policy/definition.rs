@@ -65,16 +65,30 @@ impl PolicyDefinition {
         if !missing.is_empty() {
             return Err(PolicyError::Missing(missing));
         }
-        let priority = priority(body.get("priority"))?;
-        let pattern = pattern(body.get("pattern"))?;
-        let applies_to = applies_to(body.get("apply-to"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            pattern,
-            applies_to,
-            definition: settings(scope, body.get("definition"))?,
-            priority,
-        })
+        // All that is wrong is told at once, in RabbitMQ's order.
+        let definition = settings(scope, body.get("definition"));
+        let applies_to = applies_to(body.get("apply-to"));
+        let pattern = pattern(body.get("pattern"));
+        let priority = priority(body.get("priority"));
+        match (definition, applies_to, pattern, priority) {
+            (Ok(definition), Ok(applies_to), Ok(pattern), Ok(priority)) => Ok(Self {
+                name: name.to_owned(),
+                pattern,
+                applies_to,
+                definition,
+                priority,
+            }),
+            (definition, applies_to, pattern, priority) => {
+                let flaws = [
+                    definition.err(),
+                    applies_to.err(),
+                    pattern.err(),
+                    priority.err(),
+                ];
+                let flaws: Vec<_> = flaws.into_iter().flatten().map(|Flaw(text)| text).collect();
+                Err(PolicyError::Invalid(flaws.join("\n")))
+            }
+        }
     }
 
     /// The policy as an object, without its name.
@@ -93,11 +107,14 @@ impl PolicyDefinition {
     }
 }
 
-fn invalid<T>(text: impl fmt::Display) -> Result<T, PolicyError> {
-    Err(PolicyError::Invalid(text.to_string()))
+/// What is wrong with one part of a policy.
+struct Flaw(String);
+
+fn invalid<T>(text: impl fmt::Display) -> Result<T, Flaw> {
+    Err(Flaw(text.to_string()))
 }
 
-fn priority(value: Option<&Value>) -> Result<Number, PolicyError> {
+fn priority(value: Option<&Value>) -> Result<Number, Flaw> {
     match value {
         None => Ok(Number::from(0)),
         Some(Value::Number(number)) => Ok(number.clone()),
@@ -108,7 +125,7 @@ fn priority(value: Option<&Value>) -> Result<Number, PolicyError> {
     }
 }
 
-fn pattern(value: Option<&Value>) -> Result<String, PolicyError> {
+fn pattern(value: Option<&Value>) -> Result<String, Flaw> {
     let text = match value {
         Some(Value::String(text)) => text,
         other => {
@@ -139,7 +156,7 @@ fn compile(pattern: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-fn applies_to(value: Option<&Value>) -> Result<AppliesTo, PolicyError> {
+fn applies_to(value: Option<&Value>) -> Result<AppliesTo, Flaw> {
     let refused = |shown: &str| {
         invalid(format_args!(
             "apply-to '{shown}' unrecognised; should be one of: 'queues', 'classic_queues',  \
@@ -153,7 +170,7 @@ fn applies_to(value: Option<&Value>) -> Result<AppliesTo, PolicyError> {
     }
 }
 
-fn settings(scope: PolicyScope, value: Option<&Value>) -> Result<Settings, PolicyError> {
+fn settings(scope: PolicyScope, value: Option<&Value>) -> Result<Settings, Flaw> {
     let settings = match value {
         Some(Value::Object(settings)) => settings,
         other => {
@@ -190,7 +207,7 @@ fn settings(scope: PolicyScope, value: Option<&Value>) -> Result<Settings, Polic
 }
 
 /// How long failed messages wait is said by three settings together.
-fn check_retry(settings: &Settings) -> Result<(), PolicyError> {
+fn check_retry(settings: &Settings) -> Result<(), Flaw> {
     let number = |name: &str| settings.get(name).and_then(Value::as_i64);
     let kind = settings.get("delayed-retry-type").and_then(Value::as_str);
     let (min, max) = (number("delayed-retry-min"), number("delayed-retry-max"));
@@ -246,6 +263,13 @@ mod tests {
             (
                 json!({ "pattern": "", "definition": {} }),
                 "Validation failed\n\nno policy provided\n",
+            ),
+            (
+                json!({ "pattern": 1, "definition": {}, "apply-to": "x", "priority": "5" }),
+                "Validation failed\n\nno policy provided\napply-to 'x' unrecognised; should be one of: \
+                 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'\n\
+                 pattern should be a binary but was 1\npriority should be a number, actually was \
+                 <<\"5\">>\n",
             ),
             (
                 json!({ "pattern": "", "definition": { "b": 1, "a": "x" } }),

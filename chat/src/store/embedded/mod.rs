@@ -32,6 +32,7 @@ use tokio::sync::{Semaphore, oneshot};
 use self::author::{ChatAuthor, Keep, Operation};
 use self::index::{Index, IndexError};
 use self::replay::ChatReplay;
+use super::kv::scope::Scope;
 use super::kv::view::{Transaction, View};
 use super::kv::{Engine, KeyValueStore};
 use super::{ChatStore, StoreError};
@@ -46,7 +47,16 @@ const TURN_OPERATIONS_MAX: usize = 256;
 /// Why a store was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A file operation failed; another process may have the store open.
+    /// Another process has it.
+    #[error(
+        "{path} is in use by another process; several processes need --store postgres://…",
+        path = path.display()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file operation failed.
     #[error("cannot open {path}: {source}", path = path.display())]
     Io {
         /// The folder.
@@ -100,7 +110,13 @@ impl EmbeddedEngine {
         };
         fs::create_dir_all(directory).map_err(io_error)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let lock = disk.lock(&directory.join("lock"), true).map_err(io_error)?;
+        let lock = disk.lock(&directory.join("lock"), true);
+        let lock = lock.map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse {
+                path: directory.to_owned(),
+            },
+            _ => io_error(source),
+        })?;
         let trust = Trust::new(directory);
         let index_folder = directory.join("index");
         if !trust.is_given().map_err(io_error)? {
@@ -164,6 +180,7 @@ impl Engine for EmbeddedEngine {
 
     async fn write<R: Send + 'static>(
         &self,
+        _: Scope,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let permit = self.writes.acquire().await;

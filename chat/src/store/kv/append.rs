@@ -13,9 +13,9 @@ use crate::store::{Append, Appended, Conversation, CursorAt, Member, StoreError}
 
 /// Where the message with a sender's id is.
 #[derive(Debug, Serialize, Deserialize)]
-struct Place {
-    conv: ConversationId,
-    seq: Seq,
+pub(super) struct Place {
+    pub(super) conv: ConversationId,
+    pub(super) seq: Seq,
 }
 
 /// The message that an id leads to.

@@ -11,11 +11,13 @@ pub(super) fn of_members(
     view: &dyn View,
     id: &ConversationId,
 ) -> Result<Vec<CursorAt>, StoreError> {
-    let mut cursors = Vec::new();
-    for member in members::present(view, id)? {
-        cursors.extend(view::read(view, &key::cursor(id, &member.user))?);
-    }
-    Ok(cursors)
+    let members = members::present(view, id)?;
+    let keys: Vec<_> = members
+        .iter()
+        .map(|member| key::cursor(id, &member.user))
+        .collect();
+    let found = view.get_all(&keys)?.into_iter().flatten();
+    found.map(|bytes| view::decode(&bytes)).collect()
 }
 
 /// Sets a cursor, wherever it was: of somebody who has just come.

@@ -20,6 +20,23 @@ use crate::store::TokenHash;
 /// The letter of messages, whose values a store may keep elsewhere.
 const MESSAGE: u8 = b'e';
 
+/// A letter and what it stands for, in the plural.
+pub(crate) const KINDS: [(u8, &str); 13] = [
+    (b's', "deployment"),
+    (b'u', "users"),
+    (b'h', "handles"),
+    (b'c', "conversations"),
+    (MESSAGE, "messages"),
+    (b'm', "members"),
+    (b'b', "memberships"),
+    (b'r', "cursors"),
+    (b'i', "message_ids"),
+    (b'f', "edits"),
+    (b'd', "devices"),
+    (b't', "sessions"),
+    (b'o', "device_sessions"),
+];
+
 pub(crate) const DEPLOYMENT: &[u8] = b"s";
 pub(crate) const USERS: &[u8] = b"u";
 pub(crate) const CONVERSATIONS: &[u8] = b"c";
@@ -59,6 +76,24 @@ pub(crate) fn message(id: &ConversationId, seq: Seq) -> Vec<u8> {
     key(MESSAGE, &[id.as_str().as_bytes(), &seq.0.to_be_bytes()])
 }
 
+/// The same, for an id that is read back.
+pub(crate) fn message_at(id: &str, seq: u64) -> Vec<u8> {
+    key(MESSAGE, &[id.as_bytes(), &seq.to_be_bytes()])
+}
+
+/// The key of the message after the one with this key, if it is a message's.
+pub(crate) fn next_message(key: &[u8]) -> Option<Vec<u8>> {
+    let (id, seq) = message_parts(key)?;
+    Some(message_at(id, seq.0.saturating_add(1)))
+}
+
+/// The conversation and the place that a message's key is made of.
+pub(crate) fn message_parts(key: &[u8]) -> Option<(&str, Seq)> {
+    let (head, _) = key.split_last_chunk::<8>()?;
+    let id = head.strip_prefix(&[MESSAGE])?.strip_suffix(&[0])?;
+    Some((std::str::from_utf8(id).ok()?, last_seq(key)?))
+}
+
 pub(crate) fn member(id: &ConversationId, user: &UserId) -> Vec<u8> {
     key(b'm', &[id.as_str().as_bytes(), user.as_str().as_bytes()])
 }
@@ -81,6 +116,15 @@ pub(crate) fn cursor(id: &ConversationId, user: &UserId) -> Vec<u8> {
 
 pub(crate) fn message_id(user: &UserId, id: MessageId) -> Vec<u8> {
     key(b'i', &[user.as_str().as_bytes(), id.as_bytes()])
+}
+
+pub(crate) fn cursors(id: &ConversationId) -> Vec<u8> {
+    key(b'r', &[id.as_str().as_bytes(), b""])
+}
+
+/// All of a user.
+pub(crate) fn message_ids(user: &UserId) -> Vec<u8> {
+    key(b'i', &[user.as_str().as_bytes(), b""])
 }
 
 pub(crate) fn edit(id: &ConversationId, target: Seq, edit: Seq) -> Vec<u8> {

@@ -7,6 +7,8 @@ mod cursors;
 mod history;
 pub(crate) mod key;
 mod members;
+pub(crate) mod scope;
+mod transfer;
 pub(crate) mod view;
 
 use std::fmt;
@@ -17,10 +19,11 @@ use leveret_client::message::{
     Toggle, UserId,
 };
 
+use self::scope::Scope;
 use self::view::{Transaction, View};
 use super::{
     AddedUser, Advance, Append, Appended, ChatStore, Conversation, CursorAt, Deployment, Device,
-    Member, Session, StoreError, TokenHash, User, UserChange,
+    Member, Record, Session, StoreError, TokenHash, User, UserChange,
 };
 
 /// Keeps keys and values.
@@ -32,9 +35,10 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<R, StoreError>> + Send;
 
     /// Reads and changes, one after the other; returns when the changes are durable. If `work` fails,
-    /// nothing is changed.
+    /// nothing is changed. While it runs nobody else changes what is in its scope.
     fn write<R: Send + 'static>(
         &self,
+        scope: Scope,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<R, StoreError> + Send + 'static,
     ) -> impl Future<Output = Result<R, StoreError>> + Send;
 
@@ -61,15 +65,16 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
             changes.put(key::DEPLOYMENT.to_vec(), &deployment);
             Ok(deployment)
         };
-        self.0.write(write).await
+        self.0.write(Scope::deployment(), write).await
     }
 
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError> {
+        let scope = Scope::of_appends(&batch);
         let write = move |changes: &mut Transaction<'_>| {
             let appended = batch.iter().map(|append| append::append(changes, append));
             appended.collect()
         };
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn conversation(&self, id: &ConversationId) -> Result<Option<Conversation>, StoreError> {
@@ -135,13 +140,14 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
     }
 
     async fn advance(&self, batch: Vec<Advance>) -> Result<Vec<Option<CursorAt>>, StoreError> {
+        let scope = Scope::of_advances(&batch);
         let write = move |changes: &mut Transaction<'_>| {
             let moved = batch
                 .iter()
                 .map(|advance| cursors::advance(changes, advance));
             moved.collect()
         };
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn cursors(&self, id: &ConversationId) -> Result<Vec<CursorAt>, StoreError> {
@@ -176,7 +182,7 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
             changes.put(key, &member);
             Ok(is_present)
         };
-        self.0.write(write).await
+        self.0.write(Scope::conversation(id), write).await
     }
 
     async fn erase(
@@ -186,6 +192,7 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
         reason: Erasure,
     ) -> Result<usize, StoreError> {
         let id = id.clone();
+        let scope = Scope::conversation(&id);
         let write = move |changes: &mut Transaction<'_>| {
             let mut erased = 0;
             for seq in seqs {
@@ -193,12 +200,13 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
             }
             Ok(erased)
         };
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn add_user(&self, user: User) -> Result<AddedUser, StoreError> {
+        let scope = Scope::new_user(&user);
         let write = move |changes: &mut Transaction<'_>| accounts::add(changes, &user);
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
@@ -225,16 +233,18 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
         change: UserChange,
     ) -> Result<Option<User>, StoreError> {
         let id = id.clone();
+        let scope = Scope::user(&id);
         let write = move |changes: &mut Transaction<'_>| accounts::change(changes, &id, change);
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn put_device(&self, device: Device) -> Result<(), StoreError> {
+        let scope = Scope::user(&device.user);
         let write = move |changes: &mut Transaction<'_>| {
             changes.put(key::device(&device.user, &device.id), &device);
             Ok(())
         };
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -249,19 +259,21 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
         device: &DeviceId,
     ) -> Result<Option<Device>, StoreError> {
         let (user, device) = (user.clone(), device.clone());
+        let scope = Scope::user(&user);
         let write =
             move |changes: &mut Transaction<'_>| accounts::remove_device(changes, &user, &device);
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn put_session(&self, token: TokenHash, session: Session) -> Result<(), StoreError> {
+        let scope = Scope::user(&session.user);
         let write = move |changes: &mut Transaction<'_>| {
             let of_device = key::device_session(&session.user, &session.device, &token);
             changes.mark(of_device);
             changes.put(key::session(&token), &session);
             Ok(())
         };
-        self.0.write(write).await
+        self.0.write(scope, write).await
     }
 
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>, StoreError> {
@@ -273,12 +285,40 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
     async fn remove_session(&self, token: &TokenHash) -> Result<(), StoreError> {
         let token = *token;
         let write = move |changes: &mut Transaction<'_>| accounts::remove_session(changes, &token);
-        self.0.write(write).await
+        self.0.write(Scope::default(), write).await
     }
 
     async fn forget_ids(&self, before: Timestamp) -> Result<usize, StoreError> {
         let write = move |changes: &mut Transaction<'_>| append::forget_ids(changes, before);
-        self.0.write(write).await
+        self.0.write(Scope::default(), write).await
+    }
+
+    async fn account_records(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let after = transfer::after(after);
+        let read = move |view: &dyn View| transfer::accounts(view, after, limit);
+        self.0.read(read).await
+    }
+
+    async fn conversation_records(&self, id: &ConversationId) -> Result<Vec<Record>, StoreError> {
+        let scope = Scope::conversation(id);
+        let id = id.clone();
+        // Nothing is changed; but nobody else changes it meanwhile.
+        let write = move |changes: &mut Transaction<'_>| transfer::conversation(changes, &id);
+        self.0.write(scope, write).await
+    }
+
+    async fn restore(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let write = move |changes: &mut Transaction<'_>| {
+            for record in records {
+                transfer::restore(changes, record);
+            }
+            Ok(())
+        };
+        self.0.write(Scope::default(), write).await
     }
 
     async fn close(&self) {

@@ -72,6 +72,11 @@ fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
 pub(crate) trait View {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Several, in the same order. One way there and back, where there is a way.
+    fn get_all(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
     fn scan(
         &self,
         range: &Range,

@@ -20,8 +20,9 @@ use answer::Answer;
 
 pub(crate) use generate::calls;
 
-/// How long answers to a question may differ: RabbitMQ applies policies a little later.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long answers to a question may differ: RabbitMQ applies policies a little later, and tells of it when it next
+/// gathers statistics, which is every 5 s.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// One request. Names such as `q1`, wherever they stand, become names of the script's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,37 +146,49 @@ impl Apis {
             if !self.serves(call) {
                 continue;
             }
-            let begin = Instant::now();
-            let mut first = true;
-            loop {
-                if first || call.method == "GET" {
-                    let leveret = self.ask(&self.leveret, call, prefix)?.lines();
-                    let rabbitmq = self.ask(&self.rabbitmq, call, prefix)?.lines();
-                    if leveret == rabbitmq {
-                        break;
-                    }
-                    first = false;
-                    if call.method == "GET" && begin.elapsed() < PATIENCE {
-                        std::thread::sleep(Duration::from_millis(50));
-                        continue;
-                    }
-                    let only = |these: &[String], those: &[String]| -> Vec<String> {
-                        let lines = these.iter().filter(|line| !those.contains(line));
-                        lines.cloned().collect()
-                    };
-                    let parting = Parting {
-                        calls: calls[..=number].to_vec(),
-                        leveret: only(&leveret, &rabbitmq),
-                        rabbitmq: only(&rabbitmq, &leveret),
-                    };
-                    let accepted = ACCEPTED_BY_HTTP.iter();
-                    let mut accepted =
-                        accepted.filter(|accepted| accepts(accepted, call, &parting));
-                    return Ok(accepted.next().is_none().then_some(parting));
-                }
+            let Some((leveret, rabbitmq)) = self.compare(call, prefix)? else {
+                continue;
+            };
+            let parting = Parting {
+                calls: calls[..=number].to_vec(),
+                leveret,
+                rabbitmq,
+            };
+            if !is_accepted(call, &parting) {
+                return Ok(Some(parting));
+            }
+            // After two answers to a question the brokers are still in the same state.
+            if call.method != "GET" {
+                return Ok(None);
             }
         }
         Ok(None)
+    }
+
+    /// What only Leveret and what only RabbitMQ answers; `None` if they come to agree.
+    fn compare(&self, call: &Call, prefix: &str) -> Result<Option<(Vec<String>, Vec<String>)>> {
+        let only = |these: &[String], those: &[String]| -> Vec<String> {
+            let lines = these.iter().filter(|line| !those.contains(line));
+            lines.cloned().collect()
+        };
+        let begin = Instant::now();
+        loop {
+            let leveret = self.ask(&self.leveret, call, prefix)?.lines();
+            let rabbitmq = self.ask(&self.rabbitmq, call, prefix)?.lines();
+            if leveret == rabbitmq {
+                return Ok(None);
+            }
+            let parting = Parting {
+                calls: Vec::new(),
+                leveret: only(&leveret, &rabbitmq),
+                rabbitmq: only(&rabbitmq, &leveret),
+            };
+            let may_change = call.method == "GET" && !is_accepted(call, &parting);
+            if !may_change || begin.elapsed() >= PATIENCE {
+                return Ok(Some((parting.leveret, parting.rabbitmq)));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Leaves calls out for as long as the rest still parts at the same one.
@@ -193,6 +206,12 @@ impl Apis {
         }
         parting
     }
+}
+
+fn is_accepted(call: &Call, parting: &Parting) -> bool {
+    ACCEPTED_BY_HTTP
+        .iter()
+        .any(|accepted| accepts(accepted, call, parting))
 }
 
 fn accepts(accepted: &AcceptedByHttp, call: &Call, parting: &Parting) -> bool {

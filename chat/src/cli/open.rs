@@ -1,0 +1,28 @@
+//! The store that the arguments name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use leveret_chat::store::{ChatStore, EmbeddedStore, PostgresStore};
+
+use super::arguments::StorePlace;
+
+/// Opens it, or makes one.
+pub(crate) async fn open_store(place: &StorePlace, data_dir: &Path) -> Result<Arc<dyn ChatStore>> {
+    match place {
+        StorePlace::Postgres(url) => {
+            let opened = PostgresStore::open(url).await;
+            opened.context("the store cannot be opened")
+        }
+        StorePlace::Embedded => {
+            let path = data_dir.join("chat");
+            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await?;
+            let (store, report) = opened.context("the store cannot be opened")?;
+            if !report.damage.is_empty() {
+                tracing::error!(ranges = report.damage.len(), "the history's log is damaged");
+            }
+            Ok(store)
+        }
+    }
+}
