@@ -14,6 +14,7 @@ leveret_tests::on_both_targets![
     arguments_of_other_types_are_refused,
     a_stream_is_never_another_queue,
     consumers_with_a_channel_wide_limit_are_refused,
+    a_channel_wide_limit_after_the_consumer,
     get_beside_single_active_consumers_is_locked,
     deleting_on_a_condition_is_refused,
     exclusive_consumers_are_ordinary_ones,
@@ -128,6 +129,19 @@ async fn consumers_with_a_channel_wide_limit_are_refused(context: &Context) -> R
     client.ok(2, method::basic_qos(0, 5, true)).await?;
     let expected = format!("540x queue '{queue}' in vhost '/' does not support global qos");
     client.expect(2, consume(&queue, "", 0), &expected).await
+}
+
+/// Spec 5.4.3.
+async fn a_channel_wide_limit_after_the_consumer(context: &Context) -> Result<()> {
+    let (mut client, queue) = declared(context, Table::new()).await?;
+    client.ok(1, consume(&queue, "c", 0)).await?;
+    client.ok(1, method::basic_qos(0, 1, true)).await?;
+    for number in 0..3 {
+        client.put(1, &queue, number.to_string()).await?;
+    }
+    client.delivery(1).await?;
+    let ready = context.differs("5.4.3", 0, 2)?;
+    client.expect_ready(1, &queue, ready).await
 }
 
 /// Spec 4.4.3. Spec 5.3.7.
