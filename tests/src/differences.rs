@@ -102,8 +102,9 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         line: "4.1.3",
-        rabbitmq: "counts only the active consumer of a quorum queue with single active consumer",
-        leveret: "counts those that wait, too, as with classic queues",
+        rabbitmq: "counts among the consumers of a quorum queue whoever holds a message, `basic.get` and cancelled ones included, \
+                   and of those that wait for a single active one none",
+        leveret: "counts the consumers, as with classic queues",
         reason: "they are consumers, and the HTTP API counts them",
     },
     Difference {
@@ -131,10 +132,29 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "a client may well answer a server's cancel",
     },
     Difference {
+        line: "5.4.3",
+        rabbitmq: "refuses consumers of quorum queues on a channel with a `global` limit, but lets those go on that were there \
+                   before it, without a limit",
+        leveret: "refuses them too, and limits those that were there before",
+        reason: "a limit that is asked for is kept",
+    },
+    Difference {
+        line: "5.4.4",
+        rabbitmq: "delivers nothing to consumers that need not settle while their channel is at its `global` limit",
+        leveret: "delivers to them whatever the limit",
+        reason: "the limit is on what is not settled yet, and theirs is",
+    },
+    Difference {
         line: "6.2.5",
         rabbitmq: "closes the connection with 504 at a method that arrives while a commit is pending",
         leveret: "queues it behind the commit",
         reason: "a client may send ahead anywhere else; here it would be a matter of luck",
+    },
+    Difference {
+        line: "7.2.2",
+        rabbitmq: "leaves the header `CC` in a dead letter that goes by its queue's `x-dead-letter-routing-key`",
+        leveret: "takes it out",
+        reason: "the letter was not routed by those keys, nor will it be",
     },
     Difference {
         line: "7.2.8",
@@ -205,6 +225,13 @@ pub struct Accepted {
 /// All of them.
 pub const ACCEPTED: &[Accepted] = &[
     Accepted {
+        line: "2.6",
+        step: "…lose…",
+        rabbitmq: "…delivers to …x-death: …",
+        leveret: "",
+        reason: "RabbitMQ ends a channel's consumers one by one: a letter that dies with one may reach the other",
+    },
+    Accepted {
         line: "3.1.2",
         step: "…DeclareExchange…",
         rabbitmq: "reply: 406c invalid exchange type '…'",
@@ -233,6 +260,21 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "an expiration that is written with a sign is delivered as it was published",
     },
     Accepted {
+        line: "5.5.3",
+        step: "…, after messages came back to a quorum queue",
+        rabbitmq: "…m… from '…",
+        leveret: "…m… from '…",
+        reason: "what comes back to a quorum queue has its old place again, as in a classic queue; in RabbitMQ it goes before \
+                 all others, whatever their priority, in the order of its return",
+    },
+    Accepted {
+        line: "5.5.3",
+        step: "…, after messages came back to a quorum queue",
+        rabbitmq: "q…: … ready",
+        leveret: "q…: … ready",
+        reason: "for the same reason others are the first, which are what expires and what is dropped",
+    },
+    Accepted {
         line: "5.5.6",
         step: "…Recover…",
         rabbitmq: "…delivers to …again from…",
@@ -241,12 +283,34 @@ pub const ACCEPTED: &[Accepted] = &[
                  turn",
     },
     Accepted {
+        line: "7.2.2",
+        step: "…",
+        rabbitmq: "…CC: […x-death: …",
+        leveret: "…x-death: …",
+        reason: "a dead letter that goes by its queue's `x-dead-letter-routing-key` was not routed by the keys in `CC`, nor will \
+                 it be",
+    },
+    Accepted {
+        line: "7.2.4",
+        step: "…",
+        rabbitmq: "…x-acquired-count: …x-death: …",
+        leveret: "…x-death: …",
+        reason: "RabbitMQ leaves in a dead letter how often it came back to the quorum queue where it died",
+    },
+    Accepted {
+        line: "7.4.2",
+        step: "…Publish…\"priority\":…",
+        rabbitmq: "q…: … ready…",
+        leveret: "q…: … ready…",
+        reason: "RabbitMQ does not look whether a message has expired that passes others by its priority",
+    },
+    Accepted {
         line: "6.2.3",
         step: "…Commit…",
         rabbitmq: "…delivers to…",
-        leveret: "…delivers to … again from…",
-        reason: "a transaction happens at once, and what it gives back has an older place than what it publishes; RabbitMQ \
-                 delivers the one before it takes the other back",
+        leveret: "…delivers to…",
+        reason: "a transaction happens at once: what it gives back has an older place than what it publishes, and what is \
+                 urgent goes first; RabbitMQ delivers the one before it knows of the other",
     },
     Accepted {
         line: "6.2.3",
@@ -303,6 +367,7 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
         "2.4",
         "not to be had: only a client's mistake would show it",
     ),
+    ("2.6", "not to be had: it is a matter of luck"),
     ("3.1.2", "it is the same: 406"),
     ("3.4.5", "not to be had: both refuse it"),
     ("3.5.2", "bind with no more than two `#`"),
@@ -335,16 +400,20 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
     ("4.4.1", "not to be had: there is one node"),
     ("4.4.4", "not to be had: there are no streams"),
     ("5.1.6", "write expirations without a sign"),
+    (
+        "5.4.4",
+        "consume without acknowledgements on a channel of its own",
+    ),
+    (
+        "5.5.3",
+        "not to be had: who wants another order gives messages another priority",
+    ),
     ("5.5.6", "have one consumer on a channel that recovers"),
     (
         "5.3.8",
         "not to be had: only a client's mistake would show it",
     ),
     ("5.4.3", "send `basic.qos` with `global` false"),
-    (
-        "5.5.7",
-        "count what comes back by `basic.reject` alone: use `basic.nack` on RabbitMQ's terms with a higher `x-delivery-limit`",
-    ),
     ("5.5.8", "argument or policy `consumer-timeout`"),
     (
         "6.2.3",
@@ -356,9 +425,14 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
     ),
     (
         "7.2.2",
-        "not to be had: a dead letter cannot be lost by a crash",
+        "not to be had: a dead letter cannot be lost by a crash, and shows no keys that it does not go by",
     ),
     ("7.2.8", "not to be had: the bit is only ever clearer"),
+    ("7.2.4", "not to be had: the counts are another queue's"),
+    (
+        "7.4.2",
+        "not to be had: nobody wants a message that has expired",
+    ),
     ("7.6.3", "publish replies without `mandatory`"),
     ("7.7.6", "set the policy before consumers start"),
     (

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use leveret::model::{ConsumerKey, ExchangeKind, Message, MessageParts, Now, Seq, Settlement};
-use leveret::queue::{Consumer, Delivery, QueueState, Settings, Sharing, Sink};
+use leveret::queue::{Consumer, Delivery, Expiry, QueueState, Settings, Sharing, Sink};
 use leveret::topology::{BindingArguments, BindingTable};
 use leveret::wire::{ContentHeader, FrameKind, FrameLimit, Method, TableReader, encoder, scan};
 
@@ -227,6 +227,7 @@ impl Bench {
             default_priority: 0,
             recording: leveret::queue::Recording::Nothing,
             sharing: Sharing::Competing,
+            expiry: Expiry::default(),
         });
         let consumer = Consumer {
             key: ConsumerKey(1),

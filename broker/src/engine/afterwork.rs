@@ -60,8 +60,9 @@ impl Engine {
                 queue.turn_leaving(self, &mut work, |state, _| state.resume(link.key));
             } else if let Some((queue, seqs)) = work.returns.pop() {
                 queue.turn_leaving(self, &mut work, |state, turn| {
-                    state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
+                    state.settle(turn.now, &seqs, Settlement::Return, &mut turn.effects);
                     turn.absorb();
+                    turn.enforce(state);
                 });
             } else if buried == BURIALS_MAX {
                 self.bury_later(work.burials);

@@ -45,6 +45,10 @@ impl Queue {
             seqs.sort_unstable();
             state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
             turn.absorb();
+            if !seqs.is_empty() {
+                // What comes back counts before anybody can take it, as in RabbitMQ.
+                turn.enforce(state);
+            }
             remaining == Some(0)
         });
         for link in starved {

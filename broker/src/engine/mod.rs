@@ -61,7 +61,7 @@ use crate::model::{
     ConsumerKey, Now, Operation, QueueArguments, QueueDefinition, QueueId, QueueTerms, QueueType,
     QueueVariant, VirtualHostName,
 };
-use crate::queue::{QueueState, Recording, Settings as QueueSettings, Sharing, Takeover};
+use crate::queue::{Expiry, QueueState, Recording, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
 #[cfg(feature = "management")]
@@ -273,26 +273,27 @@ const QUORUM_PRIORITY_MAX: u8 = 31;
 const QUORUM_PRIORITY_DEFAULT: u8 = 4;
 
 fn queue_settings(arguments: &QueueArguments, recorded: bool) -> QueueSettings {
-    let (highest, default_priority, records) = match &arguments.variant {
-        QueueVariant::Classic { max_priority } => {
-            (max_priority.unwrap_or(0), 0, Recording::Persistent)
-        }
-        QueueVariant::Quorum(_) => (
-            QUORUM_PRIORITY_MAX,
-            QUORUM_PRIORITY_DEFAULT,
-            Recording::Everything,
-        ),
-    };
-    QueueSettings {
-        levels: u16::from(highest) + 1,
-        default_priority,
-        recording: if recorded {
-            records
-        } else {
-            Recording::Nothing
+    let sharing = sharing(arguments);
+    let mut settings = match &arguments.variant {
+        QueueVariant::Classic { max_priority } => QueueSettings {
+            levels: u16::from(max_priority.unwrap_or(0)) + 1,
+            default_priority: 0,
+            recording: Recording::Persistent,
+            sharing,
+            expiry: Expiry::OfHighest,
         },
-        sharing: sharing(arguments),
+        QueueVariant::Quorum(_) => QueueSettings {
+            levels: u16::from(QUORUM_PRIORITY_MAX) + 1,
+            default_priority: QUORUM_PRIORITY_DEFAULT,
+            recording: Recording::Everything,
+            sharing,
+            expiry: Expiry::OfEvery,
+        },
+    };
+    if !recorded {
+        settings.recording = Recording::Nothing;
     }
+    settings
 }
 
 /// Who of a queue's consumers gets messages (spec 5.3.7).

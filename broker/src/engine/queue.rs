@@ -23,7 +23,7 @@ use crate::model::{
     SeqRange, Settlement, VirtualHostName,
 };
 use crate::queue::{
-    Activity, ConsumeRefusal, Consumer, Counts, Effect, Recording, Settings, Sharing,
+    Activity, ConsumeRefusal, Consumer, Counts, Effect, Expiry, Recording, Settings, Sharing,
 };
 use crate::store::Ticket;
 
@@ -278,7 +278,7 @@ impl Queue {
         self.turn(engine, |state, turn| {
             state.settle(turn.now, seqs, settlement, &mut turn.effects);
             turn.absorb();
-            if settlement == Settlement::Requeue {
+            if settlement.is_requeue() {
                 // What comes back counts before anybody can take it, as in RabbitMQ.
                 turn.enforce(state);
             }
@@ -414,6 +414,7 @@ impl Queue {
             default_priority: 0,
             recording: Recording::Nothing,
             sharing: Sharing::Competing,
+            expiry: Expiry::default(),
         }));
         drop(guarded);
         self.account(engine, 0);

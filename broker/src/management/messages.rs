@@ -18,7 +18,7 @@ use super::request::{Host, JsonBody, Query, Segments};
 use super::routes::{Gate, Methods, Routes};
 use super::{Refusal, Shared, table};
 use crate::engine::{Engine, Event, PeekFailure, Queue, Shown};
-use crate::model::{Message, QueueName, Resource, Seq, Settlement, Verb};
+use crate::model::{Attempts, Message, QueueName, Resource, Seq, Settlement, Verb};
 use crate::wire::{Properties, Property};
 
 /// What a message costs in an answer beside its payload, in bytes.
@@ -99,7 +99,7 @@ impl Shape {
 
 /// A message's properties. Where there are none RabbitMQ has an empty list, and so do we.
 fn properties(message: &Message) -> Value {
-    let header = message.header_for(0);
+    let header = message.header_for(Attempts::default());
     let properties = Properties::new(header.get(12..).unwrap_or_default());
     let mut shown = Map::new();
     for property in Property::ALL {

@@ -49,6 +49,6 @@ pub use identity::{ConsumerKey, QueueId, Seq};
 pub use message::{Message, MessageParts, Stored};
 pub use name::{ConsumerTag, ExchangeName, QueueName, UserName, VirtualHostName};
 pub use queue_terms::QueueTerms;
-pub use record::{Operation, SeqRange, Settlement};
+pub use record::{Attempts, Operation, SeqRange, Settlement};
 pub use shortage::{Reading, Shortage, Supply, Threshold};
 pub use terms::value_term;

@@ -3,22 +3,21 @@
 use std::borrow::Cow;
 
 use super::message::Message;
+use super::record::Attempts;
 use crate::wire::{
     ContentHeader, EncodeError, PropertiesBuilder, Property, TableReader, TableWriter, Value,
 };
 
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// RabbitMQ counts here whatever came back, and above what failed; to us all of it has failed (spec
-/// 5.5.7).
 const ACQUIRED_COUNT: &str = "x-acquired-count";
 
 impl Message {
     /// The content header's payload for a delivery: without blind copies (spec 5.1.8), and with how
-    /// often the message has failed, if it has (spec 5.5.7).
+    /// often the message came back and failed, if it did (spec 4.4.3).
     #[must_use]
-    pub fn header_for(&self, delivery_count: u32) -> Cow<'_, [u8]> {
-        if delivery_count == 0 && !self.parts().blind_copies {
+    pub fn header_for(&self, attempts: Attempts) -> Cow<'_, [u8]> {
+        if attempts == Attempts::default() && !self.parts().blind_copies {
             return Cow::Borrowed(self.header());
         }
         let Ok(header) = ContentHeader::parse(self.header()) else {
@@ -27,7 +26,7 @@ impl Message {
         let headers = header.properties.headers().unwrap_or(TableReader::EMPTY);
         let properties = PropertiesBuilder::from(header.properties);
         let properties = self
-            .visible(headers, delivery_count)
+            .visible(headers, attempts)
             .and_then(|table| properties.clone().headers(table.as_reader()))
             // No room even so: then without headers, since blind copies must not be seen.
             .unwrap_or_else(|_| properties.without(Property::Headers))
@@ -40,23 +39,23 @@ impl Message {
     fn visible(
         &self,
         headers: TableReader<'_>,
-        delivery_count: u32,
+        attempts: Attempts,
     ) -> Result<TableWriter, EncodeError> {
+        let counts = [
+            (ACQUIRED_COUNT, attempts.returned),
+            (DELIVERY_COUNT, attempts.failed),
+        ];
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
         let mut table = TableWriter::new();
         for entry in headers {
             let is_hidden = self.parts().blind_copies && entry.key == b"BCC";
-            let is_count = [DELIVERY_COUNT, ACQUIRED_COUNT]
-                .iter()
-                .any(|name| entry.key == name.as_bytes());
-            let is_replaced = delivery_count > 0 && is_count;
+            let is_replaced = counts.clone().any(|(name, _)| entry.key == name.as_bytes());
             if !is_hidden && !is_replaced {
                 table.copy(&entry);
             }
         }
-        if delivery_count > 0 {
-            for name in [ACQUIRED_COUNT, DELIVERY_COUNT] {
-                table.entry(name, Value::LongLongInt(delivery_count.into()))?;
-            }
+        for (name, count) in counts {
+            table.entry(name, Value::LongLongInt(count.into()))?;
         }
         Ok(table)
     }
@@ -101,7 +100,7 @@ mod tests {
     fn a_header_with_nothing_to_hide_or_add_goes_out_as_it_came() {
         let message = message(&[("own", Value::Void), (DELIVERY_COUNT, Value::LongInt(9))]);
         assert!(
-            matches!(message.header_for(0), Cow::Borrowed(header) if header == message.header())
+            matches!(message.header_for(Attempts::default()), Cow::Borrowed(header) if header == message.header())
         );
     }
 
@@ -112,8 +111,14 @@ mod tests {
             (DELIVERY_COUNT, Value::LongInt(9)),
             ("own", Value::Void),
         ]);
-        assert_eq!(keys(&message.header_for(0)), [DELIVERY_COUNT, "own"]);
-        let counted = message.header_for(2);
+        let attempts = |returned, failed| Attempts { returned, failed };
+        assert_eq!(
+            keys(&message.header_for(attempts(0, 0))),
+            [DELIVERY_COUNT, "own"]
+        );
+        let returned = message.header_for(attempts(1, 0));
+        assert_eq!(keys(&returned), [DELIVERY_COUNT, "own", ACQUIRED_COUNT]);
+        let counted = message.header_for(attempts(3, 2));
         assert_eq!(keys(&counted), ["own", ACQUIRED_COUNT, DELIVERY_COUNT]);
         let headers = Properties::new(&counted[12..]).headers().expect("headers");
         assert_eq!(headers.get(DELIVERY_COUNT), Some(Value::LongLongInt(2)));

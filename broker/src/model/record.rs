@@ -52,10 +52,33 @@ impl SeqRange {
 pub enum Settlement {
     /// A consumer confirmed it.
     Acknowledge,
-    /// A consumer gave it back; it returns to its place, flagged redelivered.
+    /// A consumer gave it back as it was; it returns to its place, flagged redelivered.
+    Return,
+    /// It failed: a consumer rejected it or was lost with it. As above, and it counts towards the
+    /// delivery limit (spec 5.5.7).
     Requeue,
     /// A consumer refused it and it is not to come back.
     Discard,
+}
+
+impl Settlement {
+    /// Whether the message is ready again.
+    #[must_use]
+    pub const fn is_requeue(self) -> bool {
+        match self {
+            Self::Return | Self::Requeue => true,
+            Self::Acknowledge | Self::Discard => false,
+        }
+    }
+}
+
+/// How often a message came back to its queue, as clients are told (spec 4.4.3, 5.5.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// For whatever reason. What failed counts here, too.
+    pub returned: u32,
+    /// Because it had failed.
+    pub failed: u32,
 }
 
 /// One indivisible change to what is on disk. An operation is never split over two commit groups.
@@ -81,13 +104,13 @@ pub enum Operation {
         /// Exactly the places that left.
         ranges: Vec<SeqRange>,
     },
-    /// Messages came back to a queue that counts deliveries.
+    /// Messages failed in a queue that counts that.
     Requeue {
         /// The queue.
         queue: QueueId,
         /// The places.
         ranges: Vec<SeqRange>,
-        /// How often each was delivered so far.
+        /// How often each has failed so far.
         delivery_count: u32,
     },
     /// The lease: everything up to `up_to` may have been handed to consumers.

@@ -1,7 +1,8 @@
 //! How messages die in the queue: of age, or because there are too many.
 //!
 //! Only the head dies (spec 7.1.2, 7.3.1), and the head is that of the highest priority there is,
-//! as in RabbitMQ: what is below it waits, expired or not (spec 7.4.2). What is to be dead-lettered is given away in batches, one at a time: the next is taken once
+//! as in RabbitMQ: what is below it waits, expired or not (spec 7.4.2). In quorum queues each
+//! priority has a head that may expire. What is to be dead-lettered is given away in batches, one at a time: the next is taken once
 //! [`QueueState::buried`] says that the last has arrived. What nobody asks for again is dropped at
 //! once, but not more in one turn than others can wait for.
 
@@ -10,7 +11,7 @@ use super::level::{Head, Level, Place};
 use super::mortality::Deaths;
 use super::ranges::Ranges;
 use super::slot::Slot;
-use super::state::QueueState;
+use super::state::{Expiry, QueueState};
 use crate::model::{DeathReason, Now, Overflow, Stored};
 
 /// Bodies of dead messages that are asked for at a time.
@@ -21,6 +22,13 @@ const LOOK_AGAIN_MS: u64 = 60_000;
 
 /// How long to leave a disk alone that did not answer.
 const RETRY_MS: u64 = 1_000;
+
+/// What is left of a level when nothing more of it can expire now.
+enum Rest {
+    Nothing,
+    /// Something; its head expires at this time, if it is known when.
+    Waits(Option<u64>),
+}
 
 impl<C> QueueState<C> {
     /// Lets die what has lived too long or is too much. To be called when everything that consumers
@@ -93,24 +101,56 @@ impl<C> QueueState<C> {
             && (terms.max_length.is_some() || terms.max_length_bytes.is_some())
     }
 
-    /// Buries the head for as long as it is expired, and says when to look again.
-    fn drop_expired(
+    /// Buries the head, or each level's, for as long as it is expired, and says when to look again.
+    pub(super) fn drop_expired(
         &mut self,
         now: Now,
         deaths: &mut Deaths,
         effects: &mut Vec<Effect>,
     ) -> Option<u64> {
-        loop {
-            let (index, place) = self.head(effects)?;
-            let deadline = self.levels[index].deadline(&place)?;
-            if deadline > now.wall_ms {
-                let left = (deadline - now.wall_ms).min(LOOK_AGAIN_MS);
-                return Some(now.monotonic_ms + left);
-            }
-            if !self.bury_head(index, &place, DeathReason::Expired, deaths, effects) {
-                return None;
+        let (mut left, mut next_ms) = (self.occupied, None::<u64>);
+        while let Some(number) = left.last() {
+            left.remove(number);
+            match self.drop_expired_of(number, now, deaths, effects) {
+                Rest::Nothing => self.occupied.remove(number),
+                Rest::Waits(due_ms) if self.settings.expiry == Expiry::OfHighest => return due_ms,
+                Rest::Waits(due_ms) => {
+                    next_ms = [next_ms, due_ms].into_iter().flatten().min();
+                }
             }
         }
+        next_ms
+    }
+
+    fn drop_expired_of(
+        &mut self,
+        number: u16,
+        now: Now,
+        deaths: &mut Deaths,
+        effects: &mut Vec<Effect>,
+    ) -> Rest {
+        let index = usize::from(number);
+        while let Some(level) = self.levels.get_mut(index) {
+            let place = match level.head() {
+                Head::Empty => return Rest::Nothing,
+                Head::Absent { chunk } => {
+                    level.ask_for_block(chunk, effects);
+                    return Rest::Waits(None);
+                }
+                Head::Place(place) => place,
+            };
+            let Some(deadline) = level.deadline(&place) else {
+                return Rest::Waits(None);
+            };
+            if deadline > now.wall_ms {
+                let left = (deadline - now.wall_ms).min(LOOK_AGAIN_MS);
+                return Rest::Waits(Some(now.monotonic_ms + left));
+            }
+            if !self.bury_head(index, &place, DeathReason::Expired, deaths, effects) {
+                return Rest::Waits(None);
+            }
+        }
+        Rest::Nothing
     }
 
     /// Buries the head until the queue is as long as it may be.
@@ -179,7 +219,7 @@ impl<C> QueueState<C> {
         }
         let seq = level.seq(place.position);
         let message = level.take_head(place, &mut self.tally);
-        self.delivery_counts.remove(&seq);
+        self.attempts.remove(&seq);
         let place = hold.is_recorded().then_some(seq);
         deaths.add(place, message.filter(|_| is_letter), reason);
         true

@@ -35,7 +35,7 @@ impl<C> QueueState<C> {
             };
             let mut books = Books {
                 tally: &mut self.tally,
-                delivery_counts: &mut self.delivery_counts,
+                attempts: &mut self.attempts,
                 settled: &mut settled,
                 effects,
             };
@@ -51,12 +51,14 @@ impl<C> QueueState<C> {
         self.used(now);
         let mut deaths = Deaths::default();
         let next = self.next_place(now, &mut deaths, effects);
-        self.note_deaths(deaths, effects);
         self.awaited = matches!(next, Next::Held);
-        let (level, place) = match next {
-            Next::Nothing => return Get::Empty,
-            Next::Held => return Get::Loading,
-            Next::Place(level, place) => (level, place),
+        let Next::Place(level, place) = next else {
+            self.note_deaths(deaths, effects);
+            return if self.awaited {
+                Get::Loading
+            } else {
+                Get::Empty
+            };
         };
         let mut once = Once {
             no_ack,
@@ -65,13 +67,18 @@ impl<C> QueueState<C> {
         let mut settled = Ranges::default();
         let mut books = Books {
             tally: &mut self.tally,
-            delivery_counts: &mut self.delivery_counts,
+            attempts: &mut self.attempts,
             settled: &mut settled,
             effects,
         };
         self.levels[level].hand_out(now, place, &mut once, &mut books);
         self.note_delivery(now, level);
         effects.extend(settled.finish().map(Effect::Settled));
+        if self.mortality.mortal {
+            // What has expired behind the head is not left for anybody.
+            self.drop_expired(now, &mut deaths, effects);
+        }
+        self.note_deaths(deaths, effects);
         match once.delivery {
             Some(delivery) => Get::Message {
                 delivery,

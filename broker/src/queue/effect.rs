@@ -1,7 +1,9 @@
 //! What goes in and out of the queue besides calls: deliveries, and wishes as values.
 
 use super::lease::LeaseRecord;
-use crate::model::{ConsumerKey, DeadLetterTarget, DeathReason, Message, Seq, SeqRange, Stored};
+use crate::model::{
+    Attempts, ConsumerKey, DeadLetterTarget, DeathReason, Message, Seq, SeqRange, Stored,
+};
 
 /// A message on its way out.
 #[derive(Clone, Debug)]
@@ -14,8 +16,8 @@ pub struct Delivery {
     pub message: Message,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
-    /// How often it came back; always 0 on queues that do not count.
-    pub delivery_count: u32,
+    /// How often it came back; never on queues that do not count.
+    pub attempts: Attempts,
 }
 
 /// Takes deliveries.
@@ -112,11 +114,11 @@ pub enum Effect {
     /// Every place that exists within the range left for good. It spans whole index blocks that
     /// were never read; no place in it will ever be given to another message.
     SettledBlocks(SeqRange),
-    /// Recorded places came back to a queue that counts deliveries.
+    /// Recorded places are ready again after a failure that counts.
     Requeued {
         /// The places.
         ranges: Vec<SeqRange>,
-        /// How often each has come back so far.
+        /// How often each has failed so far.
         delivery_count: u32,
     },
     /// The lease of the level in `up_to` is to be recorded as this, even if it was further before.

@@ -61,7 +61,7 @@ impl<C> QueueState<C> {
                 Ok(message) => {
                     let letter = level.fill(seq.position(), message, &mut self.tally);
                     if letter.is_some() {
-                        self.delivery_counts.remove(&seq);
+                        self.attempts.remove(&seq);
                     }
                     letters.extend(letter);
                 }
@@ -72,7 +72,7 @@ impl<C> QueueState<C> {
                 }
                 Err(LoadFailure::Damaged) => {
                     if level.drop_lost(seq.position(), &mut self.tally) {
-                        self.delivery_counts.remove(&seq);
+                        self.attempts.remove(&seq);
                         damaged.push(seq);
                     }
                 }

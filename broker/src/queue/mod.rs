@@ -79,7 +79,7 @@ pub use delayed::{DelayedMessages, DueMessage, Wishes};
 pub use effect::{Admission, DeadLetter, DeadLetters, Delivery, Effect, Get, LoadFailure, Sink};
 pub use peek::{Glimpse, GlimpseBytes, Peek, Shown};
 pub use recovered::{BlockEntry, Recovered, RecoveredLevel};
-pub use state::{QueueState, Recording, Settings};
+pub use state::{Expiry, QueueState, Recording, Settings};
 pub use succession::{Activity, Sharing, Takeover};
 pub use tally::Counts;
 

@@ -19,9 +19,9 @@ impl<C> QueueState<C> {
             level.purge(&mut settled, &mut self.tally, effects);
         }
         effects.extend(settled.finish().map(Effect::Settled));
-        if !self.delivery_counts.is_empty() {
+        if !self.attempts.is_empty() {
             let levels = &self.levels;
-            self.delivery_counts.retain(|seq, _| {
+            self.attempts.retain(|seq, _| {
                 levels
                     .get(usize::from(seq.level()))
                     .is_some_and(|level| level.holds(seq.position()))

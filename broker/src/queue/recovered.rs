@@ -8,7 +8,7 @@ use super::level::Level;
 use super::slot::Hold;
 use super::state::{QueueState, Settings};
 use super::tally::Tally;
-use crate::model::{Seq, SeqRange, Stored};
+use crate::model::{Attempts, Seq, SeqRange, Stored};
 
 /// No queue lives to see this position; what lies beyond is nonsense, with room to count on.
 const POSITIONS_END: u64 = 1 << 55;
@@ -37,7 +37,7 @@ pub struct Recovered {
     pub ready_count: u64,
     /// Bytes of their bodies.
     pub ready_bytes: u64,
-    /// How often messages had come back; those that never did are left out.
+    /// How often messages had failed; those that never did are left out.
     pub delivery_counts: Vec<(Seq, u32)>,
     /// Nothing is known about what was delivered: flag everything.
     pub all_redelivered: bool,
@@ -66,7 +66,12 @@ impl<C> QueueState<C> {
     }
 
     pub(super) fn with_recovered(mut self, recovered: Recovered) -> Self {
-        self.delivery_counts.extend(recovered.delivery_counts);
+        // What merely came back is not recorded.
+        let failures = recovered.delivery_counts.into_iter();
+        self.attempts.extend(failures.map(|(seq, failed)| {
+            let returned = failed;
+            (seq, Attempts { returned, failed })
+        }));
         self.grow(recovered.levels.len());
         for (level, found) in self.levels.iter_mut().zip(recovered.levels) {
             level.recover(found, recovered.all_redelivered, &mut self.tally);

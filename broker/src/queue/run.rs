@@ -13,23 +13,23 @@ use super::ranges::Ranges;
 use super::recipients::{Recipient, Recipients};
 use super::slot::Slot;
 use super::tally::Tally;
-use crate::model::{Now, Seq};
+use crate::model::{Attempts, Now, Seq};
 
 /// What is written down while places change hands.
 pub(super) struct Books<'a> {
     pub(super) tally: &'a mut Tally,
-    pub(super) delivery_counts: &'a mut BTreeMap<Seq, u32>,
+    pub(super) attempts: &'a mut BTreeMap<Seq, Attempts>,
     /// Recorded places that left for good.
     pub(super) settled: &'a mut Ranges,
     pub(super) effects: &'a mut Vec<Effect>,
 }
 
 impl Books<'_> {
-    fn delivery_count(&self, seq: Seq) -> u32 {
-        if self.delivery_counts.is_empty() {
-            return 0;
+    fn attempts(&self, seq: Seq) -> Attempts {
+        if self.attempts.is_empty() {
+            return Attempts::default();
         }
-        self.delivery_counts.get(&seq).copied().unwrap_or(0)
+        self.attempts.get(&seq).copied().unwrap_or_default()
     }
 
     /// The place left for good.
@@ -37,8 +37,8 @@ impl Books<'_> {
         if recorded {
             self.settled.push(seq);
         }
-        if !self.delivery_counts.is_empty() {
-            self.delivery_counts.remove(&seq);
+        if !self.attempts.is_empty() {
+            self.attempts.remove(&seq);
         }
     }
 }
@@ -94,7 +94,7 @@ impl Places {
             seq,
             message,
             redelivered: hold.is_redelivered(),
-            delivery_count: books.delivery_count(seq),
+            attempts: books.attempts(seq),
         };
         if let Err(refused) = recipients.offer(delivery) {
             if recipient.holder.is_none() {

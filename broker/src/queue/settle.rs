@@ -10,7 +10,7 @@ use super::ranges::Ranges;
 use super::run::Books;
 use super::slot::{Hold, Holder, Slot};
 use super::state::QueueState;
-use crate::model::{DeathReason, Now, QueueTerms, Seq, Settlement};
+use crate::model::{Attempts, DeathReason, Now, QueueTerms, Seq, Settlement};
 
 /// What becomes of a message that came back.
 enum Fate {
@@ -27,7 +27,7 @@ struct Returns<'a> {
     books: Books<'a>,
     terms: &'a QueueTerms,
     settlement: Settlement,
-    /// Recorded places that are ready again, with how often they came back.
+    /// Recorded places that are ready again, with how often they have failed.
     counted: Vec<(u32, Seq)>,
     letters: Vec<DeadLetter>,
     unburied: &'a mut BTreeSet<Seq>,
@@ -50,7 +50,7 @@ impl<C> QueueState<C> {
         let mut returns = Returns {
             books: Books {
                 tally: &mut self.tally,
-                delivery_counts: &mut self.delivery_counts,
+                attempts: &mut self.attempts,
                 settled: &mut settled,
                 effects,
             },
@@ -79,7 +79,7 @@ impl<C> QueueState<C> {
         }
         let (counted, letters) = (returns.counted, returns.letters);
         for number in touched {
-            if settlement == Settlement::Requeue {
+            if settlement.is_requeue() {
                 self.occupied.insert(number.into());
             }
             self.note_room(now, number.into());
@@ -151,19 +151,32 @@ impl Returns<'_> {
         match self.settlement {
             Settlement::Acknowledge => Fate::Gone,
             Settlement::Discard => self.death(DeathReason::Rejected),
+            Settlement::Return => {
+                if self.terms.counts_deliveries() {
+                    self.count_return(seq);
+                }
+                Fate::Ready
+            }
             Settlement::Requeue if self.terms.counts_deliveries() => {
-                let count = self.books.delivery_counts.entry(seq).or_insert(0);
-                *count = count.saturating_add(1);
-                if self.terms.is_spent(*count) {
+                let attempts = self.count_return(seq);
+                attempts.failed = attempts.failed.saturating_add(1);
+                let failed = attempts.failed;
+                if self.terms.is_spent(failed) {
                     return self.death(DeathReason::DeliveryLimit);
                 }
                 if hold.is_recorded() {
-                    self.counted.push((*count, seq));
+                    self.counted.push((failed, seq));
                 }
                 Fate::Ready
             }
             Settlement::Requeue => Fate::Ready,
         }
+    }
+
+    fn count_return(&mut self, seq: Seq) -> &mut Attempts {
+        let attempts = self.books.attempts.entry(seq).or_default();
+        attempts.returned = attempts.returned.saturating_add(1);
+        attempts
     }
 
     const fn death(&self, reason: DeathReason) -> Fate {
@@ -209,7 +222,7 @@ impl Places {
             }
         };
         self.let_go(index, &mut returns.books);
-        returns.books.delivery_counts.remove(&seq);
+        returns.books.attempts.remove(&seq);
         returns.letters.push(DeadLetter {
             place: hold.is_recorded().then_some(seq),
             message,

@@ -11,7 +11,7 @@ use super::mask::LevelMask;
 use super::mortality::Mortality;
 use super::succession::Sharing;
 use super::tally::{Counts, Tally};
-use crate::model::{ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
+use crate::model::{Attempts, ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
 
 /// What a queue is, for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,18 @@ pub struct Settings {
     pub recording: Recording,
     /// Who of its consumers gets messages.
     pub sharing: Sharing,
+    /// Which of its messages expire in time.
+    pub expiry: Expiry,
+}
+
+/// Whose head expires when its time has come; whatever is behind that waits (spec 7.4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// That of the highest level with anything in it.
+    #[default]
+    OfHighest,
+    /// That of each level.
+    OfEvery,
 }
 
 /// Which messages a queue records on disk.
@@ -52,7 +64,7 @@ pub struct QueueState<C> {
     pub(super) occupied: LevelMask,
     pub(super) consumers: Consumers<C>,
     pub(super) tally: Tally,
-    pub(super) delivery_counts: BTreeMap<Seq, u32>,
+    pub(super) attempts: BTreeMap<Seq, Attempts>,
     pub(super) last_delivery_ms: u64,
     /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
     pub(super) awaited: bool,
@@ -77,7 +89,7 @@ impl<C> QueueState<C> {
             occupied: LevelMask::default(),
             consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
-            delivery_counts: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             last_delivery_ms: 0,
             awaited: false,
             deadline_ms: None,
@@ -114,7 +126,7 @@ impl<C> QueueState<C> {
             && self.terms.expires_ms.is_none()
             && !self.awaited
             && self.deadline().is_none()
-            && self.delivery_counts.is_empty()
+            && self.attempts.is_empty()
     }
 
     /// Puts the queue on other terms. Limits count at once; how long a message lives was settled

@@ -7,7 +7,9 @@ use super::transaction::PendingPublish;
 use crate::engine::{
     CarbonCopies, Event, Origin, REPLY_QUEUE, Route, check_expiration, check_user_id, text,
 };
-use crate::model::{AmqpError, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb};
+use crate::model::{
+    AmqpError, Attempts, ExchangeName, Message, MessageParts, ReplyCode, Resource, Verb,
+};
 use crate::wire::encoder::{self, Content, Returned};
 use crate::wire::method::{basic, publish_address};
 use crate::wire::{ContentHeader, Properties, PropertiesBuilder, Property};
@@ -223,7 +225,7 @@ impl Session {
             address: message.envelope(),
         };
         let content = Content {
-            header: &message.header_for(0),
+            header: &message.header_for(Attempts::default()),
             body: message.body(),
         };
         let limit = self.limit();

@@ -7,7 +7,7 @@ use super::channel::{Channel, Mode, Phase};
 use super::core::Session;
 use super::window::{Receiver, Unacked};
 use crate::engine::{ConsumerLink, Delivery, Event, Outgoing, Queue, ReplyConsumer, Ticket};
-use crate::model::{AmqpError, Message, ReplyCode, Seq, Settlement};
+use crate::model::{AmqpError, Attempts, Message, ReplyCode, Seq, Settlement};
 use crate::wire::encoder::{self, Content};
 use crate::wire::method::basic;
 
@@ -61,8 +61,7 @@ impl Session {
             redelivered: delivery.redelivered,
             address: delivery.message.envelope(),
         };
-        let count = delivery.delivery_count;
-        self.encode_delivery(number, &head, &delivery.message, count);
+        self.encode_delivery(number, &head, &delivery.message, delivery.attempts);
     }
 
     /// Spec 7.6.3. A reply that nobody waits for any more is dropped.
@@ -84,7 +83,7 @@ impl Session {
             redelivered: false,
             address: message.envelope(),
         };
-        self.encode_delivery(consumer.channel, &head, message, 0);
+        self.encode_delivery(consumer.channel, &head, message, Attempts::default());
     }
 
     fn encode_delivery(
@@ -92,11 +91,11 @@ impl Session {
         number: u16,
         head: &encoder::Delivery<'_>,
         message: &Message,
-        delivery_count: u32,
+        attempts: Attempts,
     ) {
         let limit = self.limit();
         let content = Content {
-            header: &message.header_for(delivery_count),
+            header: &message.header_for(attempts),
             body: message.body(),
         };
         match encoder::deliver(&mut self.out, number, head, &content, limit) {
@@ -143,7 +142,7 @@ impl Session {
                 seq: delivery.seq,
                 sent_ms: 0,
             };
-            self.settlements.add(&unacked, Settlement::Requeue, &limit);
+            self.settlements.add(&unacked, Settlement::Return, &limit);
         }
     }
 

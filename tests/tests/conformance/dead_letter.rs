@@ -312,6 +312,11 @@ async fn a_key_of_its_own_replaces_all_keys(context: &Context) -> Result<()> {
         anyhow::bail!("{letters:?}");
     };
     ensure!(letter.routing_key == "other", "{letter:?}");
+    let shows_copies = headers(&letter)?.value("CC").is_some();
+    ensure!(
+        shows_copies == context.differs("7.2.2", true, false)?,
+        "{letter:?}"
+    );
     Ok(())
 }
 

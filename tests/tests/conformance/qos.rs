@@ -16,6 +16,7 @@ leveret_tests::on_both_targets![
     a_global_limit_counts_what_is_already_out,
     both_limits_hold_together,
     no_ack_consumers_ignore_limits,
+    no_ack_consumers_beside_a_channel_at_its_limit,
     settling_makes_room,
     requeue_and_recover_make_room,
     lowering_the_limit_only_stops_deliveries,
@@ -150,6 +151,21 @@ async fn no_ack_consumers_ignore_limits(context: &Context) -> Result<()> {
     client.ok(1, method::basic_qos(0, 1, true)).await?;
     consume(&mut client, &queue, "c", consume_bits::NO_ACK).await?;
     expect_delivered(&mut client, &queue, 50).await
+}
+
+/// Spec 5.4.4. Spec 5.4.3.
+async fn no_ack_consumers_beside_a_channel_at_its_limit(context: &Context) -> Result<()> {
+    let (mut client, queue) = filled(context, 1).await?;
+    let other = context.queue("other");
+    let declare = method::queue_declare(&other, queue_bits::DURABLE, &Table::new());
+    client.ok(1, declare).await?;
+    client.ok(1, method::basic_qos(0, 1, true)).await?;
+    consume(&mut client, &other, "settled", consume_bits::NO_ACK).await?;
+    consume(&mut client, &queue, "full", 0).await?;
+    client.delivery(1).await?;
+    client.put(1, &other, "x").await?;
+    let ready = context.differs("5.4.4", 1, 0)?;
+    client.expect_ready(1, &other, ready).await
 }
 
 /// Spec 5.4.2.

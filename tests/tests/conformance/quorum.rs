@@ -14,10 +14,12 @@ leveret_tests::on_both_targets![
     arguments_of_other_types_are_refused,
     a_stream_is_never_another_queue,
     consumers_with_a_channel_wide_limit_are_refused,
+    a_channel_wide_limit_after_the_consumer,
     get_beside_single_active_consumers_is_locked,
     deleting_on_a_condition_is_refused,
     exclusive_consumers_are_ordinary_ones,
     priorities_need_no_argument,
+    the_head_of_every_priority_expires,
     a_purge_counts_what_it_removes,
     transient_messages_are_delivered_as_such,
     what_came_back_says_how_often,
@@ -34,6 +36,22 @@ async fn declared(context: &Context, arguments: Table) -> Result<(Client, String
 
 fn consume(queue: &str, tag: &str, bits: u8) -> method::Method {
     method::basic_consume(queue, tag, bits, &Table::new())
+}
+
+/// Waits until so many publishes, counted from 1, are confirmed.
+async fn await_confirms(client: &mut Client, count: usize) -> Result<()> {
+    let mut confirmed = BTreeSet::new();
+    while confirmed.len() < count {
+        let ack = client.next_of(1, method::BASIC_ACK).await?;
+        let mut reader = ack.method.reader();
+        let (number, multiple) = (reader.u64()?, reader.u8()? == 1);
+        confirmed.extend(if multiple {
+            1..=number
+        } else {
+            number..=number
+        });
+    }
+    Ok(())
 }
 
 /// Spec 4.4.1.
@@ -113,6 +131,19 @@ async fn consumers_with_a_channel_wide_limit_are_refused(context: &Context) -> R
     client.expect(2, consume(&queue, "", 0), &expected).await
 }
 
+/// Spec 5.4.3.
+async fn a_channel_wide_limit_after_the_consumer(context: &Context) -> Result<()> {
+    let (mut client, queue) = declared(context, Table::new()).await?;
+    client.ok(1, consume(&queue, "c", 0)).await?;
+    client.ok(1, method::basic_qos(0, 1, true)).await?;
+    for number in 0..3 {
+        client.put(1, &queue, number.to_string()).await?;
+    }
+    client.delivery(1).await?;
+    let ready = context.differs("5.4.3", 0, 2)?;
+    client.expect_ready(1, &queue, ready).await
+}
+
 /// Spec 4.4.3. Spec 5.3.7.
 async fn get_beside_single_active_consumers_is_locked(context: &Context) -> Result<()> {
     let single = one("x-single-active-consumer", true);
@@ -188,6 +219,31 @@ async fn priorities_need_no_argument(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Spec 7.4.2. Spec 7.1.2.
+async fn the_head_of_every_priority_expires(context: &Context) -> Result<()> {
+    let (mut client, queue) = declared(context, Table::new()).await?;
+    client.ok(1, method::confirm_select()).await?;
+    let messages = [
+        (9, None),
+        (1, None),
+        (1, Some("1")),
+        (2, Some("1")),
+        (2, Some("1")),
+    ];
+    for (priority, expiration) in messages {
+        let properties = Properties {
+            priority: Some(priority),
+            expiration: expiration.map(str::to_owned),
+            ..Properties::default()
+        };
+        let publish = method::basic_publish("", &queue, 0);
+        client.publish(1, publish, &properties, "x").await?;
+    }
+    await_confirms(&mut client, messages.len()).await?;
+    // Those of priority 2 are gone; of priority 1 one lives, and the other is behind it.
+    client.expect_ready(1, &queue, 3).await
+}
+
 /// Spec 4.5.2.
 async fn a_purge_counts_what_it_removes(context: &Context) -> Result<()> {
     let (mut client, queue) = declared(context, Table::new()).await?;
@@ -214,17 +270,7 @@ async fn transient_messages_are_delivered_as_such(context: &Context) -> Result<(
         let publish = method::basic_publish("", &queue, 0);
         client.publish(1, publish, &properties, "x").await?;
     }
-    let mut confirmed = BTreeSet::new();
-    while confirmed.len() < modes.len() {
-        let ack = client.next_of(1, method::BASIC_ACK).await?;
-        let mut reader = ack.method.reader();
-        let (number, multiple) = (reader.u64()?, reader.u8()? == 1);
-        confirmed.extend(if multiple {
-            1..=number
-        } else {
-            number..=number
-        });
-    }
+    await_confirms(&mut client, modes.len()).await?;
     for delivery_mode in modes {
         let got: Delivery = client.take(1, &queue).await?;
         ensure!(
@@ -240,17 +286,36 @@ async fn what_came_back_says_how_often(context: &Context) -> Result<()> {
     let (mut client, queue) = declared(context, Table::new()).await?;
     client.put(1, &queue, "x").await?;
     client.await_ready(1, &queue, 1).await?;
-    for returns in 0..3_i64 {
+    let (mut acquired, mut failed) = (0_i64, 0_i64);
+    for what in ["reject", "nack", "recover", "end", "nack", "reject", "look"] {
         let got = client.get(1, &queue, false).await?.context("empty")?;
         let headers = got.content.properties.headers.clone().unwrap_or_default();
-        for name in ["x-acquired-count", "x-delivery-count"] {
-            let expected = (returns > 0).then_some(Value::I64(returns));
+        for (name, count) in [("x-acquired-count", acquired), ("x-delivery-count", failed)] {
+            let expected = (count > 0).then_some(Value::I64(count));
             ensure!(
                 headers.value(name).cloned() == expected,
-                "{name}: {headers:?}"
+                "before {what}, {name}: {headers:?}"
             );
         }
-        client.send(1, &method::basic_reject(got.tag, true)).await?;
+        ensure!(got.redelivered == (acquired > 0), "{got:?}");
+        acquired += 1;
+        match what {
+            "reject" => client.send(1, &method::basic_reject(got.tag, true)).await?,
+            "nack" => {
+                client
+                    .send(1, &method::basic_nack(got.tag, false, true))
+                    .await?;
+            }
+            "recover" => {
+                client.ok(1, method::basic_recover(true)).await?;
+            }
+            _ => {
+                client.ok(1, method::channel_close()).await?;
+                client.open(1).await?;
+            }
+        }
+        // Who gave it back knows of no failure; who rejected it or is lost does.
+        failed += i64::from(!["nack", "recover"].contains(&what));
         client.await_ready(1, &queue, 1).await?;
     }
     Ok(())

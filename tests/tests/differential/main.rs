@@ -3,7 +3,8 @@
 //! `LEVERET_SCRIPTS=20000 LEVERET_SEED=1 cargo test -p leveret-tests --test differential generated` plays as many,
 //! from that seed on. A script that ends in a difference is made smaller and printed; what is printed can be
 //! saved in `tests/tests/differential/regressions` and is played from then on. Differences that are meant are in
-//! `leveret_tests::differences::ACCEPTED`.
+//! `leveret_tests::differences::ACCEPTED`. With `LEVERET_MIRROR` set, RabbitMQ is played against itself: what differs then
+//! is nobody's promise.
 
 mod generate;
 mod http;
@@ -35,8 +36,8 @@ const SCRIPTS: u64 = 300;
 /// The seed of the first one.
 const SEED: u64 = 1;
 
-/// Played at once: most of the time they wait.
-const AT_ONCE: usize = 6;
+/// Played at once: most of the time they wait. `LEVERET_AT_ONCE` has another say.
+const AT_ONCE: u64 = 12;
 
 /// How long two brokers may disagree.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,8 +80,9 @@ fn with_both<F: Future<Output = Result<()>>>(test: impl FnOnce(Stage) -> F) -> R
                 return Ok(());
             }
         };
+        let mirrored = env::var("LEVERET_MIRROR").is_ok();
         let stage = Stage {
-            leveret: leveret.address.clone(),
+            leveret: if mirrored { &rabbitmq } else { &leveret }.address.clone(),
             rabbitmq: rabbitmq.address.clone(),
             patience: PATIENCE,
         };
@@ -127,14 +129,18 @@ async fn play_generated(stage: Stage) -> Result<()> {
                 .with_context(|| format!("LEVERET_SEED={seed}"))
         }
     });
-    let mut plays = plays.buffer_unordered(AT_ONCE);
+    let at_once = usize::try_from(number("LEVERET_AT_ONCE", AT_ONCE)).unwrap_or(1);
+    let mut plays = plays.buffer_unordered(at_once);
     let (mut accepted, mut differ) = (BTreeMap::<&str, usize>::new(), Vec::new());
     while let Some(played) = plays.next().await {
         let (seed, script, ending) = played?;
         match ending {
             Ending::Alike => {}
             Ending::Accepted(difference) => *accepted.entry(difference.line).or_default() += 1,
-            Ending::Differ(divergence) => differ.push((seed, script, divergence)),
+            Ending::Differ(divergence) => {
+                say(&format!("{seed} differs: {divergence}"));
+                differ.push((seed, script, divergence));
+            }
         }
     }
     say(&format!(

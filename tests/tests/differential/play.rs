@@ -22,6 +22,9 @@ pub(crate) const SHORT_TTL: i64 = 50;
 /// After a step that may have let messages expire.
 const EXPIRY: Duration = Duration::from_millis(SHORT_TTL.unsigned_abs() + 40);
 
+/// What is said of steps that messages came back to a quorum queue before, or may have.
+const RETURNED: &str = ", after messages came back to a quorum queue";
+
 /// Between two looks at brokers that do not agree yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
@@ -106,6 +109,7 @@ pub(crate) async fn play(stage: &Stage, script: &Script) -> Result<Ending> {
         rounds: rounds(script),
         pause: has_short_ttl(script).then_some(EXPIRY),
         patience: stage.patience,
+        has_returned: false,
     };
     let ending = duet.play(script).await;
     let cleaned = tokio::try_join!(
@@ -161,6 +165,8 @@ struct Duet {
     rounds: usize,
     pause: Option<Duration>,
     patience: Duration,
+    /// Messages may have come back to a quorum queue.
+    has_returned: bool,
 }
 
 impl Duet {
@@ -175,8 +181,10 @@ impl Duet {
             }
             let agreed = self.agree().await.with_context(at)?;
             if !agreed {
+                self.note_returns(&step.action);
                 return Ok(self.judge(number + 1, at()));
             }
+            self.note_returns(&step.action);
         }
         self.drain(script).await
     }
@@ -227,7 +235,15 @@ impl Duet {
         Ok(true)
     }
 
-    fn judge(&self, steps: usize, at: String) -> Ending {
+    fn note_returns(&mut self, action: &Action) {
+        let gives_back = action.gives_back() || self.rabbitmq.has_closed();
+        self.has_returned |= gives_back && self.rabbitmq.has_quorum();
+    }
+
+    fn judge(&self, steps: usize, mut at: String) -> Ending {
+        if self.has_returned {
+            at.push_str(RETURNED);
+        }
         let (leveret, rabbitmq) = (self.leveret.lines(), self.rabbitmq.lines());
         let only = |these: &[String], those: &[String]| -> Vec<String> {
             let lines = these.iter().filter(|line| !those.contains(line));
@@ -261,6 +277,7 @@ impl Duet {
                 action: Action::CloseChannel,
             };
             self.step(steps, &step).await?;
+            self.note_returns(&step.action);
             if !self.agree().await? {
                 return Ok(self.judge(steps, format!("at the end, {on} is closed")));
             }

@@ -142,6 +142,38 @@ pub(crate) enum Action {
     DropConnection,
 }
 
+impl Action {
+    /// Whether unsettled messages are ready again after it, if nothing goes wrong.
+    pub(crate) fn gives_back(&self) -> bool {
+        match self {
+            Self::Settle(settle) => settle.requeue,
+            Self::Recover { .. }
+            | Self::Commit
+            | Self::CloseChannel
+            | Self::CloseConnection
+            | Self::DropConnection => true,
+            Self::DeclareQueue(_)
+            | Self::DeleteQueue { .. }
+            | Self::PurgeQueue { .. }
+            | Self::DeclareExchange(_)
+            | Self::DeleteExchange { .. }
+            | Self::Bind(_)
+            | Self::Unbind(_)
+            | Self::BindExchange(_)
+            | Self::UnbindExchange(_)
+            | Self::Publish(_)
+            | Self::Get { .. }
+            | Self::Consume(_)
+            | Self::Cancel { .. }
+            | Self::Qos { .. }
+            | Self::SelectConfirms
+            | Self::SelectTransaction
+            | Self::Rollback
+            | Self::Flow { .. } => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct DeclareQueue {
@@ -270,6 +302,15 @@ fn is_false(value: &bool) -> bool {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+impl DeclareQueue {
+    /// Whether it asks for a quorum queue.
+    pub(crate) fn is_quorum(&self) -> bool {
+        let mut arguments = self.arguments.iter();
+        arguments
+            .any(|(key, field)| key == "x-queue-type" && *field == Field::Text("quorum".to_owned()))
+    }
 }
 
 impl Script {

@@ -20,6 +20,8 @@ const NOW: Duration = Duration::from_secs(3600);
 pub(crate) struct Seen {
     /// The answer to the step itself.
     pub(crate) reply: String,
+    /// A channel or connection was closed for it.
+    pub(crate) is_closed: bool,
     /// What came unasked: for each consumer its deliveries in their order, and so on. Nothing is promised
     /// about the order between two streams.
     pub(crate) streams: BTreeMap<String, Vec<String>>,
@@ -163,8 +165,6 @@ fn properties(properties: &Properties) -> String {
 fn table(table: Table) -> String {
     let entries = table.sorted().0.into_iter();
     let entries: Vec<_> = entries
-        // Line 4.4.3 of the differences: RabbitMQ also counts how often a message was handed out.
-        .filter(|(key, _)| key != "x-acquired-count")
         .map(|(key, field)| format!("{key}: {}", value(field)))
         .collect();
     format!("{{{}}}", entries.join(", "))

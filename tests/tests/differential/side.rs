@@ -1,6 +1,7 @@
 //! One broker's half of a play: its connections, what is outstanding on them, and what each step brought.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 use leveret_tests::client::{Client, Delivery, Options, Received, declared};
@@ -29,6 +30,8 @@ pub(crate) struct Side {
     channels: BTreeMap<Slot, Channel>,
     /// Queues that are there, and the connection that may see them.
     watched: BTreeMap<String, usize>,
+    /// Those of them that are quorum queues. Line 4.1.3 of the differences: their consumers are counted otherwise.
+    quorum: BTreeSet<String>,
     /// Names that the broker made, and what they are called in comparisons.
     made: Vec<(String, String)>,
     seen: Seen,
@@ -71,6 +74,7 @@ impl Side {
             slots: slots.into_iter().collect(),
             channels: BTreeMap::new(),
             watched: BTreeMap::new(),
+            quorum: BTreeSet::new(),
             made: Vec::new(),
             seen: Seen::default(),
             ended: BTreeSet::new(),
@@ -107,7 +111,20 @@ impl Side {
         };
         let mut lines = self.seen.lines();
         lines.retain(|line| !too_late(line));
-        lines.into_iter().map(|line| self.clean(line)).collect()
+        let mut lines: Vec<_> = lines.into_iter().map(|line| self.clean(line)).collect();
+        // Names that the broker made have another order on each.
+        lines.sort_by(|one, other| stream(one).cmp(stream(other)));
+        lines
+    }
+
+    /// Whether there are quorum queues.
+    pub(crate) fn has_quorum(&self) -> bool {
+        !self.quorum.is_empty()
+    }
+
+    /// Whether the step was answered by a close.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.seen.is_closed
     }
 
     /// A text without what differs from run to run.
@@ -199,6 +216,9 @@ impl Side {
             && is_own_name(&declare.queue)
         {
             let name = real(&self.prefix, &declare.queue);
+            if declare.is_quorum() {
+                self.quorum.insert(name.clone());
+            }
             self.watched.entry(name).or_insert(step.on.connection);
         }
     }
@@ -246,16 +266,36 @@ impl Side {
             Outcome::Reply(received) => {
                 self.replied(on, action, &received)?;
                 self.seen.reply = seen::reply(&received)?;
+                self.leave_out_what_quorum_queues_count(action);
                 if received.method.id == method::CHANNEL_CLOSE_OK {
                     self.reopen(on).await?;
                 }
             }
             refusal => {
                 self.seen.reply = refusal.notation();
+                self.seen.is_closed = true;
                 self.ended(on, &refusal).await?;
             }
         }
         Ok(())
+    }
+
+    /// Line 4.1.3 of the differences; and where RabbitMQ fetches for somebody who is to settle, it counts among those that
+    /// are left what has expired already and is gone the next moment.
+    fn leave_out_what_quorum_queues_count(&mut self, action: &Action) {
+        let queue = match action {
+            Action::DeclareQueue(declare) => &declare.queue,
+            Action::Get {
+                queue,
+                no_ack: false,
+            } => queue,
+            _ => return,
+        };
+        if self.quorum.contains(&real(&self.prefix, queue))
+            && let Some((reply, _count)) = self.seen.reply.rsplit_once(',')
+        {
+            self.seen.reply = reply.to_owned();
+        }
     }
 
     fn replied(&mut self, on: Slot, action: &Action, received: &Received) -> Result<()> {
@@ -354,6 +394,7 @@ impl Side {
                 _ => format!("connection {} closed", slot.connection),
             };
             self.seen.event(stream, outcome.notation());
+            self.seen.is_closed = true;
             self.ended(slot, &outcome).await?;
         }
         Ok(())
@@ -381,7 +422,11 @@ impl Side {
                 Outcome::Reply(received) => {
                     let (_, messages, consumers) = declared(&received)?;
                     self.watched.insert(queue.to_owned(), connection);
-                    return Ok(Some(format!("{messages} ready, {consumers} consumers")));
+                    let mut counts = format!("{messages} ready");
+                    if !self.quorum.contains(queue) {
+                        write!(counts, ", {consumers} consumers")?;
+                    }
+                    return Ok(Some(counts));
                 }
                 Outcome::ChannelClosed(close) => {
                     self.clients[connection].open(OBSERVER).await?;
@@ -516,6 +561,11 @@ impl Side {
         }
         clean_up(&self.address, &self.prefix, &queues, &script.names('x')).await
     }
+}
+
+/// What a line is about: order counts within that alone.
+fn stream(line: &str) -> &str {
+    line.split_once(": ").map_or(line, |(stream, _)| stream)
 }
 
 /// Deletes queues and exchanges.

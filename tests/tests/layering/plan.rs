@@ -45,6 +45,11 @@ pub(crate) const PACKAGES: &[Package] = &[
 /// Crates that one file alone may use, by the folder of the package.
 pub(crate) const ONE_FILE_CRATES: &[(&str, &str, &str)] = &[
     ("client/src/", "lapin", "client/src/transport/amqp.rs"),
+    (
+        "client/src/",
+        "tokio_tungstenite",
+        "client/src/transport/websocket.rs",
+    ),
     ("client/src/", "ureq", "client/src/http.rs"),
     ("chat/src/", "lapin", "chat/src/amqp.rs"),
     ("chat/src/", "ureq", "chat/src/management.rs"),

@@ -49,6 +49,7 @@ pub(crate) const CLIENT: &[Room] = &[
             "parking_lot",
             "thiserror",
             "tokio",
+            "tokio_tungstenite",
             "tracing",
         ],
     },

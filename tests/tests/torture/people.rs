@@ -144,6 +144,46 @@ struct Group {
     history: GroupHistory,
 }
 
+/// Who talks with whom; people by their numbers.
+struct Talk {
+    users: Vec<UserId>,
+    groups: Vec<Group>,
+    pairs: Vec<(usize, usize)>,
+}
+
+impl Talk {
+    fn direct(&self, (one, other): (usize, usize)) -> ConversationId {
+        ConversationId::direct(&self.users[one], &self.users[other])
+    }
+
+    /// Where somebody writes, and where it has no business.
+    fn of(&self, person: usize) -> (Vec<Place>, Vec<ConversationId>) {
+        let (mut places, mut foreign) = (Vec::new(), Vec::new());
+        for group in &self.groups {
+            let conv = group.id.clone();
+            if group.people.contains(&person) {
+                places.push(Place { conv, to: None });
+            } else {
+                foreign.push(conv);
+            }
+        }
+        for pair in &self.pairs {
+            let conv = self.direct(*pair);
+            let other = match *pair {
+                (one, other) if one == person => other,
+                (one, other) if other == person => one,
+                _ => {
+                    foreign.push(conv);
+                    continue;
+                }
+            };
+            let to = Some(self.users[other].clone());
+            places.push(Place { conv, to });
+        }
+        (places, foreign)
+    }
+}
+
 impl People {
     /// Registers everybody and makes the groups. The devices do not run yet.
     pub(crate) async fn gather(
@@ -171,40 +211,16 @@ impl People {
             // Davi is brought in and sent out all the time.
             group(&[0, 1, 3], GroupHistory::Joined),
         ];
-        let pairs = [(0, 1), (0, 4), (2, 3)];
-        let direct =
-            |(one, other): &(usize, usize)| ConversationId::direct(&users[*one], &users[*other]);
+        let talk = Talk {
+            users,
+            groups: groups.into(),
+            pairs: vec![(0, 1), (0, 4), (2, 3)],
+        };
         let mut devices = Vec::new();
         for (number, access) in accesses.into_iter().enumerate() {
-            let person = access.person;
-            let in_groups = groups.iter().filter(|group| group.people.contains(&person));
-            let mut places: Vec<_> = in_groups
-                .map(|group| Place {
-                    conv: group.id.clone(),
-                    to: None,
-                })
-                .collect();
-            let mut foreign: Vec<_> = groups
-                .iter()
-                .filter(|group| !group.people.contains(&person))
-                .map(|group| group.id.clone())
-                .collect();
-            for pair in &pairs {
-                let other = match pair {
-                    (one, other) if *one == person => Some(*other),
-                    (one, other) if *other == person => Some(*one),
-                    _ => None,
-                };
-                match other {
-                    Some(other) => places.push(Place {
-                        conv: direct(pair),
-                        to: Some(users[other].clone()),
-                    }),
-                    None => foreign.push(direct(pair)),
-                }
-            }
+            let (places, foreign) = talk.of(access.person);
             let turnstile =
-                (access.name == "ana").then(|| (groups[2].id.clone(), users[3].clone()));
+                (access.name == "ana").then(|| (talk.groups[2].id.clone(), talk.users[3].clone()));
             let script = Script {
                 name: access.name.to_owned(),
                 url: access.amqp.url,
@@ -231,13 +247,13 @@ impl People {
             conversations: Vec::new(),
             before: Vec::new(),
         };
-        for group in groups {
-            people.make(&group, &users).await?;
-            people.conversations.push((group.id, Vec::new()));
+        for group in &talk.groups {
+            people.make(group, &talk.users).await?;
+            people.conversations.push((group.id.clone(), Vec::new()));
         }
-        for pair in &pairs {
-            let both = vec![users[pair.0].clone(), users[pair.1].clone()];
-            people.conversations.push((direct(pair), both));
+        for pair in &talk.pairs {
+            let both = vec![talk.users[pair.0].clone(), talk.users[pair.1].clone()];
+            people.conversations.push((talk.direct(*pair), both));
         }
         Ok(people)
     }

@@ -7,7 +7,7 @@ use super::support::{Bench, DURABLE, TRANSIENT, at, consumer, counting, id, mess
 use crate::model::{ConsumerKey, DeadLetterTarget, QueueTerms, Seq, SeqRange, Settlement};
 use crate::queue::chunk::{Chunk, Content, Places};
 use crate::queue::slot::Slot;
-use crate::queue::{Admission, Consumer, Effect, Get, Recording, Settings};
+use crate::queue::{Admission, Consumer, Effect, Expiry, Get, Recording, Settings};
 
 const PRIORITIES: Settings = Settings {
     levels: 3,
@@ -248,7 +248,7 @@ fn purge_drops_what_is_ready_and_leaves_what_is_unacked() {
 }
 
 #[test]
-fn returns_are_counted_and_recorded_where_the_queue_counts_them() {
+fn failures_are_counted_and_recorded_where_the_queue_counts_them() {
     let mut bench = with_consumer(DURABLE);
     bench.queue.set_terms(counting());
     let seqs = bench.fill_stored(0..3);
@@ -264,13 +264,17 @@ fn returns_are_counted_and_recorded_where_the_queue_counts_them() {
     let expected = [requeued(seqs[1], seqs[2], 1), requeued(seqs[0], seqs[0], 2)];
     assert_eq!(bench.take_effects(), expected);
     bench.dispatch();
-    let counts: Vec<u32> = bench
-        .outbox
-        .taken
-        .iter()
-        .map(|delivery| delivery.delivery_count)
-        .collect();
-    assert_eq!(counts, [2, 1, 1]);
+    let attempts = |bench: &Bench| -> Vec<(u32, u32)> {
+        let taken = bench.outbox.taken.iter();
+        taken
+            .map(|delivery| (delivery.attempts.returned, delivery.attempts.failed))
+            .collect()
+    };
+    assert_eq!(attempts(&bench), [(2, 2), (1, 1), (1, 1)]);
+    bench.settle(&seqs[1..2], Settlement::Return);
+    assert_eq!(bench.take_effects(), [], "what is returned has not failed");
+    bench.dispatch();
+    assert_eq!(attempts(&bench), [(2, 1)]);
 }
 
 #[test]
@@ -318,6 +322,34 @@ fn an_idle_queue_costs_less_than_a_kibibyte() {
         + size_of::<Places>()
         + places.slots.capacity() * size_of::<Slot>();
     assert!(bytes < 1024, "{bytes} bytes");
+}
+
+#[test]
+fn the_head_of_each_level_expires_where_all_do() {
+    for (expiry, left) in [(Expiry::OfHighest, 4), (Expiry::OfEvery, 2)] {
+        let mut bench = Bench::new(Settings {
+            expiry,
+            ..PRIORITIES
+        });
+        let immortal = [(0, 2), (1, 0)];
+        let mortal = [(2, 1), (3, 0), (4, 1)];
+        for (id, priority) in immortal {
+            bench.publish(message(id, false, priority));
+        }
+        bench.queue.set_terms(QueueTerms {
+            message_ttl_ms: Some(10),
+            ..QueueTerms::default()
+        });
+        for (id, priority) in mortal {
+            bench.publish(message(id, false, priority));
+        }
+        bench.now = at(2_000);
+        bench.queue.enforce(bench.now, &mut bench.effects);
+        // 3 is behind 1, which lives for ever.
+        assert_eq!(bench.queue.counts().ready, left + 1, "{expiry:?}");
+        bench.queue.consume(consumer(1)).unwrap();
+        assert_eq!(bench.dispatched_ids(), [0, 1]);
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Checker<'_> {
             id: id(&delivery.message),
             recorded: expected.recorded,
             redelivered: delivery.redelivered,
-            returns: delivery.delivery_count,
+            returns: delivery.attempts.failed,
             deadline_ms: expected.deadline_ms,
         };
         assert_eq!(actual, expected, "the wrong message, or the wrong flag");

@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    fn catch_up_with_the_expired(&mut self) {
+    pub(super) fn catch_up_with_the_expired(&mut self) {
         while let Some(head) = self.reference.head()
             && head.deadline_ms > 0
             && head.deadline_ms <= self.now.wall_ms

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::reference::Member;
 use super::world::World;
 use crate::model::{ConsumerKey, DeadLetterTarget, DeliveryLimit, QueueTerms, Seq, Settlement};
-use crate::queue::{LoadFailure, Recording, Settings, Sharing, Takeover};
+use crate::queue::{Expiry, LoadFailure, Recording, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -50,7 +50,8 @@ enum Step {
 fn settlement() -> impl Strategy<Value = Settlement> {
     prop_oneof![
         4 => Just(Settlement::Acknowledge),
-        4 => Just(Settlement::Requeue),
+        3 => Just(Settlement::Requeue),
+        2 => Just(Settlement::Return),
         1 => Just(Settlement::Discard),
     ]
 }
@@ -118,6 +119,7 @@ fn settings() -> impl Strategy<Value = (Settings, QueueTerms, u32)> {
                 default_priority: 0,
                 recording,
                 sharing,
+                expiry: Expiry::OfHighest,
             };
             (settings, terms, block_bits)
         },

@@ -8,7 +8,7 @@ use crate::model::{
     ConsumerKey, DeliveryLimit, Message, MessageParts, Now, QueueTerms, Seq, Settlement, Stored,
 };
 use crate::queue::{
-    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, QueueState, Recording,
+    Admission, BLOCK_PLACES, BlockEntry, Consumer, Delivery, Effect, Expiry, QueueState, Recording,
     Settings, Sharing, Sink,
 };
 
@@ -57,6 +57,7 @@ pub(super) const DURABLE: Settings = Settings {
     default_priority: 0,
     recording: Recording::Persistent,
     sharing: Sharing::Competing,
+    expiry: Expiry::OfHighest,
 };
 
 pub(super) const TRANSIENT: Settings = Settings {
@@ -64,6 +65,7 @@ pub(super) const TRANSIENT: Settings = Settings {
     default_priority: 0,
     recording: Recording::Nothing,
     sharing: Sharing::Competing,
+    expiry: Expiry::OfHighest,
 };
 
 /// Counts how often messages come back.

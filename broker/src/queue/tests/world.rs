@@ -216,6 +216,7 @@ impl World {
                     now: self.now,
                 }
                 .accept(None, no_ack, &delivery);
+                self.catch_up_with_the_expired();
                 assert_eq!(ready_left, self.reference.ready.len() as u64);
             }
         }
@@ -224,15 +225,16 @@ impl World {
     }
 
     pub(super) fn settle(&mut self, seqs: &[Seq], settlement: Settlement) {
-        let requeue = settlement == Settlement::Requeue;
+        let requeue = settlement.is_requeue();
+        let failed = settlement == Settlement::Requeue;
         let mut counted = BTreeMap::new();
         for seq in seqs {
-            let counts = self.terms.counts_deliveries();
+            let counts = failed && self.terms.counts_deliveries();
             let Some(entry) = self.reference.settle(*seq, requeue, counts) else {
                 continue;
             };
             let death = match settlement {
-                Settlement::Acknowledge => None,
+                Settlement::Acknowledge | Settlement::Return => None,
                 Settlement::Discard => Some(DeathReason::Rejected),
                 Settlement::Requeue => {
                     let spent = self.terms.is_spent(entry.returns);
@@ -249,7 +251,7 @@ impl World {
             if entry.recorded && (!requeue || death.is_some()) {
                 self.must_settle.insert(*seq);
             }
-            if entry.recorded && requeue && death.is_none() && self.terms.counts_deliveries() {
+            if entry.recorded && failed && death.is_none() && self.terms.counts_deliveries() {
                 counted.insert(*seq, entry.returns);
             }
         }

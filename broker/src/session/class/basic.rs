@@ -106,7 +106,7 @@ impl Session {
             message_count: saturating(ready_left),
         };
         let content = Content {
-            header: &delivery.message.header_for(delivery.delivery_count),
+            header: &delivery.message.header_for(delivery.attempts),
             body: delivery.message.body(),
         };
         encoder::get_ok(&mut self.out, number, &got, &content, limit)

@@ -26,7 +26,7 @@ impl Session {
             number,
             nack.delivery_tag,
             nack.multiple,
-            rejection(nack.requeue),
+            rejection(nack.requeue, Settlement::Return),
         )
     }
 
@@ -36,7 +36,7 @@ impl Session {
             number,
             reject.delivery_tag,
             false,
-            rejection(reject.requeue),
+            rejection(reject.requeue, Settlement::Requeue),
         )
     }
 
@@ -101,7 +101,7 @@ impl Session {
         let limit = Arc::clone(&channel.limit);
         let held: Vec<(u64, Unacked)> = channel.window.take_all();
         for (_, unacked) in &held {
-            self.settlements.add(unacked, Settlement::Requeue, &limit);
+            self.settlements.add(unacked, Settlement::Return, &limit);
         }
         self.flush_settlements();
         Ok(())
@@ -114,9 +114,10 @@ fn count(meter: &ChannelMeter, settlement: Settlement, deliveries: u64) {
     }
 }
 
-const fn rejection(requeue: bool) -> Settlement {
+/// Only `basic.reject` says that the message has failed (spec 5.5.7).
+const fn rejection(requeue: bool, otherwise: Settlement) -> Settlement {
     if requeue {
-        Settlement::Requeue
+        otherwise
     } else {
         Settlement::Discard
     }

@@ -67,7 +67,12 @@ impl Generator {
         if self.has(Feature::LengthLimits) && self.one_in(3) {
             self.add(&mut fields, "x-max-length", &[1, 2]);
         }
-        // Without a single active consumer: RabbitMQ counts those that wait in classic queues only.
+        if self.has(Feature::TimeToLive) && self.one_in(3) {
+            self.add(&mut fields, "x-message-ttl", &[0, 1, 20, 3_600_000]);
+        }
+        if self.has(Feature::SingleActiveConsumer) && self.one_in(2) {
+            fields.push(("x-single-active-consumer".to_owned(), Field::Bool(true)));
+        }
         fields
     }
 

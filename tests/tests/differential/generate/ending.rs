@@ -5,7 +5,7 @@ use super::*;
 impl Generator {
     pub(super) fn delete_queue(&mut self) {
         let (on, queue) = (self.slot(), self.queue());
-        let conditional = !self.has_quorum;
+        let conditional = !(self.has_quorum && self.has_no_ack);
         let (if_unused, if_empty) = (conditional && self.one_in(3), conditional && self.one_in(3));
         if !if_unused && !if_empty {
             self.queues.remove(queue.as_str());

@@ -31,7 +31,7 @@ impl Generator {
             let headers = publish.headers.get_or_insert_default();
             headers.push((key, keys));
         }
-        if self.has(Feature::Priorities) && !self.has_quorum && self.one_in(2) {
+        if self.has(Feature::Priorities) && self.one_in(2) {
             publish.priority = self.pick(&[0, 1, 2, 5, 255]);
         }
         if self.has(Feature::TimeToLive) && self.one_in(4) {

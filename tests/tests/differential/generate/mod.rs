@@ -24,7 +24,7 @@ const KEYS: [&str; 7] = ["a", "b", "a.b", "a.b.c", "", "q0", "q1"];
 const PATTERNS: [&str; 9] = ["a", "#", "*", "a.*", "a.#", "*.b", "#.c", "a.*.c", ""];
 const KINDS: [&str; 4] = ["direct", "fanout", "topic", "headers"];
 
-/// What generated scripts may be about. A feature that is still to come is left out of [`LANDED`].
+/// What a generated script may be about; each is about some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Feature {
     TimeToLive,
@@ -35,8 +35,15 @@ pub(crate) enum Feature {
     Quorum,
 }
 
-/// What the broker has.
-const LANDED: &[Feature] = &[Feature::Priorities, Feature::SingleActiveConsumer];
+/// All of them.
+const FEATURES: [Feature; 6] = [
+    Feature::TimeToLive,
+    Feature::DeadLetters,
+    Feature::LengthLimits,
+    Feature::Priorities,
+    Feature::SingleActiveConsumer,
+    Feature::Quorum,
+];
 
 /// The kinds of steps, to be weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,11 +118,14 @@ struct Generator {
     slots: Vec<Slot>,
     steps: Vec<Step>,
     /// Prefetch for whole channels. RabbitMQ counts what `basic.get` fetched, but only if it was fetched before the limit
-    /// was set; so a script has the one or the other.
+    /// was set; so a script has the one or the other. When the limit is reached, it delivers nothing to consumers that need
+    /// not settle either (line 5.4.4 of the differences); so these scripts have none. It does not hold for consumers of
+    /// quorum queues that were there before (line 5.4.3), so these scripts have no quorum queues.
     has_global_qos: bool,
     /// Consumers that need not settle. RabbitMQ ends the channels of a connection one by one, and what one of them held may
     /// be lost to such a consumer on another; so in these scripts no connection ends before the script.
     has_no_ack: bool,
+    /// Deleting a quorum queue on a condition ends the connection.
     has_quorum: bool,
     /// What was declared, as it was declared first.
     queues: BTreeMap<&'static str, DeclareQueue>,
@@ -136,13 +146,11 @@ impl Generator {
                 (*kind, weight * if needed { taste.max(1) } else { taste })
             })
             .collect();
-        let features = LANDED.iter().copied();
+        let features = FEATURES.into_iter();
         let features: Vec<_> = features.filter(|_| random.random_bool(0.5)).collect();
-        // What quorum queues do otherwise on RabbitMQ, and not here, is left out where there are any: they count consumers
-        // that fetched, and requeues by nack and recover as no failures, ignore `exclusive`, and order by priority unasked.
         let has_quorum = features.contains(&Feature::Quorum);
-        let has_global_qos = random.random_bool(0.3);
-        let has_no_ack = random.random_bool(0.5);
+        let has_global_qos = random.random_bool(0.3) && !has_quorum;
+        let has_no_ack = random.random_bool(0.5) && !has_global_qos;
         let mut slots = Vec::new();
         for connection in 0..random.random_range(1..=2) {
             for channel in 1..=random.random_range(1..=2) {
@@ -225,8 +233,7 @@ impl Generator {
                 let publish = self.publish();
                 self.push(on, Action::Publish(publish));
             }
-            Kind::Get if self.has_global_qos || self.has_quorum => {}
-            Kind::Recover if self.has_quorum => {}
+            Kind::Get if self.has_global_qos => {}
             Kind::Get => {
                 let (on, queue, no_ack) = (self.slot(), self.queue(), self.one_in(3));
                 self.push(on, Action::Get { queue, no_ack });
@@ -432,7 +439,7 @@ impl Generator {
         let consume = Consume {
             queue: self.queue(),
             no_ack: self.has_no_ack && self.one_in(2),
-            exclusive: !self.has_quorum && self.one_in(12),
+            exclusive: self.one_in(12),
             no_wait: !tag.is_empty() && self.one_in(10),
             arguments: self.consumer_arguments(),
             tag: tag.clone(),
@@ -469,8 +476,7 @@ impl Generator {
             multiple: how != Some(Verdict::Reject) && self.one_in(4),
             requeue: match how {
                 Some(Verdict::Ack) | None => false,
-                Some(Verdict::Nack) => !self.has_quorum && self.one_in(2),
-                Some(Verdict::Reject) => self.one_in(2),
+                Some(Verdict::Nack | Verdict::Reject) => self.one_in(2),
             },
             which,
         };
