@@ -34,7 +34,8 @@ use crate::message::{
     Command, ConversationId, Cursor, Message, MessageId, Position, Post, Presence, PresenceState,
     Receipt, ReceiptStatus, Rejected, Reply, Request, Sent, Toggle, Typing,
 };
-use crate::transport::{ConnectError, Connector, TransportError};
+pub use crate::transport::ConnectError;
+use crate::transport::{Connector, TransportError};
 
 /// Notices that the program has not taken, at most; then nothing more is read.
 const NOTICES_MAX: usize = 1024;

@@ -29,7 +29,6 @@ use crate::store::Ticket;
 
 /// Blocks at either end of a level whose slots stay in memory: 32 thousand places.
 const BLOCKS_KEPT: usize = 64;
-
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// A queue.
@@ -39,7 +38,7 @@ pub(crate) struct Queue {
     id: QueueId,
     virtual_host: VirtualHostName,
     definition: QueueDefinition,
-    /// Only where there are any that mean something: most queues have none.
+    /// Most queues have none.
     arguments: Option<Box<QueueArguments>>,
     owner: Option<u64>,
     guarded: Mutex<Guarded>,
@@ -589,12 +588,11 @@ impl LockedQueue<'_> {
         self.guarded.content.state()
     }
 
-    /// Adds what a turn did to the queue's counts.
     pub(super) fn count(&mut self, turn: &Turn<'_>) {
         turn.count(&mut self.guarded.tally);
     }
 
-    /// Unlocks. A queue that is dropped without this was left half changed by a panic.
+    /// Unlocks. A queue dropped without this was left half changed by a panic.
     pub(super) fn finish(mut self) {
         self.guarded.content.rest();
         self.guarded.phase = Phase::Running;

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod admin;
+mod admin_options;
 mod arguments;
 mod demo;
 mod open;
+mod options;
 mod run;
 mod transfer;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use leveret_chat::store::{ChatStore, EmbeddedStore, PostgresStore};
 
-use super::arguments::{StoreOptions, StorePlace};
+use super::options::{StoreOptions, StorePlace};
 
 /// Opens it, or makes one.
 pub(crate) async fn open_store(options: &StoreOptions) -> Result<Arc<dyn ChatStore>> {

@@ -15,8 +15,9 @@ use leveret_chat::topology::Topology;
 use leveret_client::message::properties::VIRTUAL_HOST;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::arguments::{BrokerOptions, ServeOptions};
+use super::arguments::ServeOptions;
 use super::open::open_store;
+use super::options::BrokerOptions;
 
 /// The embedded broker's own login; it lets that one in from this machine alone.
 const EMBEDDED_LOGIN: &str = "guest:guest";

@@ -274,6 +274,10 @@ impl Session<'_> {
         self.say(ServerFrame::Ping).await
     }
 
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "a shared reference across an await would have to be Sync, and a socket is not"
+    )]
     async fn check_login(&mut self) -> Result<(), End> {
         match self.state.accounts.authenticate(&self.token).await {
             Err(AccountError::NotLoggedIn) => Err(End::Bye(ByeCode::NotLoggedIn)),
@@ -331,7 +335,7 @@ impl Session<'_> {
     }
 
     /// Asks the desk, beside the rest.
-    fn ask(&mut self, nr: u64, request: Request) {
+    fn ask(&self, nr: u64, request: Request) {
         let (desk, user) = (self.state.desk.clone(), self.login.user.clone());
         self.under_way.push(Box::pin(async move {
             let reply = desk.answer(&user, request).await;

@@ -262,7 +262,7 @@ impl TryFrom<String> for TokenHash {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let octets = HEXLOWER.decode(text.as_bytes()).ok();
-        let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+        let octets = octets.and_then(|octets| octets.try_into().ok());
         octets.map(Self).ok_or("not the hash of a token")
     }
 }

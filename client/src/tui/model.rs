@@ -254,7 +254,7 @@ impl Model {
     }
 
     pub(super) fn pend(&mut self, post: Post) {
-        let conversation = self.conversation_mut(&post.conv.clone());
+        let conversation = self.conversation_mut(&post.conv);
         if !conversation.is_pending(post.id) {
             let refused = None;
             conversation.pending.push(Pending { post, refused });

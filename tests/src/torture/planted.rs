@@ -366,10 +366,7 @@ fn a_message_that_nobody_wrote_or_that_is_stored_twice_or_in_disorder_is_found()
     );
 
     let mut disorder = evidence();
-    let writing = |number| {
-        let is = move |record: &Record| matches!(record, Record::Writing { post } if post.id == id(number));
-        is
-    };
+    let writing = |number| move |record: &Record| matches!(record, Record::Writing { post } if post.id == id(number));
     let (first, second) = (
         find(&disorder, BRUNO, writing(3)),
         find(&disorder, BRUNO, writing(5)),

@@ -5,10 +5,10 @@ use leveret_chat::accounts::AccountError;
 use leveret_chat::amqp::{BrokerUrl, Link};
 use leveret_chat::operator::{self, Outcome, Verdict};
 use leveret_chat::settings::Settings;
-use leveret_client::message::{Event, RejectionCode, Seq};
+use leveret_client::message::{Event, Post, RejectionCode, Seq};
 use leveret_tests::Context;
 
-use crate::stage::{Stage, shards, text};
+use crate::stage::{Online, Person, Stage, shards, text};
 
 chat_tests!(
     a_message_that_brings_its_router_down_becomes_a_dead_letter_and_nobody_else_is_affected,
@@ -16,10 +16,12 @@ chat_tests!(
     policies_that_an_operator_has_changed_are_left_and_named,
 );
 
+/// The body that the planted fault answers to.
+const POISON: &str = "the planted word";
+
 async fn a_message_that_brings_its_router_down_becomes_a_dead_letter_and_nobody_else_is_affected(
     context: &Context,
 ) -> Result<()> {
-    const POISON: &str = "the planted word";
     let settings = Settings {
         poison: Some(POISON.to_owned()),
         ..Settings::default()
@@ -27,33 +29,7 @@ async fn a_message_that_brings_its_router_down_becomes_a_dead_letter_and_nobody_
     let stage = Stage::with(context, settings).await?;
     let (ana, bruno) = (stage.person("ana").await?, stage.person("bruno").await?);
     let (at_ana, at_bruno) = (ana.connect().await?, bruno.connect().await?);
-    let before = ana.to(&bruno, "before");
-    let poisoned = ana.to(&bruno, POISON);
-    // In the same conversation, and so in the same shard and behind it.
-    let after: Vec<_> = (0..20)
-        .map(|number| ana.to(&bruno, &format!("after {number}")))
-        .collect();
-    at_ana.send(&before).await?;
-    at_ana.send(&poisoned).await?;
-    for post in &after {
-        at_ana.send(post).await?;
-    }
-    let said = ["before".to_owned()].into_iter();
-    let said = said.chain((0..20).map(|number| format!("after {number}")));
-    for (place, said) in (1..).map(Seq).zip(said) {
-        let message = at_bruno.message().await?;
-        ensure!(
-            message.seq == place && text(&message)? == said,
-            "{message:?}"
-        );
-    }
-    let rejected = at_ana.wait_for(|event| match event {
-        Event::Rejected(rejected) => Some(rejected),
-        _ => None,
-    });
-    let rejected = rejected.await?;
-    ensure!(rejected.id == poisoned.id && rejected.code == RejectionCode::Poison);
-
+    let poisoned = talk_around_poison(&ana, &bruno, &at_ana, &at_bruno).await?;
     let broker = BrokerUrl::parse(&stage.url).map_err(anyhow::Error::msg)?;
     let link = Link::open(&broker, "an operator").await?;
     let mut ids = Vec::new();
@@ -97,11 +73,47 @@ async fn a_message_that_brings_its_router_down_becomes_a_dead_letter_and_nobody_
     Ok(())
 }
 
+/// Sends a message that brings its router down, and others before and behind it in the same conversation,
+/// and so in the same shard: these arrive, and that one is refused.
+async fn talk_around_poison(
+    ana: &Person,
+    bruno: &Person,
+    at_ana: &Online<'_>,
+    at_bruno: &Online<'_>,
+) -> Result<Post> {
+    let before = ana.to(bruno, "before");
+    let poisoned = ana.to(bruno, POISON);
+    let after: Vec<_> = (0..20)
+        .map(|number| ana.to(bruno, &format!("after {number}")))
+        .collect();
+    at_ana.send(&before).await?;
+    at_ana.send(&poisoned).await?;
+    for post in &after {
+        at_ana.send(post).await?;
+    }
+    let said = ["before".to_owned()].into_iter();
+    let said = said.chain((0..20).map(|number| format!("after {number}")));
+    for (place, said) in (1..).map(Seq).zip(said) {
+        let message = at_bruno.message().await?;
+        ensure!(
+            message.seq == place && text(&message)? == said,
+            "{message:?}"
+        );
+    }
+    let rejected = at_ana.wait_for(|event| match event {
+        Event::Rejected(rejected) => Some(rejected),
+        _ => None,
+    });
+    let rejected = rejected.await?;
+    ensure!(rejected.id == poisoned.id && rejected.code == RejectionCode::Poison);
+    Ok(poisoned)
+}
+
 async fn who_guesses_passwords_has_to_wait(context: &Context) -> Result<()> {
     let stage = Stage::new(context).await?;
     let ana = stage.person("ana").await?;
     let bruno = stage.person("bruno").await?;
-    let login = |person: &crate::stage::Person, password: &str| {
+    let login = |person: &Person, password: &str| {
         let (handle, password) = (person.account.handle.clone(), password.to_owned());
         let accounts = &stage.accounts;
         async move {

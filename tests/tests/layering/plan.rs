@@ -280,6 +280,7 @@ pub(crate) const KNOWN_CIRCLES: &[(&[&str], &str)] = &[
             "engine::afterwork",
             "engine::burial",
             "engine::clients",
+            "engine::content",
             "engine::declare_exchange",
             "engine::declare_queue",
             "engine::definitions",

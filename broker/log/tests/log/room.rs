@@ -30,8 +30,10 @@ impl Author for Watcher {
     fn written(&mut self, _: &Written<'_>) {}
 
     fn settled(&mut self, _: &TurnOutcome) {
-        let log = self.log.get().and_then(Weak::upgrade).unwrap();
-        self.pending.lock().unwrap().push(log.pending_bytes());
+        let log = self.log.get().and_then(Weak::upgrade);
+        let log = log.expect("the log outlives its author");
+        let mut pending = self.pending.lock().expect("nobody panicked with it");
+        pending.push(log.pending_bytes());
     }
 }
 

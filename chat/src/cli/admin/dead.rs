@@ -9,8 +9,8 @@ use leveret_chat::store::ChatStore;
 use leveret_client::message::MessageId;
 use serde_json::json;
 
-use super::arguments::{AdminOptions, DeadCommand, WhichDead};
 use super::rows::Rows;
+use crate::cli::admin_options::{AdminOptions, DeadCommand, WhichDead};
 use crate::cli::run::Connected;
 
 pub(super) async fn run(

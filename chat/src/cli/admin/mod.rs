@@ -1,6 +1,5 @@
 //! `leveret-chat admin`.
 
-pub(crate) mod arguments;
 mod dead;
 mod rows;
 mod users;
@@ -15,8 +14,8 @@ use leveret_chat::store::{ChatStore, Deployment};
 use leveret_client::message::{ConversationId, ConversationKind};
 use serde_json::json;
 
-use self::arguments::{AdminCommand, AdminOptions, GroupCommand};
 use self::rows::Rows;
+use super::admin_options::{AdminCommand, AdminOptions, GroupCommand};
 use super::open::open_store;
 use super::run::Connected;
 use super::transfer;

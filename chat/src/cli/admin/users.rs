@@ -13,8 +13,8 @@ use leveret_chat::store::{ChatStore, User, UserChange};
 use leveret_client::message::{Handle, UserId};
 use serde_json::json;
 
-use super::arguments::{AdminOptions, PasswordOptions, UserCommand, YesNo};
 use super::rows::Rows;
+use crate::cli::admin_options::{AdminOptions, PasswordOptions, UserCommand, YesNo};
 use crate::cli::run::Connected;
 
 /// Accounts read at once.

@@ -8,8 +8,8 @@ use leveret_chat::store::{ChatStore, Record};
 use leveret_chat::transfer::{Check, Export};
 use serde_json::json;
 
-use super::arguments::VerifyOptions;
 use super::rows::Rows;
+use crate::cli::admin_options::VerifyOptions;
 use crate::cli::transfer::Lines;
 
 pub(super) async fn run(

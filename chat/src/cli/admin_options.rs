@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use leveret_chat::accounts::Texts;
 use leveret_client::message::{ConversationId, Handle, MessageId};
 
-use crate::cli::arguments::BrokerOptions;
+use super::options::BrokerOptions;
 
 #[derive(Args, Debug)]
 pub(crate) struct AdminOptions {
