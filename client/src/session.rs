@@ -34,8 +34,7 @@ use crate::message::{
     Command, ConversationId, Cursor, Message, MessageId, Position, Post, Presence, PresenceState,
     Receipt, ReceiptStatus, Rejected, Reply, Request, Sent, Toggle, Typing,
 };
-pub use crate::transport::ConnectError;
-use crate::transport::{Connector, TransportError};
+use crate::transport::{ConnectError, Connector, TransportError};
 
 /// Notices that the program has not taken, at most; then nothing more is read.
 const NOTICES_MAX: usize = 1024;

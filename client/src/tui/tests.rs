@@ -343,7 +343,7 @@ fn what_others_write_cannot_reach_the_terminal_itself() {
 #[test]
 fn without_a_connection_the_screen_says_that_nothing_is_lost() {
     let mut screen = Screen::new();
-    let reason = crate::session::ConnectError::Unreachable {
+    let reason = crate::transport::ConnectError::Unreachable {
         peer: "here".to_owned(),
         reason: "refused".to_owned(),
     };

@@ -65,7 +65,8 @@ pub(crate) const CLIENT: &[Room] = &[
     },
     Room {
         name: "tui",
-        rooms: &["message", "session", "words"],
+        // Of the transport the reason for which there is no connection, and no more.
+        rooms: &["message", "session", "transport", "words"],
         // What is drawn, on whichever terminal.
         crates: &["ratatui", "tokio", "tracing", "unicode_width"],
     },
