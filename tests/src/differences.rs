@@ -293,6 +293,13 @@ pub const ACCEPTED: &[Accepted] = &[
     Accepted {
         line: "7.2.4",
         step: "…",
+        rabbitmq: "…x-death: …routing-keys: [], …",
+        leveret: "…x-death: …",
+        reason: "RabbitMQ leaves the key that a letter came by out of its next death if it once was a blind copy's",
+    },
+    Accepted {
+        line: "7.2.4",
+        step: "…",
         rabbitmq: "…x-acquired-count: …x-death: …",
         leveret: "…x-death: …",
         reason: "RabbitMQ leaves in a dead letter how often it came back to the quorum queue where it died",

@@ -62,7 +62,7 @@ impl Engine {
                 queue.turn_leaving(self, &mut work, |state, turn| {
                     state.settle(turn.now, &seqs, Settlement::Return, &mut turn.effects);
                     turn.absorb();
-                    turn.enforce(state);
+                    queue.count_returned(state, turn);
                 });
             } else if buried == BURIALS_MAX {
                 self.bury_later(work.burials);

@@ -5,9 +5,19 @@ use std::sync::Arc;
 use super::Engine;
 use super::outbox::ConsumerLink;
 use super::queue::Queue;
-use crate::model::{Seq, Settlement};
+use super::turn::{State, Turn};
+use crate::model::{QueueType, Seq, Settlement};
 
 impl Queue {
+    /// What comes back to a classic queue counts before anybody can take it; in a quorum queue it is
+    /// offered first. Both are as in RabbitMQ.
+    pub(super) fn count_returned(&self, state: &mut State, turn: &mut Turn<'_>) {
+        match self.arguments().queue_type() {
+            QueueType::Classic => turn.enforce(state),
+            QueueType::Quorum => {}
+        }
+    }
+
     /// Lets consumers go on that had no room or credit.
     pub(crate) fn resume(self: &Arc<Self>, engine: &Arc<Engine>, link: &ConsumerLink) {
         self.turn(engine, |state, _| state.resume(link.key));
@@ -46,8 +56,7 @@ impl Queue {
             state.settle(turn.now, &seqs, Settlement::Requeue, &mut turn.effects);
             turn.absorb();
             if !seqs.is_empty() {
-                // What comes back counts before anybody can take it, as in RabbitMQ.
-                turn.enforce(state);
+                self.count_returned(state, turn);
             }
             remaining == Some(0)
         });

@@ -278,8 +278,7 @@ impl Queue {
             state.settle(turn.now, seqs, settlement, &mut turn.effects);
             turn.absorb();
             if settlement.is_requeue() {
-                // What comes back counts before anybody can take it, as in RabbitMQ.
-                turn.enforce(state);
+                self.count_returned(state, turn);
             }
             if settlement == Settlement::Acknowledge {
                 turn.tally.add(Event::Acknowledge, seqs.len() as u64);

@@ -23,6 +23,7 @@ leveret_tests::on_both_targets![
     a_purge_counts_what_it_removes,
     transient_messages_are_delivered_as_such,
     what_came_back_says_how_often,
+    what_comes_back_is_offered_before_it_counts,
 ];
 
 async fn declared(context: &Context, arguments: Table) -> Result<(Client, String)> {
@@ -317,6 +318,24 @@ async fn what_came_back_says_how_often(context: &Context) -> Result<()> {
         // Who gave it back knows of no failure; who rejected it or is lost does.
         failed += i64::from(!["nack", "recover"].contains(&what));
         client.await_ready(1, &queue, 1).await?;
+    }
+    Ok(())
+}
+
+/// Spec 7.3.1. Spec 5.5.3.
+async fn what_comes_back_is_offered_before_it_counts(context: &Context) -> Result<()> {
+    let (mut client, queue) = declared(context, one("x-max-length", Value::I32(1))).await?;
+    client.ok(1, consume(&queue, "holds", 0)).await?;
+    for number in 0..2 {
+        client.put(1, &queue, number.to_string()).await?;
+        client.delivery(1).await?;
+    }
+    client.open(2).await?;
+    client.ok(2, consume(&queue, "next", 0)).await?;
+    client.ok(1, method::channel_close()).await?;
+    for number in 0..2 {
+        let delivery = client.delivery(2).await?;
+        ensure!(delivery.text() == number.to_string(), "{delivery:?}");
     }
     Ok(())
 }

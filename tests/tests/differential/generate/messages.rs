@@ -3,7 +3,13 @@
 use rand::RngExt as _;
 
 use super::{Feature, Generator, KEYS};
-use crate::script::{Field, Publish};
+use crate::script::{Field, Fields, Publish};
+
+/// A table with a key twice means nothing: RabbitMQ drops the second here and there.
+fn replace(headers: &mut Fields, header: (String, Field)) {
+    headers.retain(|(key, _)| *key != header.0);
+    headers.push(header);
+}
 
 impl Generator {
     pub(super) fn publish(&mut self) -> Publish {
@@ -58,11 +64,11 @@ impl Generator {
             }
             5 => {
                 let header = ("CC".to_owned(), Field::Text("a".to_owned()));
-                publish.headers.get_or_insert_default().push(header);
+                replace(publish.headers.get_or_insert_default(), header);
             }
             _ => {
                 let header = ("BCC".to_owned(), Field::List(vec![Field::Int(1)]));
-                publish.headers.get_or_insert_default().push(header);
+                replace(publish.headers.get_or_insert_default(), header);
             }
         }
         publish
