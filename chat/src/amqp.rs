@@ -8,8 +8,8 @@ use futures_util::StreamExt as _;
 use lapin::message::Delivery as LapinDelivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
-    BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
@@ -409,12 +409,6 @@ impl Subscription {
     pub async fn ack(&self, tag: DeliveryTag, reach: Reach) -> Result<(), LinkError> {
         let multiple = reach == Reach::UpTo;
         patiently(self.channel.basic_ack(tag.0, BasicAckOptions { multiple })).await
-    }
-
-    /// It could not be dealt with: it comes again, and that counts.
-    pub async fn reject(&self, tag: DeliveryTag) -> Result<(), LinkError> {
-        let options = BasicRejectOptions { requeue: true };
-        patiently(self.channel.basic_reject(tag.0, options)).await
     }
 
     /// Changes how many unsettled deliveries there may be.

@@ -169,16 +169,9 @@ impl Worker {
                     Some(last) => subscription.ack(last.tag, Reach::UpTo).await,
                     None => Ok(()),
                 },
-                Err(End::Panicked) => {
-                    for delivery in &batch {
-                        // `basic.reject` counts on every version; the message that does it ten times
-                        // becomes a dead letter.
-                        if let Err(error) = subscription.reject(delivery.tag).await {
-                            return End::Failed(error.into());
-                        }
-                    }
-                    return End::Panicked;
-                }
+                // What a worker has in its hands when it goes down counts as failed, and goes back in its
+                // order; the message that does it ten times becomes a dead letter. Rejected one by one
+                // they would come again, to this very worker, between those that are rejected next.
                 Err(end) => return end,
             };
             if let Err(error) = settled {

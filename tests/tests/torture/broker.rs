@@ -162,7 +162,7 @@ impl Broker {
     /// Starts it again after it was killed. A RabbitMQ takes its time, in which nothing else is done.
     pub(crate) fn restart(&mut self) -> Result<()> {
         match self {
-            Self::Leveret { program, .. } => program.start_and_wait().map(drop),
+            Self::Leveret { program, .. } => program.start_and_wait("leveret ready ").map(drop),
             Self::Own {
                 script,
                 name,
@@ -237,7 +237,7 @@ fn leveret(folder: &Path) -> Result<Broker> {
         ],
         folder,
     );
-    program.start_and_wait()?;
+    program.start_and_wait("leveret ready ")?;
     Ok(Broker::Leveret {
         program,
         reach: Reach {

@@ -51,19 +51,21 @@ impl Program {
         Ok(())
     }
 
-    /// Starts it, and waits for its first line.
-    pub(crate) fn start_and_wait(&mut self) -> Result<String> {
+    /// Starts it, and waits for the line that begins so.
+    pub(crate) fn start_and_wait(&mut self, mark: &'static str) -> Result<()> {
         self.start()?;
         let child = self.child.as_mut().context("it was started")?;
         let output = child.stdout.take().context("its output is piped")?;
         let (sender, line) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Only the first line has a receiver; the rest is read so that nobody blocks.
-                let _ = sender.send(line);
+                // Only the first of them has a receiver; the rest is read so that nobody blocks.
+                if line.starts_with(mark) {
+                    let _ = sender.send(line);
+                }
             }
         });
-        line.recv_timeout(PATIENCE).with_context(|| {
+        line.recv_timeout(PATIENCE).map(drop).with_context(|| {
             format!(
                 "{} does not say that it is ready: {}",
                 self.name,

@@ -48,10 +48,9 @@ impl Service {
         }
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let mut program = Program::new(&name, &chat_binary()?, &arguments, folder);
-        let line = program
-            .start_and_wait()
+        program
+            .start_and_wait("leveret-chat ready ")
             .context("the service does not start")?;
-        anyhow::ensure!(line.starts_with("leveret-chat ready "), "it says {line:?}");
         Ok(Self {
             program,
             http: format!("http://{address}"),
