@@ -7,13 +7,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Engine;
+use super::afterwork::Afterwork;
 use super::delay::Delay;
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
 use super::virtual_host::VirtualHost;
-use crate::model::{HashInput, HashProperty, Message, delay_ms, value_term};
+use crate::model::{HashInput, HashProperty, Message, Overflow, delay_ms, value_term};
 use crate::store::Ticket;
 use crate::topology::{Graph, Router, Targets};
 use crate::wire::{Properties, TableReader, Value};
@@ -230,6 +231,31 @@ pub(crate) struct Flushed {
     pub(crate) refused: Vec<Origin>,
 }
 
+impl Queue {
+    /// Adds messages, in order. Says which publishes it refused; the ticket covers the records of
+    /// the others and is zero if nothing was recorded. What follows is left to `work`.
+    fn publish(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        messages: Vec<(Message, Origin)>,
+        work: &mut Afterwork,
+    ) -> (Vec<Origin>, Ticket) {
+        self.turn_leaving(engine, work, |state, turn| {
+            let mut refused = Vec::new();
+            for (message, origin) in messages {
+                if !turn.publish(state, message) {
+                    refused.push(origin);
+                } else if state.terms().overflow != Overflow::DropHead {
+                    // What a consumer can take at once does not count towards the length.
+                    turn.dispatch(state);
+                }
+            }
+            refused
+        })
+        .unwrap_or_default()
+    }
+}
+
 impl Burst {
     /// Whether nothing was collected.
     pub(crate) const fn is_empty(&self) -> bool {
@@ -289,11 +315,14 @@ impl Burst {
     /// Hands everything over.
     pub(crate) fn flush(&mut self, engine: &Arc<Engine>) -> Flushed {
         let mut flushed = Flushed::default();
+        let mut work = Afterwork::default();
         for QueueBurst { queue, messages } in self.queues.drain(..) {
-            let (refused, ticket) = queue.publish(engine, messages);
+            let (refused, ticket) = queue.publish(engine, messages, &mut work);
             flushed.ticket = flushed.ticket.max(ticket);
             flushed.refused.extend(refused);
         }
+        // What dies of it comes to other queues after what was published to them.
+        engine.work_off(work);
         for (exchange, messages, to_queues) in self.exchanges.drain(..) {
             exchange.published(messages, to_queues);
         }

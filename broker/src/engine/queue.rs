@@ -16,11 +16,10 @@ use super::afterwork::Afterwork;
 use super::content::Content;
 use super::meters::{Event, Tally};
 use super::outbox::{ConsumerLink, Outgoing};
-use super::publish::Origin;
 use super::turn::{Aftermath, State, Turn};
 use crate::model::{
-    Message, Now, Overflow, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq,
-    SeqRange, Settlement, VirtualHostName,
+    Now, QueueArguments, QueueDefinition, QueueId, QueueName, QueueTerms, Seq, SeqRange,
+    Settlement, VirtualHostName,
 };
 use crate::queue::{
     Activity, ConsumeRefusal, Consumer, Counts, Effect, Expiry, Recording, Settings, Sharing,
@@ -215,28 +214,6 @@ impl Queue {
     /// Counts of what it holds.
     pub(crate) fn counts(&self) -> Counts {
         self.guarded.lock().content.counts()
-    }
-
-    /// Adds messages, in order. Says which publishes it refused; the ticket covers the records of
-    /// the others and is zero if nothing was recorded.
-    pub(crate) fn publish(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        messages: Vec<(Message, Origin)>,
-    ) -> (Vec<Origin>, Ticket) {
-        self.turn(engine, |state, turn| {
-            let mut refused = Vec::new();
-            for (message, origin) in messages {
-                if !turn.publish(state, message) {
-                    refused.push(origin);
-                } else if state.terms().overflow != Overflow::DropHead {
-                    // What a consumer can take at once does not count towards the length.
-                    turn.dispatch(state);
-                }
-            }
-            refused
-        })
-        .unwrap_or_default()
     }
 
     /// What holds for the queue now.
