@@ -64,10 +64,9 @@ use crate::model::{
 use crate::queue::{Expiry, QueueState, Recording, Settings as QueueSettings, Sharing, Takeover};
 use crate::store::Store;
 
+pub(crate) use self::access::Entrance;
 #[cfg(feature = "management")]
-pub(crate) use self::access::{Entrance, LoginRefusal};
-#[cfg(feature = "management")]
-pub(crate) use self::access::{Logins, PasswordTooShort};
+pub(crate) use self::access::{LoginRefusal, Logins, PasswordTooShort};
 pub(crate) use self::administration::DefaultUser;
 #[cfg(feature = "management")]
 pub(crate) use self::administration::{Change, GrantError};

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use leveret_tests::Context;
 use leveret_tests::client::{Client, Options};
-use leveret_tests::management::{Answer, Management, segment};
+use leveret_tests::management::{Answer, Management, in_order, segment};
 use leveret_tests::raw::method::{self, queue_bits};
 use leveret_tests::raw::value::Table;
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ async fn loaded(api: &Management, path: &str, file: &Value) -> Result<()> {
 /// What a virtual host's export says, lists in one order, without what names the broker.
 async fn exported(api: &Management, host: &str) -> Result<Value> {
     let path = format!("definitions/{}", segment(host));
-    let mut file = api.done("GET", &path, None).await?.body;
+    let mut file = in_order(api.done("GET", &path, None).await?.body);
     let object = file.as_object_mut().context("an object")?;
     for name in [
         "rabbit_version",

@@ -1,6 +1,7 @@
 //! What an API answered, in words that two brokers can be compared by.
 
 use anyhow::Result;
+use leveret_tests::management::in_order;
 use serde_json::{Map, Value};
 use ureq::Body;
 use ureq::http::Response;
@@ -73,7 +74,7 @@ impl Answer {
         let whole = response.body_mut().read_to_string()?;
         // Others use the same virtual host: what is theirs is left out before the names are cleaned.
         let body = serde_json::from_str(&whole).ok();
-        let body = body.map(|body| only_own(body, prefix));
+        let body = body.map(|body| in_order(only_own(body, prefix)));
         let text = clean(&body.as_ref().map_or(whole, Value::to_string));
         Ok(Self {
             status: response.status().as_u16(),
