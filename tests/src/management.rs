@@ -162,6 +162,22 @@ fn base64(bytes: &[u8]) -> String {
     })
 }
 
+/// The same value with the keys of all objects in order, so that equal values have equal texts, whichever
+/// order the broker sent them in.
+#[must_use]
+pub fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut fields: Vec<_> = object.into_iter().collect();
+            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let fields = fields.into_iter();
+            Value::Object(fields.map(|(key, value)| (key, in_order(value))).collect())
+        }
+        Value::Array(items) => items.into_iter().map(in_order).collect(),
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,21 +193,5 @@ mod tests {
     #[test]
     fn a_segment_has_nothing_that_means_something_in_a_path() {
         assert_eq!(segment("/a b%"), "%2Fa%20b%25");
-    }
-}
-
-/// The same value with the keys of all objects in order, so that equal values have equal texts, whichever
-/// order the broker sent them in.
-#[must_use]
-pub fn in_order(value: Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let mut fields: Vec<_> = object.into_iter().collect();
-            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-            let fields = fields.into_iter();
-            Value::Object(fields.map(|(key, value)| (key, in_order(value))).collect())
-        }
-        Value::Array(items) => items.into_iter().map(in_order).collect(),
-        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
     }
 }
