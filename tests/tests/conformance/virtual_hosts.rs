@@ -6,6 +6,7 @@ use leveret_tests::client::Client;
 use leveret_tests::management::segment;
 use leveret_tests::raw::method::{self, exchange_bits, queue_bits};
 use leveret_tests::raw::value::Table;
+use leveret_tests::target::Target;
 
 leveret_tests::on_both_targets![
     a_new_virtual_host_has_its_exchanges_and_nothing_else,
@@ -63,7 +64,14 @@ async fn a_deleted_virtual_host_throws_its_connections_out(context: &Context) ->
     delete(context, &host).await?;
     for mut client in clients {
         let outcome = client.reply(0).await?;
-        outcome.expect(&format!("320x vhost '{host}' is deleted"))?;
+        let expected = format!("320x vhost '{host}' is deleted");
+        match context.target {
+            Target::Leveret => outcome.expect(&expected)?,
+            // Under load it may see the host's processes go before it knows why.
+            Target::RabbitMq => {
+                outcome.expect(&format!("{expected} || 320x vhost '{host}' is down"))?;
+            }
+        }
         let close = outcome.close().context("a close")?;
         ensure!(close.method == method::MethodId(0, 0), "{close:?}");
     }
