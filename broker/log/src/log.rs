@@ -219,7 +219,8 @@ impl<A: Author> Log<A> {
     }
 
     /// Visits the owner's records in a segment in the order of writing; of damaged groups those that
-    /// hold by themselves. The segment is read whole, and pinned meanwhile.
+    /// hold by themselves. All of the segment is read, a window at a time, and it is pinned meanwhile.
+    /// Pages that cannot be read make it an error, told after what the others hold was shown.
     pub fn visit(
         &self,
         segment: SegmentId,

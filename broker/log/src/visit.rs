@@ -29,6 +29,7 @@ pub struct VisitedRecord<'a> {
 }
 
 /// Visits the owner's records in a segment, of damaged stretches those whose own checksum holds.
+/// Where pages cannot be read this ends with an error, after what the others hold has been shown.
 pub(crate) fn visit(
     table: &Table,
     id: SegmentId,
