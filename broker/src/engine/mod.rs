@@ -34,6 +34,7 @@ mod peek;
 mod policies;
 mod publish;
 mod queue;
+mod recall;
 mod recover;
 mod reply;
 mod rights;

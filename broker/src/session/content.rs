@@ -211,11 +211,17 @@ impl Session {
         cache.rights = version;
         cache.address.clear();
         cache.address.extend_from_slice(message.envelope());
-        match reply_address {
+        let tells_duplicates = cache.route.tells_duplicates();
+        let message = match reply_address {
             Some(address) => with_reply_address(&message, carbon_copies.are_blind(), address),
             None if carbon_copies.are_blind() => Ok(with_blind_copies(message)),
             None => Ok(message),
+        };
+        // What was acknowledged before is gone before this comes, and has no duplicates.
+        if tells_duplicates && !self.settlements.is_empty() {
+            self.flush();
         }
+        message
     }
 
     pub(super) fn return_message(&mut self, number: u16, message: &Message) {
