@@ -108,4 +108,8 @@ pub enum TransportError {
     /// What came is no answer.
     #[error("an answer that cannot be read: {0}")]
     Unreadable(String),
+    /// Said by [`ClientTransport::next`]: events before this place may be missing. The connection goes on;
+    /// ask for everything after your places.
+    #[error("events may be missing")]
+    Missed,
 }
