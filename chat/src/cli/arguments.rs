@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leveret_chat::accounts::Registration;
 use leveret_chat::service::Role;
-use leveret_chat::settings::Settings;
+use leveret_chat::settings::{GatewaySettings, Settings};
 
 use super::admin_options::AdminOptions;
 use super::options::{BrokerOptions, StoreOptions};
@@ -154,6 +154,22 @@ pub(crate) struct RateOptions {
     /// Messages in a group at once.
     #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_burst)]
     pub(crate) group_burst: u32,
+    /// Frames of a WebSocket per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = GatewaySettings::default().frames_per_second)]
+    pub(crate) frame_rate: u32,
+    /// Frames of a WebSocket at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = GatewaySettings::default().frames_burst)]
+    pub(crate) frame_burst: u32,
+}
+
+impl From<RateOptions> for GatewaySettings {
+    fn from(rates: RateOptions) -> Self {
+        Self {
+            frames_per_second: rates.frame_rate,
+            frames_burst: rates.frame_burst,
+            ..Self::default()
+        }
+    }
 }
 
 impl From<RateOptions> for Settings {
