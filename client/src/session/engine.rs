@@ -297,7 +297,9 @@ impl Engine {
         let mut missing = Vec::new();
         for arrived in batch {
             tokens.push(arrived.token);
-            self.state.event(arrived.event, &mut notices, &mut missing);
+            let now = Instant::now();
+            self.state
+                .event(arrived.event, now, &mut notices, &mut missing);
         }
         self.show(notices).await?;
         for token in tokens {
