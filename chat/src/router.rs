@@ -18,6 +18,7 @@ use crate::amqp::{Incoming, Link};
 use crate::directory::Directory;
 use crate::fanout::{Fanout, Flying, Keeping, Parcel};
 use crate::identity::{Claims, Services};
+use crate::planted::{Moment, Planted};
 use crate::rate::Rates;
 use crate::store::{Append, Appended, ChatStore};
 use crate::worker::{HandleError, Handler};
@@ -33,7 +34,7 @@ pub(crate) struct Routing {
     pub(crate) rates: Mutex<Rates<UserId>>,
     pub(crate) group_rates: Mutex<Rates<ConversationId>>,
     pub(crate) fanout_write_max: u64,
-    pub(crate) poison: Option<String>,
+    pub(crate) planted: Planted,
 }
 
 /// The router of one shard.
@@ -78,9 +79,7 @@ impl Router {
                 return Admission::Refuse(author.zip(error.id), error.code);
             }
         };
-        if let (Some(poison), Body::Text(text)) = (&self.routing.poison, &post.body) {
-            assert!(!text.text.contains(poison.as_str()), "a planted fault");
-        }
+        self.routing.planted.taste(&post.body);
         let claimed = BrokerUser {
             user: post.from.clone(),
             device: post.dev.clone(),
@@ -212,12 +211,14 @@ impl Handler for Router {
                 }
             }
         }
-        let store = &self.routing.store;
+        let Routing { store, planted, .. } = &*self.routing;
+        planted.pass(Moment::BeforeAppend);
         let mut appended = store.append(appends.clone()).await?;
         if !declined.is_empty() {
             appended.extend(store.refuse(declined.clone()).await?);
             appends.extend(declined.into_iter().map(|(append, _)| append));
         }
+        planted.pass(Moment::AfterAppend);
         for (append, appended) in appends.iter().zip(appended) {
             let more = match appended {
                 Appended::Stored(message) | Appended::Duplicate(message) => {
@@ -233,8 +234,10 @@ impl Handler for Router {
                 }
             };
             flying.extend(more);
+            planted.pass(Moment::AmidFanout);
         }
         self.routing.fanout.settle(link, flying).await?;
+        planted.pass(Moment::BeforeAck);
         Ok(())
     }
 }

@@ -25,6 +25,8 @@ mod run;
 mod service;
 #[path = "torture/store.rs"]
 mod store;
+#[path = "torture/trials.rs"]
+mod trials;
 
 use anyhow::Result;
 

@@ -53,6 +53,7 @@ impl<'e> Truth<'e> {
                     Record::Began
                     | Record::Writing { .. }
                     | Record::Written { .. }
+                    | Record::Busy { .. }
                     | Record::Sent { .. }
                     | Record::Rejected { .. }
                     | Record::Cursor { .. }
