@@ -155,6 +155,9 @@ impl Engine {
         if let Err(error) = self.catch_up(transport).await {
             return self.lost(&error);
         }
+        if !transport.keeps_events() {
+            self.state.outbox.unanswered(Instant::now());
+        }
         let peer = self.connector.peer();
         if !self.notify(Notice::Connected { peer }).await {
             return Left::Over;

@@ -62,6 +62,10 @@ impl ClientTransport for WatchedTransport {
         self.transport.next().await
     }
 
+    fn keeps_events(&self) -> bool {
+        self.transport.keeps_events()
+    }
+
     async fn acknowledge(&self, token: AckToken) -> Result<(), TransportError> {
         self.transport.acknowledge(token).await
     }
