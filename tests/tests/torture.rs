@@ -18,8 +18,12 @@
 
 #[path = "torture/broker.rs"]
 mod broker;
+#[path = "torture/deeds.rs"]
+mod deeds;
 #[path = "torture/faults.rs"]
 mod faults;
+#[path = "torture/folder.rs"]
+mod folder;
 #[path = "torture/people.rs"]
 mod people;
 #[path = "torture/program.rs"]

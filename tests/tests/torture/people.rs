@@ -225,7 +225,7 @@ impl People {
     /// Registers everybody and makes the groups. The devices do not run yet.
     pub(crate) async fn gather(
         http: &str,
-        seed: u64,
+        (seed, pace): (u64, Duration),
         broker: &mut Broker,
         folder: &Path,
     ) -> Result<Self> {
@@ -268,7 +268,7 @@ impl People {
                 diary: folder.join(format!("{}.diary", access.name)),
                 stop: folder.join("stop"),
                 seed: seed ^ number as u64,
-                pace_ms: 700,
+                pace_ms: u64::try_from(pace.as_millis())?,
                 slowness_ms: if access.name.ends_with("slow") { 60 } else { 0 },
                 places: if is_late { Vec::new() } else { places },
                 foreign,

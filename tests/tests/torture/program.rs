@@ -34,6 +34,12 @@ impl Program {
         }
     }
 
+    /// Adds to the command line of later starts.
+    pub(crate) fn add_options(&mut self, options: &[&str]) {
+        let options = options.iter().map(|&text| text.to_owned());
+        self.arguments.extend(options);
+    }
+
     /// Takes an option and its value from the command line of later starts.
     pub(crate) fn drop_option(&mut self, option: &str) {
         if let Some(place) = self

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,10 +12,11 @@ use leveret_tests::torture::judge;
 use leveret_tests::torture::record::Record;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tempfile::TempDir;
 
 use super::broker::{Broker, BrokerKind};
+use super::deeds::Deeds;
 use super::faults::{Targets, Torture, Victim, decide};
+use super::folder::Folder;
 use super::people::{Device, People};
 use super::service::Service;
 use super::store::{Store, StoreKind};
@@ -31,6 +31,10 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(120);
 const FULL: Duration = Duration::from_secs(4);
 /// A run of this length tries everything.
 const WHOLE: Duration = Duration::from_secs(30);
+/// Longer than that is long.
+const LONG: Duration = Duration::from_secs(300);
+/// How often there is no room, but at least once.
+const FULL_INTERVAL: Duration = Duration::from_secs(180);
 /// Between two looks at everything.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -73,6 +77,16 @@ impl Plan {
     pub(crate) fn store(mut self, store: StoreKind) -> Self {
         self.store = store;
         self
+    }
+
+    /// Between two messages of a device, at most. In a long run less is written, so that a device that starts
+    /// again, and the judge, need not read for minutes what was.
+    fn pace(&self) -> Duration {
+        if self.time > LONG {
+            Duration::from_millis(1_600)
+        } else {
+            Duration::from_millis(700)
+        }
     }
 
     pub(crate) fn planted(mut self, planted: Planted) -> Self {
@@ -160,38 +174,6 @@ async fn run(plan: &Plan) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// Where the processes write. It goes away, unless it is asked for.
-#[derive(Debug)]
-enum Folder {
-    Passing(TempDir),
-    Kept(PathBuf),
-}
-
-impl Folder {
-    fn new(name: &str) -> Result<Self> {
-        match env::var_os("LEVERET_KEEP") {
-            Some(kept) => {
-                let path = Path::new(&kept).join(name.replace(' ', "-"));
-                std::fs::create_dir_all(&path)?;
-                ensure!(
-                    path.read_dir()?.next().is_none(),
-                    "{} is not empty",
-                    path.display()
-                );
-                Ok(Self::Kept(path))
-            }
-            None => Ok(Self::Passing(TempDir::new()?)),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Passing(folder) => folder.path(),
-            Self::Kept(path) => path,
-        }
-    }
-}
-
 /// What is to happen at its time.
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -199,38 +181,6 @@ enum Event {
     Comes(usize),
     /// The send shards are full.
     NoRoom,
-}
-
-/// What was done.
-#[derive(Clone, Copy, Debug, Default)]
-struct Deeds {
-    broker: u32,
-    store: u32,
-    service: u32,
-    devices: u32,
-    stops: u32,
-    /// Services that ended by themselves: planted deaths, and starts without a broker.
-    restarts: u32,
-    /// Dead letters that were sent again.
-    replayed: usize,
-}
-
-impl std::fmt::Display for Deeds {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            broker,
-            store,
-            service,
-            devices,
-            stops,
-            restarts,
-            replayed,
-        } = self;
-        write!(
-            formatter,
-            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}; sent again {replayed}"
-        )
-    }
 }
 
 struct World {
@@ -255,8 +205,12 @@ impl World {
             let share = (number, *share);
             services.push(Service::start(&broker, &store, share, folder.path())?);
         }
-        let mut people =
-            People::gather(&services[0].http, plan.seed, &mut broker, folder.path()).await?;
+        let plan = (plan.seed, plan.pace());
+        let http = &services[0].http;
+        let mut people = People::gather(http, plan, &mut broker, folder.path()).await?;
+        for service in &mut services {
+            service.plant()?;
+        }
         for device in people.devices.iter_mut().filter(|device| !device.is_late) {
             device.program.start()?;
         }
@@ -318,6 +272,11 @@ impl World {
     fn programme(&self, begin: Instant, time: Duration) -> Vec<(Instant, Event)> {
         let away = (0..self.services.len()).filter(|number| self.services[*number].is_away);
         let mut programme = vec![(begin + time / 2, Event::NoRoom)];
+        let mut at = FULL_INTERVAL;
+        while at < time {
+            programme.push((begin + at, Event::NoRoom));
+            at += FULL_INTERVAL;
+        }
         for (place, number) in (1..).zip(away) {
             programme.push((begin + time * place / 5, Event::Comes(number)));
         }

@@ -11,6 +11,7 @@ use super::store::Store;
 
 /// Few, so that it starts fast, and more than one.
 pub(crate) const SHARDS: u16 = 4;
+const READY: &str = "leveret-chat ready ";
 /// One in so many times a worker dies between two of its steps.
 const DEATHS_ONE_IN: &str = "400";
 
@@ -72,7 +73,6 @@ impl Service {
             arguments.extend(["--role", roles]);
         }
         arguments.extend(["--http", &address]);
-        arguments.extend(["--plant-poison", POISON, "--plant-deaths", DEATHS_ONE_IN]);
         if let Some(url) = store.url() {
             arguments.extend(["--store", url]);
         }
@@ -87,7 +87,7 @@ impl Service {
         let is_away = share == Share::LateRouter;
         if !is_away {
             program
-                .start_and_wait("leveret-chat ready ")
+                .start_and_wait(READY)
                 .context("the service does not start")?;
         }
         Ok(Self {
@@ -96,6 +96,17 @@ impl Service {
             share,
             is_away,
         })
+    }
+
+    /// From now on faults are planted in it.
+    pub(crate) fn plant(&mut self) -> Result<()> {
+        self.program
+            .add_options(&["--plant-poison", POISON, "--plant-deaths", DEATHS_ONE_IN]);
+        if self.is_away {
+            return Ok(());
+        }
+        self.program.kill()?;
+        self.program.start_and_wait(READY)
     }
 
     /// From its next start on nothing is planted in it.
