@@ -4,7 +4,8 @@
 //!             due                accepted              settled
 //!   Waiting ───────► Flying ───────────────► Kept ───────────────► gone
 //!      ▲               │                       │
-//!      └───────────────┘ failed, disconnected  └──► published again after a while
+//!      └───────────────┘ failed, disconnected  └──► published again after a while, or when
+//!                                                    answers were lost with a connection
 //! ```
 //!
 //! A conversation has at most one post in flight, so that the order in which the broker confirms is
@@ -161,6 +162,16 @@ impl Outbox {
         }
     }
 
+    /// What the service said of those that are kept may have been lost: they are published again, whose turn it
+    /// is.
+    pub fn unanswered(&mut self, now: Instant) {
+        for entry in self.entries.values_mut() {
+            if matches!(entry.stage, Stage::Kept { .. }) {
+                entry.stage = Stage::Waiting { not_before: now };
+            }
+        }
+    }
+
     /// The service said what became of it. Gives it back, once.
     pub fn settled(&mut self, id: MessageId) -> Option<Post> {
         let number = self.numbers.remove(&id)?;
@@ -260,6 +271,22 @@ mod tests {
         assert!(outbox.settled(only.id).is_some());
         assert!(outbox.settled(only.id).is_none());
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_may_have_been_answered_unheard_is_published_again_in_order() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let (first, second) = (post("g_a", 1), post("g_a", 2));
+        for post in [&first, &second] {
+            outbox.push(post.clone(), now);
+            outbox.due(now);
+            outbox.accepted(post.id, now);
+        }
+        outbox.unanswered(now);
+        assert_eq!(ids(&outbox.due(now)), [first.id]);
+        outbox.accepted(first.id, now);
+        assert_eq!(ids(&outbox.due(now)), [second.id]);
     }
 
     #[test]

@@ -221,6 +221,8 @@ fn a_sound_outcome_is_found_sound_and_counted() {
         stored: 8,
         rejected: 0,
         shown: 8 + 8 + 3,
+        busy: 0,
+        poisoned: 0,
         deaths: 1,
         disconnections: 0,
         cursors: 2,
