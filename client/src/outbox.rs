@@ -23,6 +23,9 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// After which a post that is kept, and of which the service said nothing, is published again.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The same if the answer may have been lost. Connections may be lost again and again while a service has much
+/// to do: each time everything once more would give it the more to do.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a post is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,12 +165,12 @@ impl Outbox {
         }
     }
 
-    /// What the service said of those that are kept may have been lost: they are published again, whose turn it
-    /// is.
+    /// What the service said of those that are kept may have been lost: it is not waited for much longer.
     pub fn unanswered(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
-            if matches!(entry.stage, Stage::Kept { .. }) {
-                entry.stage = Stage::Waiting { not_before: now };
+            if let Stage::Kept { since } = &mut entry.stage {
+                let again = now.max(*since + ANSWER_PATIENCE);
+                *since = again.checked_sub(SILENCE_MAX).unwrap_or(*since).min(*since);
             }
         }
     }
@@ -284,9 +287,13 @@ mod tests {
             outbox.accepted(post.id, now);
         }
         outbox.unanswered(now);
-        assert_eq!(ids(&outbox.due(now)), [first.id]);
-        outbox.accepted(first.id, now);
-        assert_eq!(ids(&outbox.due(now)), [second.id]);
+        assert_eq!(ids(&outbox.due(now)), []);
+        let later = now + ANSWER_PATIENCE;
+        assert_eq!(outbox.next_due(), Some(later));
+        assert_eq!(ids(&outbox.due(later)), [first.id]);
+        outbox.unanswered(later);
+        outbox.accepted(first.id, later);
+        assert_eq!(ids(&outbox.due(later)), [second.id]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::broker::Reach;
 use super::service::SHARDS;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// The policy under which nothing has room.
 const FULL: &str = "torture-full";
 
@@ -33,6 +34,12 @@ fn policy(reach: &Reach) -> (String, String) {
     (url, format!("Basic {login}"))
 }
 
+/// A broker that is stopped does not answer, and must not stop the harness, which is to let it go on.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER_PATIENCE));
+    config.build().into()
+}
+
 /// From now on the send shards take nothing. Fails if the broker is dead at the moment.
 pub(crate) fn fill(reach: &Reach) -> Result<()> {
     let (url, login) = policy(reach);
@@ -42,7 +49,8 @@ pub(crate) fn fill(reach: &Reach) -> Result<()> {
         "priority": 10,
         "apply-to": "queues",
     });
-    ureq::put(url)
+    agent()
+        .put(url)
         .header("authorization", login)
         .send_json(definition)?;
     Ok(())
@@ -51,7 +59,8 @@ pub(crate) fn fill(reach: &Reach) -> Result<()> {
 /// There is room again.
 pub(crate) fn empty(reach: &Reach) -> Result<()> {
     let (url, login) = policy(reach);
-    match ureq::delete(url).header("authorization", login).call() {
+    let call = agent().delete(url).header("authorization", login);
+    match call.call() {
         Ok(_) | Err(ureq::Error::StatusCode(404)) => Ok(()),
         Err(error) => Err(error.into()),
     }
