@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::chat::{ChatCrashCommand, ReaderCommand};
+use crate::chat::{ChatCommand, ChatCrashCommand, ReaderCommand};
 use crate::churn::ChurnCommand;
 use crate::compare::CompareCommand;
 use crate::crash::{BacklogCommand, CrashCommand, StartCommand};
@@ -36,6 +36,13 @@ pub(crate) enum Command {
     /// again and consumes everything. A confirmed message that is lost, doubled or changed fails
     /// the run (exit status 3) and is told by its number.
     Crash(CrashCommand),
+    /// Measure the chat on the embedded broker and on RabbitMQ in turn: sends, send to screen,
+    /// deliveries, a backlog, memory, a large group.
+    ///
+    /// The chat's store is the embedded one on every broker, so only the broker differs. Every message
+    /// is checked: one that is lost, shown twice or out of order fails the run (exit status 3) and is
+    /// told by its number.
+    Chat(ChatCommand),
     /// Kill the broker, the service or the reader of the chat with SIGKILL, and see how soon everything
     /// that was written is shown again.
     ///

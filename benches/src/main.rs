@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Churn(command) => churn(&command),
         Command::Compare(command) => compare::run(&command),
         Command::Crash(command) => crash::crash(&command),
+        Command::Chat(command) => chat::run_speed(&command),
         Command::ChatCrash(command) => chat::run(&command),
         Command::ChatReader(command) => chat::read(&command),
         Command::Matrix(command) => matrix::run(&command),

@@ -150,9 +150,15 @@ impl Management {
         self.put(format!("permissions/{host}/{user}"), all).await
     }
 
-    /// Takes the chat's virtual host away, with everything in it.
+    /// Takes the chat's virtual host away, with everything in it, and the users of its devices.
     pub async fn delete_virtual_host(&self) -> Result<(), ManagementError> {
         let host = encoded(&self.virtual_host);
+        let permissions = self.get(format!("vhosts/{host}/permissions")).await?;
+        let users = permissions.as_array().into_iter().flatten();
+        let users = users.filter_map(|permission| permission["user"].as_str());
+        for device in users.filter_map(BrokerUser::parse) {
+            self.remove_device(&device).await?;
+        }
         self.call(Method::Delete, format!("vhosts/{host}"), None, true)
             .await
     }

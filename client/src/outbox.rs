@@ -4,7 +4,8 @@
 //!             due                accepted              settled
 //!   Waiting ───────► Flying ───────────────► Kept ───────────────► gone
 //!      ▲               │                       │
-//!      └───────────────┘ failed, disconnected  └──► published again after a while
+//!      └───────────────┘ failed, disconnected  └──► published again after a while, or when
+//!                                                    answers were lost with a connection
 //! ```
 //!
 //! A conversation has at most one post in flight, so that the order in which the broker confirms is
@@ -22,6 +23,9 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// After which a post that is kept, and of which the service said nothing, is published again.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The same if the answer may have been lost. Connections may be lost again and again while a service has much
+/// to do: each time everything once more would give it the more to do.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a post is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +165,16 @@ impl Outbox {
         }
     }
 
+    /// What the service said of those that are kept may have been lost: it is not waited for much longer.
+    pub fn unanswered(&mut self, now: Instant) {
+        for entry in self.entries.values_mut() {
+            if let Stage::Kept { since } = &mut entry.stage {
+                let again = now.max(*since + ANSWER_PATIENCE);
+                *since = again.checked_sub(SILENCE_MAX).unwrap_or(*since).min(*since);
+            }
+        }
+    }
+
     /// The service said what became of it. Gives it back, once.
     pub fn settled(&mut self, id: MessageId) -> Option<Post> {
         let number = self.numbers.remove(&id)?;
@@ -260,6 +274,26 @@ mod tests {
         assert!(outbox.settled(only.id).is_some());
         assert!(outbox.settled(only.id).is_none());
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_may_have_been_answered_unheard_is_published_again_in_order() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let (first, second) = (post("g_a", 1), post("g_a", 2));
+        for post in [&first, &second] {
+            outbox.push(post.clone(), now);
+            outbox.due(now);
+            outbox.accepted(post.id, now);
+        }
+        outbox.unanswered(now);
+        assert_eq!(ids(&outbox.due(now)), []);
+        let later = now + ANSWER_PATIENCE;
+        assert_eq!(outbox.next_due(), Some(later));
+        assert_eq!(ids(&outbox.due(later)), [first.id]);
+        outbox.unanswered(later);
+        outbox.accepted(first.id, later);
+        assert_eq!(ids(&outbox.due(later)), [second.id]);
     }
 
     #[test]

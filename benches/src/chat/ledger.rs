@@ -20,12 +20,22 @@ impl Number {
         format!("{} {}", self.writer, self.place)
     }
 
-    /// Reads what a message says; others than the benchmark's say something else.
+    /// What the message says, with so many octets in all.
+    pub(crate) fn padded(self, octets: usize) -> String {
+        let mut text = self.text();
+        text.push(' ');
+        let words = "so many words ".bytes().cycle().map(char::from);
+        text.extend(words.take(octets.saturating_sub(text.len())));
+        text
+    }
+
+    /// Reads what a message says; others than the benchmark's say something else. What follows is not
+    /// looked at.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (writer, place) = text.split_once(' ')?;
+        let mut words = text.split(' ');
         Some(Self {
-            writer: writer.parse().ok()?,
-            place: place.parse().ok()?,
+            writer: words.next()?.parse().ok()?,
+            place: words.next()?.parse().ok()?,
         })
     }
 }
@@ -59,6 +69,31 @@ impl Findings {
             ("out of order", &self.out_of_order),
             ("never written", &self.phantoms),
         ]
+    }
+
+    /// The same, with the reader's name before each id.
+    pub(crate) fn of(mut self, reader: &str) -> Self {
+        let Self {
+            lost,
+            doubled,
+            out_of_order,
+            phantoms,
+        } = &mut self;
+        for id in [lost, doubled, out_of_order, phantoms]
+            .into_iter()
+            .flatten()
+        {
+            *id = format!("{reader}: {id}");
+        }
+        self
+    }
+
+    /// Takes over what another reader's screen came to.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.lost.extend(other.lost);
+        self.doubled.extend(other.doubled);
+        self.out_of_order.extend(other.out_of_order);
+        self.phantoms.extend(other.phantoms);
     }
 
     /// In words, with the first ids.
@@ -151,6 +186,8 @@ mod tests {
             place: 41,
         };
         assert_eq!(Number::parse(&number.text()), Some(number));
+        let padded = number.padded(400);
+        assert_eq!((Number::parse(&padded), padded.len()), (Some(number), 400));
         assert_eq!(Number::parse("oi!"), None);
     }
 }

@@ -19,7 +19,7 @@ mod victim;
 pub(crate) use backlog::{BacklogCommand, run as backlog};
 pub(crate) use fill::{Backlog, fill};
 pub(crate) use redelivery::{
-    CrashCommand, Target, TargetOptions, free_port, program, run as crash, summary,
+    ChatBroker, CrashCommand, Target, TargetOptions, free_port, program, run as crash, summary,
 };
 pub(crate) use start::{StartCommand, run as start};
 pub(crate) use victim::Victim;

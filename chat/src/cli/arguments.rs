@@ -1,11 +1,13 @@
 //! What can be said on the command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leveret_chat::accounts::Registration;
+use leveret_chat::planted::Planted;
 use leveret_chat::service::Role;
-use leveret_chat::settings::Settings;
+use leveret_chat::settings::{GatewaySettings, Settings};
 
 use super::admin_options::AdminOptions;
 use super::options::{BrokerOptions, StoreOptions};
@@ -84,6 +86,8 @@ pub(crate) struct ServeOptions {
     pub(crate) origins: Vec<String>,
     #[command(flatten)]
     pub(crate) rates: RateOptions,
+    #[command(flatten)]
+    pub(crate) planted: PlantedOptions,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
@@ -154,6 +158,22 @@ pub(crate) struct RateOptions {
     /// Messages in a group at once.
     #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().group_burst)]
     pub(crate) group_burst: u32,
+    /// Frames of a WebSocket per second, in the long run.
+    #[arg(long, value_name = "NUMBER", default_value_t = GatewaySettings::default().frames_per_second)]
+    pub(crate) frame_rate: u32,
+    /// Frames of a WebSocket at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = GatewaySettings::default().frames_burst)]
+    pub(crate) frame_burst: u32,
+}
+
+impl From<RateOptions> for GatewaySettings {
+    fn from(rates: RateOptions) -> Self {
+        Self {
+            frames_per_second: rates.frame_rate,
+            frames_burst: rates.frame_burst,
+            ..Self::default()
+        }
+    }
 }
 
 impl From<RateOptions> for Settings {
@@ -164,6 +184,26 @@ impl From<RateOptions> for Settings {
             group_rate: rates.group_rate,
             group_burst: rates.group_burst,
             ..Self::default()
+        }
+    }
+}
+
+/// Faults, for tests alone: nobody else is told that there are such options.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlantedOptions {
+    /// A text that brings a router down.
+    #[arg(long, value_name = "TEXT", hide = true)]
+    plant_poison: Option<String>,
+    /// One in so many times the process dies between two steps.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    plant_deaths: Option<NonZeroU32>,
+}
+
+impl From<PlantedOptions> for Planted {
+    fn from(options: PlantedOptions) -> Self {
+        Self {
+            poison: options.plant_poison,
+            deaths: options.plant_deaths,
         }
     }
 }

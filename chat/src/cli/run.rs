@@ -10,7 +10,7 @@ use leveret_chat::amqp::{BrokerUrl, Link};
 use leveret_chat::gateway::{Gateway, GatewayOptions};
 use leveret_chat::management::Management;
 use leveret_chat::service::{self, Role, Service, ServiceOptions};
-use leveret_chat::settings::Settings;
+use leveret_chat::settings::{GatewaySettings, Settings};
 use leveret_chat::topology::Topology;
 use leveret_client::message::properties::VIRTUAL_HOST;
 use tokio::signal::unix::{SignalKind, signal};
@@ -118,7 +118,10 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
         roles,
         shards: options.broker.shards,
         trusted: Vec::new(),
-        settings: Settings::from(options.rates),
+        settings: Settings {
+            planted: options.planted.into(),
+            ..Settings::from(options.rates)
+        },
     });
     let service = service.await?;
     let gateway = match options.gateway.as_str() {
@@ -135,6 +138,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
             let mut about =
                 GatewayOptions::beside(&service, accounts, address, broker.url.public());
             about.origins.clone_from(&options.origins);
+            about.settings = GatewaySettings::from(options.rates);
             let started = Gateway::start(about).await;
             Some(started.with_context(|| format!("cannot listen on {address}"))?)
         }

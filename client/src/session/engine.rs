@@ -155,6 +155,9 @@ impl Engine {
         if let Err(error) = self.catch_up(transport).await {
             return self.lost(&error);
         }
+        if !transport.keeps_events() {
+            self.state.outbox.unanswered(Instant::now());
+        }
         let peer = self.connector.peer();
         if !self.notify(Notice::Connected { peer }).await {
             return Left::Over;
@@ -181,6 +184,7 @@ impl Engine {
                 Some((id, result)) = handing_over.next() => self.handed_over(id, result).await,
                 arrived = transport.next() => match arrived {
                     Ok(first) => self.arrived(transport, first).await,
+                    Err(TransportError::Missed) => self.catch_up(transport).await,
                     Err(error) => Err(error),
                 },
                 () = tokio::time::sleep_until(due.into()) => {
@@ -285,9 +289,14 @@ impl Engine {
         first: Arrived,
     ) -> Result<(), TransportError> {
         let mut batch = vec![first];
+        let mut missed = false;
         while batch.len() < EVENTS_MAX {
             match transport.next().now_or_never() {
                 Some(Ok(arrived)) => batch.push(arrived),
+                Some(Err(TransportError::Missed)) => {
+                    missed = true;
+                    break;
+                }
                 // An error comes again with the next call.
                 Some(Err(_)) | None => break,
             }
@@ -297,11 +306,16 @@ impl Engine {
         let mut missing = Vec::new();
         for arrived in batch {
             tokens.push(arrived.token);
-            self.state.event(arrived.event, &mut notices, &mut missing);
+            let now = Instant::now();
+            self.state
+                .event(arrived.event, now, &mut notices, &mut missing);
         }
         self.show(notices).await?;
         for token in tokens {
             transport.acknowledge(token).await?;
+        }
+        if missed {
+            return self.catch_up(transport).await;
         }
         if !missing.is_empty() {
             self.fetch(transport, missing).await?;
@@ -417,7 +431,8 @@ impl Engine {
                     TransportError::Busy
                     | TransportError::TimedOut
                     | TransportError::Unroutable(_)
-                    | TransportError::Unreadable(_) => Ok(()),
+                    | TransportError::Unreadable(_)
+                    | TransportError::Missed => Ok(()),
                 };
             }
         }

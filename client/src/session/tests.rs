@@ -34,6 +34,9 @@ struct Service {
     /// Confirms that are still to be lost, each with its connection.
     losses: AtomicUsize,
     refuses_connections: AtomicUsize,
+    /// How often it is still to say that events may be missing.
+    missed: AtomicUsize,
+    connections: AtomicUsize,
     news: tokio::sync::Notify,
 }
 
@@ -103,6 +106,7 @@ impl Connector for Door {
                 reason: "planned".to_owned(),
             });
         }
+        self.0.connections.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Line {
             service: self.0.clone(),
             taken: AtomicU64::new(0),
@@ -176,6 +180,15 @@ impl ClientTransport for Line {
     async fn next(&self) -> Result<Arrived, TransportError> {
         loop {
             let news = self.service.news.notified();
+            let missed =
+                self.service
+                    .missed
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                        left.checked_sub(1)
+                    });
+            if missed.is_ok() {
+                return Err(TransportError::Missed);
+            }
             let number = self.taken.load(Ordering::SeqCst);
             let index = number - self.acknowledged.load(Ordering::SeqCst);
             let index = usize::try_from(index).unwrap();
@@ -190,6 +203,10 @@ impl ClientTransport for Line {
             }
             news.await;
         }
+    }
+
+    fn keeps_events(&self) -> bool {
+        true
     }
 
     async fn acknowledge(&self, _: AckToken) -> Result<(), TransportError> {
@@ -314,6 +331,27 @@ async fn a_client_whose_output_is_its_record_misses_nothing_and_repeats_nothing(
     watch(&mut notices, &mut screen, 200, 30_000).await;
     session.close().await;
     assert_eq!(screen, (1..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_that_events_may_be_missing_asks_and_stays_connected() {
+    let place = Place::new();
+    let (session, mut notices) = place.start(place.journal().as_path().into()).await;
+    let mut screen = Vec::new();
+    for round in 1..=3 {
+        for number in 0..5 {
+            place.service.says(number);
+        }
+        // The events are lost; the history has the messages. Or one comes, and then it is said.
+        place.service.queue.lock().truncate(round - 1);
+        place.service.missed.store(1, Ordering::SeqCst);
+        place.service.news.notify_waiters();
+        let last = place.service.last().0;
+        watch(&mut notices, &mut screen, last, 30_000).await;
+    }
+    session.close().await;
+    assert_eq!(screen, (1..=15).collect::<Vec<_>>());
+    assert_eq!(place.service.connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A gateway's WebSocket. The one file of the client that knows the WebSocket library.
 //!
-//! One task has the socket. Nothing is acknowledged: who was away asks for what it missed. A client that
-//! does not keep up, or that the gateway tells that events were lost, is disconnected, and asks then.
+//! One task has the socket. Nothing is acknowledged: who was away asks for what it missed, and so does whom
+//! the gateway tells that events may be lost. A client that does not keep up is disconnected, and asks then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -122,19 +122,19 @@ impl Connector for WebSocketConnector {
         let opened = timeout(PATIENCE, self.open()).await;
         let socket = opened.map_err(|_| self.unreachable("no answer in time"))??;
         let (frames, to_write) = mpsc::channel(FRAMES_MAX);
-        let (events, arrived) = mpsc::channel(EVENTS_MAX);
+        let (news, arrived) = mpsc::channel(EVENTS_MAX);
         let waiting = Waiting::default();
         let why = Arc::new(Mutex::new("the connection ended".to_owned()));
         let task = Task {
             socket,
             to_write,
-            events,
+            news,
             waiting: waiting.clone(),
             why: why.clone(),
         };
         Ok(Box::new(WebSocketTransport {
             frames,
-            events: tokio::sync::Mutex::new(arrived),
+            news: tokio::sync::Mutex::new(arrived),
             waiting,
             why,
             number: AtomicU64::new(1),
@@ -152,6 +152,14 @@ enum Answer {
     Kept,
     Refused { code: RejectionCode, retry: bool },
     Reply(Box<Reply>),
+}
+
+/// What the gateway says by itself.
+#[derive(Debug)]
+enum News {
+    Event(Event),
+    /// Some of what it would have said is lost.
+    Missed,
 }
 
 /// What has no answer yet.
@@ -183,7 +191,7 @@ async fn read(socket: &mut Socket) -> Result<Option<ServerFrame>, String> {
 struct Task {
     socket: Socket,
     to_write: mpsc::Receiver<ClientFrame>,
-    events: mpsc::Sender<Event>,
+    news: mpsc::Sender<News>,
     waiting: Waiting,
     why: Arc<Mutex<String>>,
 }
@@ -236,9 +244,13 @@ impl Task {
                     }
                 }
                 ServerFrame::Bye { code } => return code.to_string(),
-                ServerFrame::Resync => return "events were lost".to_owned(),
+                ServerFrame::Resync => {
+                    if self.news.try_send(News::Missed).is_err() {
+                        return "events were not taken".to_owned();
+                    }
+                }
                 ServerFrame::Event(event) => {
-                    if self.events.try_send(event).is_err() {
+                    if self.news.try_send(News::Event(event)).is_err() {
                         return "events were not taken".to_owned();
                     }
                 }
@@ -260,7 +272,7 @@ impl Task {
 #[derive(Debug)]
 struct WebSocketTransport {
     frames: mpsc::Sender<ClientFrame>,
-    events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
+    news: tokio::sync::Mutex<mpsc::Receiver<News>>,
     waiting: Waiting,
     why: Arc<Mutex<String>>,
     number: AtomicU64,
@@ -343,13 +355,20 @@ impl ClientTransport for WebSocketTransport {
     }
 
     async fn next(&self) -> Result<Arrived, TransportError> {
-        let event = self.events.lock().await.recv().await;
-        let event = event.ok_or_else(|| self.closed())?;
+        let news = self.news.lock().await.recv().await;
+        let event = match news.ok_or_else(|| self.closed())? {
+            News::Event(event) => event,
+            News::Missed => return Err(TransportError::Missed),
+        };
         Ok(Arrived {
             event,
             redelivered: false,
             token: AckToken(0),
         })
+    }
+
+    fn keeps_events(&self) -> bool {
+        false
     }
 
     async fn acknowledge(&self, _: AckToken) -> Result<(), TransportError> {

@@ -14,6 +14,7 @@ use leveret_chat::service::{Role, Service, ServiceOptions};
 use leveret_chat::settings::{GatewaySettings, Settings};
 use leveret_chat::store::{ChatStore, EmbeddedStore, User};
 use leveret_chat::topology::Topology;
+use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
     Body, Command, ConversationId, DeviceId, Event, Message, Post, Receipt, ReceiptStatus,
     RejectionCode, Reply, Request, Sent, ShardCount, Timestamp, UserId,
@@ -62,23 +63,45 @@ pub(crate) async fn has_accounts(context: &Context) -> Result<bool> {
     Ok(true)
 }
 
-/// A virtual host of the test's own; deleted with this.
+/// A virtual host of the test's own; deleted with this, and with it the users of its devices, which belong
+/// to the whole broker.
 struct VirtualHost {
     name: String,
     api: String,
     login: String,
 }
 
-impl Drop for VirtualHost {
-    fn drop(&mut self) {
-        let url = format!("{}/api/vhosts/{}", self.api, self.name);
-        let login = data_encoding::BASE64.encode(self.login.as_bytes());
-        let delete = move || {
-            let request = ureq::delete(url).header("authorization", format!("Basic {login}"));
+#[derive(serde::Deserialize)]
+struct Permission {
+    user: String,
+}
+
+impl VirtualHost {
+    fn delete(api: &str, name: &str, login: &str) -> Result<(), ureq::Error> {
+        let login = data_encoding::BASE64.encode(login.as_bytes());
+        let login = format!("Basic {login}");
+        let host = format!("{api}/api/vhosts/{name}");
+        let url = format!("{host}/permissions");
+        let mut permissions = ureq::get(url).header("authorization", &login).call()?;
+        let permissions: Vec<Permission> = permissions.body_mut().read_json()?;
+        let delete = |url: String| {
+            let request = ureq::delete(url).header("authorization", &login);
             request.call().map(drop)
         };
+        for Permission { user } in permissions {
+            if BrokerUser::parse(&user).is_some() {
+                delete(format!("{api}/api/users/{user}"))?;
+            }
+        }
+        delete(host)
+    }
+}
+
+impl Drop for VirtualHost {
+    fn drop(&mut self) {
+        let (api, name, login) = (self.api.clone(), self.name.clone(), self.login.clone());
         // A test that failed has more important things to say.
-        let _ = std::thread::spawn(delete).join();
+        let _ = std::thread::spawn(move || Self::delete(&api, &name, &login)).join();
     }
 }
 

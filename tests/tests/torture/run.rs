@@ -1,9 +1,8 @@
 //! A run: start, torture, heal, wait, judge.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,17 +12,29 @@ use leveret_tests::torture::judge;
 use leveret_tests::torture::record::Record;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tempfile::TempDir;
 
 use super::broker::{Broker, BrokerKind};
+use super::deeds::Deeds;
 use super::faults::{Targets, Torture, Victim, decide};
+use super::folder::Folder;
 use super::people::{Device, People};
 use super::service::Service;
 use super::store::{Store, StoreKind};
+use super::trials;
 
 /// For everybody to come to rest after everything is healed: an outbox may wait a minute for an answer
 /// before it asks again.
 const REST_PATIENCE: Duration = Duration::from_secs(240);
+/// For a broker that is to come back.
+const BROKER_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the send shards have no room.
+const FULL: Duration = Duration::from_secs(4);
+/// A run of this length tries everything.
+const WHOLE: Duration = Duration::from_secs(30);
+/// Longer than that is long.
+const LONG: Duration = Duration::from_secs(300);
+/// How often there is no room, but at least once.
+const FULL_INTERVAL: Duration = Duration::from_secs(180);
 /// Between two looks at everything.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -68,6 +79,16 @@ impl Plan {
         self
     }
 
+    /// Between two messages of a device, at most. In a long run less is written, so that a device that starts
+    /// again, and the judge, need not read for minutes what was.
+    fn pace(&self) -> Duration {
+        if self.time > LONG {
+            Duration::from_millis(1_600)
+        } else {
+            Duration::from_millis(700)
+        }
+    }
+
     pub(crate) fn planted(mut self, planted: Planted) -> Self {
         self.planted = planted;
         self
@@ -90,10 +111,12 @@ pub(crate) async fn sound(plan: &Plan) -> Result<()> {
         plan.seed,
         first(&verdict.faults)
     );
-    ensure!(
-        verdict.counts.shown > 0 && verdict.counts.cursors > 0,
-        "nothing happened"
-    );
+    let counts = verdict.counts;
+    ensure!(counts.shown > 0 && counts.cursors > 0, "nothing happened");
+    if plan.time >= WHOLE {
+        ensure!(counts.poisoned > 0, "nothing was poisoned");
+        ensure!(counts.busy > 0, "there was always room");
+    }
     Ok(())
 }
 
@@ -137,6 +160,7 @@ async fn run(plan: &Plan) -> Result<Verdict> {
         );
     }
     let rested = started.elapsed();
+    world.say_deaths();
     let evidence = world.people.evidence().await?;
     let verdict = judge(&evidence);
     say(&format!(
@@ -150,65 +174,13 @@ async fn run(plan: &Plan) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// Where the processes write. It goes away, unless it is asked for.
-#[derive(Debug)]
-enum Folder {
-    Passing(TempDir),
-    Kept(PathBuf),
-}
-
-impl Folder {
-    fn new(name: &str) -> Result<Self> {
-        match env::var_os("LEVERET_KEEP") {
-            Some(kept) => {
-                let path = Path::new(&kept).join(name.replace(' ', "-"));
-                std::fs::create_dir_all(&path)?;
-                ensure!(
-                    path.read_dir()?.next().is_none(),
-                    "{} is not empty",
-                    path.display()
-                );
-                Ok(Self::Kept(path))
-            }
-            None => Ok(Self::Passing(TempDir::new()?)),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Passing(folder) => folder.path(),
-            Self::Kept(path) => path,
-        }
-    }
-}
-
-/// What was done.
-#[derive(Clone, Copy, Debug, Default)]
-struct Deeds {
-    broker: u32,
-    store: u32,
-    service: u32,
-    devices: u32,
-    stops: u32,
-    /// Services that ended by themselves, because there was no broker when they started.
-    restarts: u32,
-}
-
-impl std::fmt::Display for Deeds {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            broker,
-            store,
-            service,
-            devices,
-            stops,
-            restarts,
-        } = self;
-        write!(
-            formatter,
-            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}"
-        )
-    }
+/// What is to happen at its time.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A service that was not there.
+    Comes(usize),
+    /// The send shards are full.
+    NoRoom,
 }
 
 struct World {
@@ -229,11 +201,16 @@ impl World {
         let mut broker = Broker::start(&plan.broker, folder.path())?;
         let store = Store::start(&plan.store)?;
         let mut services = Vec::new();
-        for number in 0..store.services() {
-            services.push(Service::start(&broker, &store, number, folder.path())?);
+        for (number, share) in store.shares().iter().enumerate() {
+            let share = (number, *share);
+            services.push(Service::start(&broker, &store, share, folder.path())?);
         }
-        let mut people =
-            People::gather(&services[0].http, plan.seed, &mut broker, folder.path()).await?;
+        let plan = (plan.seed, plan.pace());
+        let http = &services[0].http;
+        let mut people = People::gather(http, plan, &mut broker, folder.path()).await?;
+        for service in &mut services {
+            service.plant()?;
+        }
         for device in people.devices.iter_mut().filter(|device| !device.is_late) {
             device.program.start()?;
         }
@@ -263,7 +240,9 @@ impl World {
 
     async fn torture(&mut self, seed: u64, time: Duration) -> Result<()> {
         let mut random = StdRng::seed_from_u64(seed);
-        let end = Instant::now() + time;
+        let begin = Instant::now();
+        let end = begin + time;
+        let mut programme = self.programme(begin, time);
         let targets = Targets {
             broker: self.broker.is_victim(),
             store: self.store.is_victim(),
@@ -275,11 +254,55 @@ impl World {
             let next = Instant::now() + decision.pause;
             while Instant::now() < next {
                 self.tick()?;
+                while let Some((_, event)) = programme.pop_if(|(at, _)| *at <= Instant::now()) {
+                    self.happen(event)?;
+                }
                 tokio::time::sleep(TICK).await;
             }
             self.begin(decision.victim, decision.torture)?;
         }
-        self.heal()
+        for (_, event) in programme {
+            self.happen(event)?;
+        }
+        self.heal().await
+    }
+
+    /// What happens whatever the seed says, the first one last: routers come one after the other, and once in
+    /// between there is no room.
+    fn programme(&self, begin: Instant, time: Duration) -> Vec<(Instant, Event)> {
+        let away = (0..self.services.len()).filter(|number| self.services[*number].is_away);
+        let mut programme = vec![(begin + time / 2, Event::NoRoom)];
+        let mut at = FULL_INTERVAL;
+        while at < time {
+            programme.push((begin + at, Event::NoRoom));
+            at += FULL_INTERVAL;
+        }
+        for (place, number) in (1..).zip(away) {
+            programme.push((begin + time * place / 5, Event::Comes(number)));
+        }
+        programme.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        programme
+    }
+
+    fn happen(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Comes(number) => {
+                let service = self.service(number)?;
+                service.is_away = false;
+                service.program.start()
+            }
+            Event::NoRoom => {
+                // With nobody who takes what is there, and if the broker is not there, a little later.
+                if self.broker.sockets().is_none() {
+                    for number in 0..self.services.len() {
+                        if self.services[number].share.routes() {
+                            self.begin(Victim::Service(number), Torture::Stop(FULL))?;
+                        }
+                    }
+                }
+                self.begin(Victim::Shards, Torture::Fill(FULL))
+            }
+        }
     }
 
     /// Does something to somebody who is well.
@@ -287,7 +310,9 @@ impl World {
         let suffers = self.due.iter().any(|(_, sufferer, _)| *sufferer == victim);
         let is_away = match victim {
             Victim::Device(number) => self.device(number)?.is_late,
-            Victim::Broker | Victim::Store | Victim::Service(_) => false,
+            Victim::Service(number) => self.service(number)?.is_away,
+            Victim::Broker => !self.broker.is_up()?,
+            Victim::Store | Victim::Shards => false,
         };
         if suffers || is_away {
             return Ok(());
@@ -311,6 +336,16 @@ impl World {
                         self.deeds.devices += 1;
                         self.device(number)?.program.kill()?;
                     }
+                    Victim::Shards => {}
+                }
+                time
+            }
+            Torture::Fill(time) => {
+                if trials::fill(self.broker.reach()).is_err() {
+                    let again = Instant::now() + Duration::from_millis(500);
+                    self.due
+                        .push((again, victim, Torture::Kill(Duration::ZERO)));
+                    return Ok(());
                 }
                 time
             }
@@ -327,7 +362,7 @@ impl World {
     fn signal(&mut self, victim: Victim, name: &str) -> Result<()> {
         match victim {
             Victim::Broker => self.broker.signal(name),
-            Victim::Store => Ok(()),
+            Victim::Store | Victim::Shards => Ok(()),
             Victim::Service(number) => self.service(number)?.program.signal(name),
             Victim::Device(number) => self.device(number)?.program.signal(name),
         }
@@ -335,6 +370,15 @@ impl World {
 
     fn undo(&mut self, victim: Victim, torture: Torture) -> Result<()> {
         match (torture, victim) {
+            (Torture::Fill(_), _) => {
+                if trials::empty(self.broker.reach()).is_err() {
+                    let again = Instant::now() + Duration::from_millis(500);
+                    self.due.push((again, victim, torture));
+                }
+                Ok(())
+            }
+            // The broker was dead when there was to be no room.
+            (Torture::Kill(_), Victim::Shards) => self.happen(Event::NoRoom),
             (Torture::Stop(_), victim) => self.signal(victim, "CONT"),
             (Torture::Kill(_), Victim::Broker) => self.broker.restart(),
             (Torture::Kill(_), Victim::Store) => self.store.restart(),
@@ -345,6 +389,7 @@ impl World {
 
     /// Undoes what is due, and starts again what ended by itself.
     fn tick(&mut self) -> Result<()> {
+        self.broker.is_up()?;
         let now = Instant::now();
         while let Some(place) = self.due.iter().position(|(time, _, _)| *time <= now) {
             let (_, victim, torture) = self.due.swap_remove(place);
@@ -366,11 +411,41 @@ impl World {
         Ok(())
     }
 
-    fn heal(&mut self) -> Result<()> {
-        for (_, victim, torture) in std::mem::take(&mut self.due) {
-            self.undo(victim, torture)?;
+    /// Undoes everything, and waits until the broker is there.
+    async fn heal(&mut self) -> Result<()> {
+        let deadline = Instant::now() + BROKER_PATIENCE;
+        for (time, _, _) in &mut self.due {
+            *time = Instant::now();
+        }
+        while !self.due.is_empty() || !self.broker.is_up()? {
+            ensure!(Instant::now() < deadline, "not healed: {:?}", self.due);
+            self.tick()?;
+            tokio::time::sleep(TICK).await;
         }
         Ok(())
+    }
+
+    /// Routers that no message brings down any more get those that have.
+    async fn replay(&mut self) -> Result<()> {
+        for service in &mut self.services {
+            service.program.kill()?;
+            service.mend();
+            service.program.start()?;
+        }
+        self.deeds.replayed = trials::replay(self.broker.reach()).await?.len();
+        self.people.await_poisoned().await
+    }
+
+    /// Where services died of what is planted in them.
+    fn say_deaths(&self) {
+        const MARK: &str = "a planted death ";
+        let mut moments: BTreeMap<String, usize> = BTreeMap::new();
+        for service in &self.services {
+            for moment in service.program.lines_after(MARK) {
+                *moments.entry(moment).or_default() += 1;
+            }
+        }
+        say(&format!("died {moments:?}"));
     }
 
     /// Kills a device that has just promised to send something, and deletes its journal.
@@ -399,13 +474,25 @@ impl World {
         {
             device.program.start()?;
         }
+        // The poisoned ones are dead letters when nobody waits for an answer any more.
+        self.wait_until_at_rest(async |world| world.nothing_waits())
+            .await?;
+        self.replay().await?;
+        self.wait_until_at_rest(async |world| world.is_at_rest().await)
+            .await
+    }
+
+    async fn wait_until_at_rest(
+        &mut self,
+        is_so: impl AsyncFn(&mut Self) -> Result<bool>,
+    ) -> Result<()> {
         let deadline = Instant::now() + REST_PATIENCE;
         while Instant::now() < deadline {
             for _ in 0..50 {
                 self.tick()?;
                 tokio::time::sleep(TICK).await;
             }
-            if self.is_at_rest().await? {
+            if is_so(self).await? {
                 return Ok(());
             }
         }
@@ -413,7 +500,8 @@ impl World {
         Ok(())
     }
 
-    async fn is_at_rest(&mut self) -> Result<bool> {
+    /// Whether nothing is in anybody's outbox.
+    fn nothing_waits(&mut self) -> Result<bool> {
         for device in &mut self.people.devices {
             device.read()?;
             let mut told = device
@@ -429,6 +517,13 @@ impl World {
             if waiting != Some(0) {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    async fn is_at_rest(&mut self) -> Result<bool> {
+        if !self.nothing_waits()? {
+            return Ok(false);
         }
         let all = self.people.last_seqs().await?;
         for device in &mut self.people.devices {

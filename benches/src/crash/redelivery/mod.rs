@@ -29,4 +29,4 @@ mod target;
 mod tests;
 
 pub(crate) use command::{CrashCommand, run, summary};
-pub(crate) use target::{Target, TargetOptions, free_port, program};
+pub(crate) use target::{ChatBroker, Target, TargetOptions, free_port, program};

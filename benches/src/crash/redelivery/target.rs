@@ -76,6 +76,28 @@ pub(crate) struct TargetOptions {
     victim: VictimOptions,
 }
 
+/// What our own broker is called.
+const LEVERET: &str = "leveret";
+
+/// Where a chat's broker is.
+#[derive(Debug, Clone)]
+pub(crate) enum ChatBroker {
+    /// Within the chat's service.
+    Embedded,
+    /// A process of its own.
+    Beside(Box<Target>),
+}
+
+impl ChatBroker {
+    /// What to call it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Embedded => LEVERET,
+            Self::Beside(target) => &target.name,
+        }
+    }
+}
+
 /// A broker, ready to be started in each round.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -137,6 +159,27 @@ impl TargetOptions {
         Ok([self.leveret()?, self.rabbitmq(QueueKind::Classic)?])
     }
 
+    /// The brokers for a chat that has its own broker within it unless another one is named.
+    pub(crate) fn chat_brokers(&self) -> Result<Vec<ChatBroker>> {
+        let names = match &self.target[..] {
+            [] => &[TargetName::Leveret][..],
+            named => named,
+        };
+        let only_leveret = names.iter().all(|name| *name == TargetName::Leveret);
+        if only_leveret && self.uri.is_none() {
+            return Ok(vec![ChatBroker::Embedded]);
+        }
+        let targets = self.chat_targets()?.into_iter();
+        let brokers = targets.map(|target| {
+            if target.name == LEVERET {
+                ChatBroker::Embedded
+            } else {
+                ChatBroker::Beside(Box::new(target))
+            }
+        });
+        Ok(brokers.collect())
+    }
+
     /// The brokers for something that speaks to their HTTP APIs as well, and declares its own queues.
     pub(crate) fn chat_targets(&self) -> Result<Vec<Target>> {
         ensure!(
@@ -185,7 +228,7 @@ impl TargetOptions {
             self.leveret_args
         );
         Ok(Target {
-            name: "leveret".to_owned(),
+            name: LEVERET.to_owned(),
             queue_arguments: Vec::new(),
             management_port: Some(management),
             uri: local_uri(port)?,
