@@ -269,7 +269,8 @@ mod tests {
     /// in its dependencies.
     #[test]
     fn the_order_in_which_another_program_wrote_an_objects_keys_does_not_matter() {
-        let entity = r#"{"entity":"global_parameter","name":"n","value":{"z \\\" ":1,"a":{"y":2,"b":[]}}}"#;
+        let entity =
+            r#"{"entity":"global_parameter","name":"n","value":{"z \\\" ":1,"a":{"y":2,"b":[]}}}"#;
         let content = format!(r#"{{"lsn":7,"next_queue":3,"definitions":[{entity}]}}"#);
         let checksum = crc32c::crc32c(content.as_bytes());
         let spaced = content.replace(',', " ,\n\t").replace("\":", "\" : ");

@@ -113,7 +113,11 @@ async fn a_duplicate_is_confirmed(context: &Context) -> Result<()> {
         let ack = client.next_of(1, method::BASIC_ACK).await?;
         let mut reader = ack.method.reader();
         let (number, multiple) = (reader.u64()?, reader.u8()? == 1);
-        confirmed.extend(if multiple { 1..=number } else { number..=number });
+        confirmed.extend(if multiple {
+            1..=number
+        } else {
+            number..=number
+        });
     }
     client.expect_ready(1, &queue, 1).await
 }
@@ -223,7 +227,10 @@ async fn a_refused_message_leaves_no_key(context: &Context) -> Result<()> {
         publish(&mut client, &queue, &keyed(key), body).await?;
     }
     client.await_ready(1, &queue, 1).await?;
-    ensure!(client.take(1, &queue).await?.text() == "first", "the wrong one");
+    ensure!(
+        client.take(1, &queue).await?.text() == "first",
+        "the wrong one"
+    );
     publish(&mut client, &queue, &keyed("b"), "again").await?;
     client.await_ready(1, &queue, 1).await
 }
@@ -305,13 +312,21 @@ async fn wrong_arguments_are_refused(context: &Context) -> Result<()> {
             "x-message-deduplication",
             "{unacceptable_type,longstr}",
         ),
-        (on().with("x-cache-size", 0), "x-cache-size", "{value_zero,0}"),
+        (
+            on().with("x-cache-size", 0),
+            "x-cache-size",
+            "{value_zero,0}",
+        ),
         (
             on().with("x-cache-size", Value::I64(i64::MAX)),
             "x-cache-size",
             "{max_value_exceeded,9223372036854775807}",
         ),
-        (on().with("x-cache-ttl", -1), "x-cache-ttl", "{value_negative,-1}"),
+        (
+            on().with("x-cache-ttl", -1),
+            "x-cache-ttl",
+            "{value_negative,-1}",
+        ),
         (
             on().with("x-deduplication-header", 5),
             "x-deduplication-header",
@@ -348,7 +363,9 @@ async fn a_redeclaration_says_the_same(context: &Context) -> Result<()> {
         "406c inequivalent arg 'x-cache-size' for queue '{queue}' in vhost '/': received '11' but \
          current is '10'"
     );
-    client.refused(1, declare(Value::I64(11)), &expected).await?;
+    client
+        .refused(1, declare(Value::I64(11)), &expected)
+        .await?;
     let declare = method::queue_declare(&queue, queue_bits::DURABLE, &Table::new());
     let expected = format!(
         "406c inequivalent arg 'x-message-deduplication' for queue '{queue}' in vhost '/': received \
