@@ -12,6 +12,8 @@ use lapin::options::{
     QueueDeleteOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::runtime::default_runtime;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{
@@ -21,6 +23,7 @@ use lapin::{
 use leveret_client::message::properties::{
     Address, BrokerUser, CONTENT_TYPE, CONVERSATION_HEADER, Properties, SENDER_HEADER, SEQ_HEADER,
 };
+use leveret_client::trust::Trust;
 use tokio::time::timeout;
 
 use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
@@ -31,35 +34,47 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// shards to others after two or three of these.
 const HEARTBEAT_SECONDS: u16 = 5;
 
-/// Where the broker is, with the service's login. Not to be shown.
+/// Where the broker is, with the service's login, and who may vouch for it. Not to be shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct BrokerUrl(AMQPUri);
+pub struct BrokerUrl {
+    uri: AMQPUri,
+    trust: Trust,
+}
 
 impl BrokerUrl {
-    /// Reads `amqp://user:password@host:port/virtual-host`.
+    /// Reads `amqp://user:password@host:port/virtual-host`, or `amqps://…` for TLS.
     pub fn parse(url: &str) -> Result<Self, String> {
-        url.parse().map(Self)
+        let uri = url.parse()?;
+        let trust = Trust::system();
+        Ok(Self { uri, trust })
+    }
+
+    /// The same, with others who may vouch for the broker.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = trust.clone();
+        self
     }
 
     /// The service's user.
     #[must_use]
     pub fn user(&self) -> &str {
-        &self.0.authority.userinfo.username
+        &self.uri.authority.userinfo.username
     }
 
     /// The virtual host.
     #[must_use]
     pub fn virtual_host(&self) -> &str {
-        &self.0.vhost
+        &self.uri.vhost
     }
 
     /// The same without user and password, for a client.
     #[must_use]
     pub fn public(&self) -> String {
-        let authority = &self.0.authority;
-        let virtual_host = self.0.vhost.replace('%', "%25").replace('/', "%2f");
+        let (scheme, authority) = (&self.uri.scheme, &self.uri.authority);
+        let virtual_host = self.uri.vhost.replace('%', "%25").replace('/', "%2f");
         format!(
-            "amqp://{}:{}/{virtual_host}",
+            "{scheme}://{}:{}/{virtual_host}",
             authority.host, authority.port
         )
     }
@@ -174,9 +189,15 @@ impl Link {
     /// Connects. The name is shown among the broker's connections.
     pub async fn open(url: &BrokerUrl, name: &str) -> Result<Self, LinkError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let mut uri = url.0.clone();
+        let mut uri = url.uri.clone();
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        let connection = patiently(Connection::connect_uri(uri, properties)).await?;
+        let tls = OwnedTLSConfig {
+            identity: None,
+            cert_chain: url.trust.own_pem(),
+        };
+        let connecting =
+            Connection::connect_uri_with_config(uri, properties, tls, default_runtime()?);
+        let connection = patiently(connecting).await?;
         let publishing = patiently(connection.create_channel()).await?;
         patiently(publishing.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Self {

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_client::http::tls;
 use leveret_client::message::properties::BrokerUser;
+use leveret_client::trust::Trust;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -63,13 +65,20 @@ enum Method {
 }
 
 impl Management {
-    /// At `http://user:password@host:port`, for this virtual host.
+    /// At `http[s]://user:password@host:port`, for this virtual host.
     pub fn new(url: &str, virtual_host: &str) -> Result<Self, ManagementError> {
+        Self::trusting(url, virtual_host, &Trust::system())
+    }
+
+    /// The same, with others who may vouch for it.
+    pub fn trusting(url: &str, virtual_host: &str, trust: &Trust) -> Result<Self, ManagementError> {
         let invalid = || ManagementError::InvalidUrl(without_login(url));
         let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
-        if scheme != "http" {
-            return Err(invalid());
-        }
+        let is_secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(invalid()),
+        };
         let (login, host) = rest.rsplit_once('@').unwrap_or(("guest:guest", rest));
         let host = host.trim_end_matches('/');
         if host.is_empty() {
@@ -77,12 +86,15 @@ impl Management {
         }
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let login = format!("{}:{}", percent_decoded(user), percent_decoded(password));
-        let config = ureq::Agent::config_builder()
+        let mut config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false);
+        if is_secure {
+            config = config.tls_config(tls(trust));
+        }
         Ok(Self {
             agent: config.build().into(),
-            base: format!("http://{host}/api").into(),
+            base: format!("{scheme}://{host}/api").into(),
             authorization: format!("Basic {}", data_encoding::BASE64.encode(login.as_bytes()))
                 .into(),
             virtual_host: virtual_host.into(),

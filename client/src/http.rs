@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::message::{DeviceId, Handle, ShardCount, UserId};
+use crate::trust::{self, Trust};
 
 /// For everything that the service should answer at once; a password takes it some time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -93,12 +95,21 @@ pub struct ServiceHttp {
 }
 
 impl ServiceHttp {
-    /// At `http://host:port`.
+    /// At `http[s]://host:port`.
     #[must_use]
     pub fn new(url: &str) -> Self {
-        let config = ureq::Agent::config_builder()
+        Self::trusting(url, &Trust::system())
+    }
+
+    /// The same, with others who may vouch for the service.
+    #[must_use]
+    pub fn trusting(url: &str, trust: &Trust) -> Self {
+        let mut config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false);
+        if url.starts_with("https://") {
+            config = config.tls_config(tls(trust));
+        }
         Self {
             agent: config.build().into(),
             base: url.trim_end_matches('/').to_owned(),
@@ -202,6 +213,19 @@ impl ServiceHttp {
             Err(error) => Err(HttpError::Unreachable(error.to_string())),
         }
     }
+}
+
+/// A client's side of TLS on these terms.
+#[must_use]
+pub fn tls(trust: &Trust) -> TlsConfig {
+    let authorities = trust.authorities();
+    let authorities = authorities
+        .iter()
+        .map(|authority| Certificate::from_der(authority).to_owned());
+    TlsConfig::builder()
+        .root_certs(RootCerts::Specific(authorities.collect::<Vec<_>>().into()))
+        .unversioned_rustls_crypto_provider(trust::provider())
+        .build()
 }
 
 fn read<T: serde::de::DeserializeOwned>(bytes: Vec<u8>) -> Result<T, HttpError> {

@@ -30,5 +30,6 @@ pub mod outbox;
 pub mod session;
 pub mod timeline;
 pub mod transport;
+pub mod trust;
 pub mod tui;
 pub mod words;

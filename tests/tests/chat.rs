@@ -41,3 +41,5 @@ mod scaling;
 mod stage;
 #[path = "chat/talk.rs"]
 mod talk;
+#[path = "chat/tls.rs"]
+mod tls;

@@ -8,7 +8,8 @@ use leveret_client::message::ShardCount;
 /// The broker and the store.
 #[derive(Args, Clone)]
 pub(crate) struct BrokerOptions {
-    /// A broker with the service's login and virtual host, `amqp://user:password@host:5672/chat`.
+    /// A broker with the service's login and virtual host, `amqp://user:password@host:5672/chat`,
+    /// or `amqps://…` for TLS.
     /// Without it one is embedded.
     #[arg(
         long,
@@ -19,7 +20,7 @@ pub(crate) struct BrokerOptions {
     )]
     pub(crate) broker: Option<String>,
     /// That broker's management API, with a login that may make users,
-    /// `http://user:password@host:15672`.
+    /// `http://user:password@host:15672`, or `https://…`.
     #[arg(
         long,
         value_name = "URL",
@@ -28,6 +29,14 @@ pub(crate) struct BrokerOptions {
         hide_env_values = true
     )]
     pub(crate) management: Option<String>,
+    /// Certificates in PEM of who may vouch for them, besides the system's authorities.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "broker",
+        env = "LEVERET_CHAT_CA_FILE"
+    )]
+    pub(crate) ca_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: StoreOptions,
     /// Send shards, if the chat is not set up yet.

@@ -13,6 +13,7 @@ use leveret_chat::service::{self, Role, Service, ServiceOptions};
 use leveret_chat::settings::{GatewaySettings, Settings};
 use leveret_chat::topology::Topology;
 use leveret_client::message::properties::VIRTUAL_HOST;
+use leveret_client::trust::Trust;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::ServeOptions;
@@ -32,8 +33,10 @@ pub(super) struct Connected {
 impl Connected {
     pub(super) async fn new(options: &BrokerOptions) -> Result<Self> {
         if let (Some(url), Some(management)) = (&options.broker, &options.management) {
+            let trust = Trust::with_file_if_any(options.ca_file.as_deref())?;
             let url = BrokerUrl::parse(url).map_err(anyhow::Error::msg)?;
-            let management = Management::new(management, url.virtual_host())?;
+            let url = url.trusting(&trust);
+            let management = Management::trusting(management, url.virtual_host(), &trust)?;
             return Ok(Self {
                 embedded: None,
                 url,

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 
-use leveret_client::http::ServiceHttp;
 use leveret_client::message::Handle;
 
 use super::Failure;
@@ -36,7 +35,7 @@ pub(crate) async fn register(
     via: Option<&str>,
 ) -> Result<(), Failure> {
     let password = password()?;
-    ServiceHttp::new(url).register(name, &password, bot).await?;
+    home.service(url).register(name, &password, bot).await?;
     log_in(home, url, name, &password, via).await
 }
 
@@ -56,7 +55,7 @@ async fn log_in(
     password: &str,
     via: Option<&str>,
 ) -> Result<(), Failure> {
-    let http = ServiceHttp::new(url);
+    let http = home.service(url);
     // The same device again, with what waits for it, if it was this account's.
     let before = home.login().ok();
     let before = before.filter(|login| login.account.handle == *name && login.url == url);
@@ -75,7 +74,7 @@ async fn log_in(
 
 pub(crate) async fn logout(home: &Home) -> Result<(), Failure> {
     let login = home.login()?;
-    ServiceHttp::new(&login.url)
+    home.service(&login.url)
         .logout(&login.account.token)
         .await?;
     home.forget()

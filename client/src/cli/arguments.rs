@@ -28,13 +28,17 @@ pub(crate) struct Arguments {
     /// service names.
     #[arg(long, global = true, value_name = "URL", env = "LEVERET_CHAT_VIA")]
     pub(crate) via: Option<String>,
+    /// Certificates in PEM of who may vouch for the service and its broker, besides the system's
+    /// authorities. Without TLS, which `https://` and `amqps://` ask for, they mean nothing.
+    #[arg(long, global = true, value_name = "FILE", env = "LEVERET_CHAT_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Makes an account and logs in. The password comes from LEVERET_CHAT_PASSWORD or standard input.
     Register {
-        /// The service, `http://host:port`.
+        /// The service, `http[s]://host:port`.
         url: String,
         /// The name.
         name: Handle,
@@ -44,7 +48,7 @@ pub(crate) enum Command {
     },
     /// Logs in. The password comes from LEVERET_CHAT_PASSWORD or standard input.
     Login {
-        /// The service, `http://host:port`.
+        /// The service, `http[s]://host:port`.
         url: String,
         /// The name.
         name: Handle,

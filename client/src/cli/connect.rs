@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use leveret_client::http::{AmqpAccess, ServiceHttp};
+use leveret_client::http::AmqpAccess;
 use leveret_client::transport::{
     AmqpConnector, AmqpOptions, ClientTransport, ConnectError, Connector, WebSocketConnector,
 };
@@ -21,7 +21,8 @@ pub(crate) async fn connector(
     match via {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
             let connector = WebSocketConnector::new(url, &login.account.token);
-            Ok(Arc::new(connector.map_err(Failure::Usage)?))
+            let connector = connector.map_err(Failure::Usage)?;
+            Ok(Arc::new(connector.trusting(&home.trust)))
         }
         Some(url) if url.starts_with("amqp://") || url.starts_with("amqps://") => {
             broker(home, login, Some(url)).await
@@ -32,7 +33,8 @@ pub(crate) async fn connector(
         // A device that was never given a queue speaks to the gateway.
         None if login.amqp.is_none() => {
             let connector = WebSocketConnector::new(&login.url, &login.account.token);
-            Ok(Arc::new(connector.map_err(Failure::Usage)?))
+            let connector = connector.map_err(Failure::Usage)?;
+            Ok(Arc::new(connector.trusting(&home.trust)))
         }
         None => broker(home, login, None).await,
     }
@@ -47,7 +49,7 @@ async fn broker(
     let access = match login.amqp.clone() {
         Some(access) => access,
         None => {
-            let http = ServiceHttp::new(&login.url);
+            let http = home.service(&login.url);
             let access = http.amqp(&login.account.token).await?;
             login.amqp = Some(access.clone());
             home.keep(&login)?;
@@ -55,7 +57,7 @@ async fn broker(
         }
     };
     let url = url.map(str::to_owned);
-    let current = amqp(&login, &access, url.as_deref()).map_err(Failure::Usage)?;
+    let current = amqp(home, &login, &access, url.as_deref()).map_err(Failure::Usage)?;
     Ok(Arc::new(Renewing {
         peer: current.peer(),
         home: home.clone(),
@@ -65,13 +67,19 @@ async fn broker(
     }))
 }
 
-fn amqp(login: &Login, access: &AmqpAccess, url: Option<&str>) -> Result<AmqpConnector, String> {
-    AmqpConnector::new(AmqpOptions {
+fn amqp(
+    home: &Home,
+    login: &Login,
+    access: &AmqpAccess,
+    url: Option<&str>,
+) -> Result<AmqpConnector, String> {
+    let connector = AmqpConnector::new(AmqpOptions {
         url: url.unwrap_or(&access.url).to_owned(),
         user: login.device(),
         password: access.password.clone(),
         shards: access.shards,
-    })
+    })?;
+    Ok(connector.trusting(&home.trust))
 }
 
 /// Connects, and has the device set up again if the broker does not know it any more: its queue goes
@@ -93,12 +101,12 @@ impl Connector for Renewing {
             Err(error @ (ConnectError::Forgotten { .. } | ConnectError::Denied { .. })) => error,
             other => return other,
         };
-        let http = ServiceHttp::new(&self.login.url);
+        let http = self.home.service(&self.login.url);
         // A device that the service does not know either stays outside.
         let Ok(access) = http.amqp(&self.login.account.token).await else {
             return Err(error);
         };
-        let Ok(fresh) = amqp(&self.login, &access, self.url.as_deref()) else {
+        let Ok(fresh) = amqp(&self.home, &self.login, &access, self.url.as_deref()) else {
             return Err(error);
         };
         let login = Login {

@@ -5,8 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use leveret_client::http::{AmqpAccess, LoggedIn};
+use leveret_client::http::{AmqpAccess, LoggedIn, ServiceHttp};
 use leveret_client::message::properties::BrokerUser;
+use leveret_client::trust::Trust;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -15,9 +16,12 @@ use super::to::To;
 /// Names remembered, at most.
 const NAMES_MAX: usize = 1000;
 
-/// Where the client keeps things.
+/// Where the client keeps things, and whom it trusts.
 #[derive(Clone, Debug)]
-pub(crate) struct Home(PathBuf);
+pub(crate) struct Home {
+    folder: PathBuf,
+    pub(crate) trust: Trust,
+}
 
 /// Everything that a login gave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,28 +45,33 @@ impl Login {
 }
 
 impl Home {
-    pub(crate) fn new(given: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn new(given: Option<PathBuf>, trust: Trust) -> Result<Self, Failure> {
         let default = || std::env::home_dir().map(|home| home.join(".leveret-chat"));
         let path = given.or_else(default);
-        path.map(Self)
+        path.map(|folder| Self { folder, trust })
             .ok_or_else(|| Failure::Usage("say where to keep things: --home DIR".to_owned()))
     }
 
+    /// The service at that URL.
+    pub(crate) fn service(&self, url: &str) -> ServiceHttp {
+        ServiceHttp::trusting(url, &self.trust)
+    }
+
     fn login_file(&self) -> PathBuf {
-        self.0.join("login.json")
+        self.folder.join("login.json")
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
-        self.0.join("journal")
+        self.folder.join("journal")
     }
 
     /// What `send` could not send.
     pub(crate) fn outbox(&self) -> PathBuf {
-        self.0.join("outbox")
+        self.folder.join("outbox")
     }
 
     fn names_file(&self) -> PathBuf {
-        self.0.join("names.json")
+        self.folder.join("names.json")
     }
 
     fn names(&self) -> BTreeMap<String, To> {
@@ -98,8 +107,8 @@ impl Home {
 
     /// Keeps a login, for nobody else to read.
     pub(crate) fn keep(&self, login: &Login) -> Result<(), Failure> {
-        fs::create_dir_all(&self.0)?;
-        let fresh = self.0.join("login.new");
+        fs::create_dir_all(&self.folder)?;
+        let fresh = self.folder.join("login.new");
         write_private(
             &fresh,
             &serde_json::to_vec_pretty(login).map_err(io::Error::from)?,

@@ -24,6 +24,7 @@ use clap::Parser as _;
 use leveret_client::http::HttpError;
 use leveret_client::message::RejectionCode;
 use leveret_client::transport::{ConnectError, TransportError};
+use leveret_client::trust::Trust;
 
 use self::arguments::{Arguments, Command};
 use self::home::{Home, Login};
@@ -122,7 +123,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let home = Home::new(arguments.home)?;
+    let trust = Trust::with_file_if_any(arguments.ca_file.as_deref());
+    let trust = trust.map_err(|error| Failure::Usage(error.to_string()))?;
+    let home = Home::new(arguments.home, trust)?;
     let output = Output::new(arguments.json);
     let via = arguments.via;
     match arguments.command.unwrap_or(Command::Tui) {
@@ -131,7 +134,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Login { url, name } => account::login(&home, &url, &name, via.as_deref()).await,
         Command::Logout => account::logout(&home).await,
-        Command::Bench(options) => bench::run(options, output.is_json()).await,
+        Command::Bench(options) => bench::run(options, &home.trust, output.is_json()).await,
         command => {
             let login = home.login()?;
             let setting = Setting { home, login, via };

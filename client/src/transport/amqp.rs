@@ -16,6 +16,8 @@ use lapin::options::{
     ConfirmSelectOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::runtime::default_runtime;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{
@@ -34,6 +36,7 @@ use crate::message::properties::{
 use crate::message::{
     Command, Delivery, Event, MessageId, Reply, Request, ShardCount, Timestamp, envelope,
 };
+use crate::trust::Trust;
 
 /// Events on their way to a client that has not acknowledged them.
 const PREFETCH: u16 = 200;
@@ -45,7 +48,7 @@ const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
 /// Where to connect, and as whom.
 #[derive(Clone)]
 pub struct AmqpOptions {
-    /// `amqp://host:port/virtual-host`; a user and password in it are not used.
+    /// `amqp://host:port/virtual-host`, or `amqps://…` for TLS; a user and password in it are not used.
     pub url: String,
     /// The device.
     pub user: BrokerUser,
@@ -70,24 +73,30 @@ impl std::fmt::Debug for AmqpOptions {
 pub struct AmqpConnector {
     options: AmqpOptions,
     uri: AMQPUri,
+    trust: Trust,
 }
 
 impl AmqpConnector {
     /// With these options; an error says what is wrong with the URL.
     pub fn new(options: AmqpOptions) -> Result<Self, String> {
-        if options.url.starts_with("amqps://") {
-            return Err(
-                "this client speaks no TLS to brokers: use amqp:// where the network is trusted"
-                    .to_owned(),
-            );
-        }
         let mut uri: AMQPUri = options.url.parse()?;
         uri.authority.userinfo.username = options.user.name();
         uri.authority
             .userinfo
             .password
             .clone_from(&options.password);
-        Ok(Self { options, uri })
+        Ok(Self {
+            options,
+            uri,
+            trust: Trust::system(),
+        })
+    }
+
+    /// The same, with others who may vouch for the broker.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = trust.clone();
+        self
     }
 
     fn unreachable(&self, reason: impl ToString) -> ConnectError {
@@ -116,7 +125,12 @@ impl AmqpConnector {
     async fn open(&self) -> Result<Amqp, lapin::Error> {
         let properties =
             ConnectionProperties::default().with_connection_name(self.options.user.name().into());
-        let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
+        let tls = OwnedTLSConfig {
+            identity: None,
+            cert_chain: self.trust.own_pem(),
+        };
+        let (uri, runtime) = (self.uri.clone(), default_runtime()?);
+        let connection = Connection::connect_uri_with_config(uri, properties, tls, runtime).await?;
         let publishing = connection.create_channel().await?;
         publishing
             .confirm_select(ConfirmSelectOptions::default())
@@ -170,9 +184,10 @@ impl Connector for AmqpConnector {
     }
 
     fn peer(&self) -> String {
+        let (scheme, authority) = (&self.uri.scheme, &self.uri.authority);
         format!(
-            "amqp://{}:{}/{}",
-            self.uri.authority.host, self.uri.authority.port, self.uri.vhost
+            "{scheme}://{}:{}/{}",
+            authority.host, authority.port, self.uri.vhost
         )
     }
 }

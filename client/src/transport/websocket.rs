@@ -16,13 +16,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{
+    Connector as Tls, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 
 use super::{AckToken, Arrived, ClientTransport, ConnectError, Connector, TransportError};
 use crate::message::{
     ByeCode, ClientFrame, ClientSays, Command, Event, Hello, RejectionCode, Reply, Request,
     ServerFrame, envelope,
 };
+use crate::trust::Trust;
 
 /// For everything that should be answered at once.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,10 +41,11 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// Connects a device to a gateway.
 #[derive(Clone)]
 pub struct WebSocketConnector {
-    /// `http://host:port`, to be shown.
+    /// `http[s]://host:port`, to be shown.
     url: String,
     /// The login's token.
     token: String,
+    trust: Trust,
 }
 
 impl std::fmt::Debug for WebSocketConnector {
@@ -54,22 +58,24 @@ impl std::fmt::Debug for WebSocketConnector {
 }
 
 impl WebSocketConnector {
-    /// To the service at `http://host:port`, with a login's token; an error says what is wrong with the
+    /// To the service at `http[s]://host:port`, with a login's token; an error says what is wrong with the
     /// URL.
     pub fn new(url: &str, token: &str) -> Result<Self, String> {
-        if url.starts_with("https://") {
-            return Err(
-                "this client speaks no TLS: put it behind a proxy that does, or use http://"
-                    .to_owned(),
-            );
-        }
-        if !url.starts_with("http://") {
-            return Err(format!("{url:?} is no http URL"));
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(format!("{url:?} is no http[s] URL"));
         }
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
+            trust: Trust::system(),
         })
+    }
+
+    /// The same, with others who may vouch for the gateway.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = trust.clone();
+        self
     }
 
     fn unreachable(&self, reason: impl ToString) -> ConnectError {
@@ -80,8 +86,11 @@ impl WebSocketConnector {
     }
 
     async fn open(&self) -> Result<Socket, ConnectError> {
-        let address = self.url.replacen("http://", "ws://", 1);
-        let opened = connect_async(format!("{address}/v1/socket")).await;
+        // ws:// and wss://.
+        let address = format!("{}/v1/socket", self.url.replacen("http", "ws", 1));
+        let is_secure = address.starts_with("wss://");
+        let tls = is_secure.then(|| Tls::Rustls(self.trust.client()));
+        let opened = connect_async_tls_with_config(address, None, false, tls).await;
         let (mut socket, _) = opened.map_err(|error| self.unreachable(error))?;
         let hello = ClientFrame {
             nr: None,

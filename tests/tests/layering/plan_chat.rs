@@ -20,6 +20,11 @@ pub(crate) const CLIENT: &[Room] = &[
         ],
     },
     Room {
+        name: "trust",
+        rooms: &[],
+        crates: &["rustls", "rustls_native_certs", "thiserror"],
+    },
+    Room {
         name: "words",
         rooms: &["message"],
         crates: &[],
@@ -41,7 +46,7 @@ pub(crate) const CLIENT: &[Room] = &[
     },
     Room {
         name: "transport",
-        rooms: &["message"],
+        rooms: &["message", "trust"],
         crates: &[
             "async_trait",
             "futures_util",
@@ -55,7 +60,7 @@ pub(crate) const CLIENT: &[Room] = &[
     },
     Room {
         name: "http",
-        rooms: &["message"],
+        rooms: &["message", "trust"],
         crates: &["serde", "serde_json", "thiserror", "tokio", "ureq"],
     },
     Room {
@@ -148,6 +153,7 @@ pub(crate) const SERVICE: &[Room] = &[
             "futures_util",
             "lapin",
             "leveret_client::message",
+            "leveret_client::trust",
             "thiserror",
             "tokio",
         ],
@@ -167,7 +173,10 @@ pub(crate) const SERVICE: &[Room] = &[
         rooms: &["topology"],
         crates: &[
             "data_encoding",
+            // One way of trusting servers for both packages.
+            "leveret_client::http::tls",
             "leveret_client::message",
+            "leveret_client::trust",
             "serde",
             "serde_json",
             "thiserror",

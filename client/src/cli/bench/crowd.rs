@@ -10,6 +10,7 @@ use leveret_client::message::{
     Body, Command, ConversationId, Event, MessageId, Post, Timestamp, UserId,
 };
 use leveret_client::transport::{AmqpConnector, AmqpOptions, ClientTransport, Connector as _};
+use leveret_client::trust::Trust;
 
 use super::super::Failure;
 
@@ -21,6 +22,7 @@ const REGISTRATIONS: usize = 4;
 /// Everybody, at one service.
 pub(super) struct Crowd {
     http: ServiceHttp,
+    trust: Trust,
     prefix: String,
     password: String,
     everybody: Vec<LoggedIn>,
@@ -57,10 +59,11 @@ impl Guest {
 }
 
 impl Crowd {
-    pub(super) fn new(url: &str) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, trust: &Trust) -> Result<Self, Failure> {
         let unique = UserId::random().to_string();
         Ok(Self {
-            http: ServiceHttp::new(url),
+            http: ServiceHttp::trusting(url, trust),
+            trust: trust.clone(),
             prefix: format!("bench-{}", &unique[1..9]),
             password: unique.clone(),
             everybody: Vec::new(),
@@ -103,9 +106,10 @@ impl Crowd {
             password: access.password,
             shards: access.shards,
         });
+        let connector = connector.map_err(Failure::Usage)?;
         Ok(Guest {
             login,
-            connector: connector.map_err(Failure::Usage)?,
+            connector: connector.trusting(&self.trust),
         })
     }
 

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use leveret_client::trust::Trust;
 use serde::Serialize;
 
 use self::crowd::Crowd;
@@ -99,9 +100,9 @@ fn print(row: &Row, json: bool) -> io::Result<()> {
     out.flush()
 }
 
-pub(crate) async fn run(options: BenchOptions, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(options: BenchOptions, trust: &Trust, json: bool) -> Result<(), Failure> {
     let wants = |what| options.only.is_empty() || options.only.contains(&what);
-    let mut crowd = Crowd::new(&options.url)?;
+    let mut crowd = Crowd::new(&options.url, trust)?;
     let mut all = Vec::new();
     let mut take = |rows: Vec<Row>| -> io::Result<()> {
         for row in rows {
