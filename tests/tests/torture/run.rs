@@ -311,7 +311,7 @@ impl World {
         let is_away = match victim {
             Victim::Device(number) => self.device(number)?.is_late,
             Victim::Service(number) => self.service(number)?.is_away,
-            Victim::Broker => !self.broker.is_up()?,
+            Victim::Broker => !self.broker.is_ready()?,
             Victim::Store | Victim::Shards => false,
         };
         if suffers || is_away {
