@@ -115,9 +115,10 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         line: "4.3.2",
-        rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues",
-        leveret: "takes both, without defaults",
-        reason: "neither needs replication, and both are what programs with classic queues ask for",
+        rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues; has `x-message-deduplication` as a plugin \
+                   of its community alone, and the argument means nothing without it",
+        leveret: "takes both, without defaults; has `x-message-deduplication` built in, checks and compares its arguments",
+        reason: "neither limit needs replication, and all of it is what programs with classic queues ask for",
     },
     Difference {
         line: "4.4.4",
