@@ -7,7 +7,7 @@ use leveret_chat::amqp::{BrokerUrl, Link};
 use leveret_chat::operator::{self, Outcome, Verdict};
 use leveret_client::message::MessageId;
 use leveret_client::message::properties::VIRTUAL_HOST;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::broker::Reach;
 use super::service::SHARDS;
@@ -97,4 +97,32 @@ async fn try_replay(reach: &Reach) -> Result<Vec<MessageId>> {
     };
     ensure!(outcome == whole, "{outcome:?}");
     Ok(ids)
+}
+
+/// The send shards in which messages wait while none of the consumers that there are is the active one. RabbitMQ
+/// 4.3.6 now and then goes on believing in a consumer whose connection has died: its unsettled deliveries never
+/// come back, and nobody else gets anything, until the node is started again.
+pub(crate) fn haunted(reach: &Reach) -> Result<Vec<String>> {
+    let (policy, login) = policy(reach);
+    let host = policy
+        .strip_suffix(FULL)
+        .and_then(|url| url.strip_suffix('/'))
+        .context("it ends so")?;
+    let get = |what: &str| -> Result<Vec<Value>> {
+        let url = host.replace("/policies/", what);
+        let mut answer = agent().get(url).header("authorization", &login).call()?;
+        Ok(answer.body_mut().read_json()?)
+    };
+    let active: Vec<_> = get("/consumers/")?
+        .into_iter()
+        .filter(|consumer| consumer["active"] == true)
+        .map(|consumer| consumer["queue"]["name"].clone())
+        .collect();
+    let waits = |queue: &Value| queue["messages"].as_u64() > Some(0);
+    let queues = get("/queues/")?.into_iter();
+    let haunted = queues.filter(|queue| waits(queue) && !active.contains(&queue["name"]));
+    let names = haunted.filter_map(|queue| queue["name"].as_str().map(str::to_owned));
+    Ok(names
+        .filter(|name| name.starts_with("chat.send."))
+        .collect())
 }
