@@ -11,7 +11,7 @@ use crate::amqp::{Incoming, Link};
 use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
 use crate::store::ChatStore;
-use crate::worker::{HandleError, Handler};
+use crate::worker::{HandleError, Handler, Settling, settled};
 
 /// Works on copies of dead letters.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct DeadLetters {
 
 #[async_trait]
 impl Handler for DeadLetters {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         for incoming in batch {
             let Ok(Command::Send(post)) = envelope::decode::<Command>(&incoming.body) else {
                 continue;
@@ -70,6 +70,6 @@ impl Handler for DeadLetters {
             flying.extend(self.fanout.to_device(link, &device, &answer).await?);
             self.fanout.settle(link, flying).await?;
         }
-        Ok(())
+        Ok(settled())
     }
 }

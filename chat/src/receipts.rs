@@ -16,7 +16,7 @@ use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
 use crate::identity::{Claims, Services};
 use crate::store::{Advance, ChatStore, CursorAt};
-use crate::worker::{HandleError, Handler};
+use crate::worker::{HandleError, Handler, Settling, settled};
 
 /// How long a cursor waits in a queue. Who comes later asks, so that cursors cannot fill a queue.
 const KEEPING: Keeping = Keeping::For(Duration::from_secs(60));
@@ -112,7 +112,7 @@ fn merge(receipts: impl IntoIterator<Item = Receipt>, at: Timestamp) -> Vec<Adva
 
 #[async_trait]
 impl Handler for Receipts {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         let receipts = batch.iter().filter_map(|incoming| {
             let receipt = self.receipt(incoming);
             if receipt.is_none() {
@@ -122,7 +122,7 @@ impl Handler for Receipts {
         });
         let advances = merge(receipts, Timestamp::now());
         if advances.is_empty() {
-            return Ok(());
+            return Ok(settled());
         }
         let moved = self.store.advance(advances.clone()).await?;
         for (advance, cursor) in advances.iter().zip(moved) {
@@ -130,7 +130,7 @@ impl Handler for Receipts {
                 self.tell(link, &advance.conv, cursor).await?;
             }
         }
-        Ok(())
+        Ok(settled())
     }
 }
 

@@ -50,8 +50,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            send_prefetch: 64,
-            receipt_prefetch: 256,
+            send_prefetch: 128,
+            receipt_prefetch: 512,
             request_prefetch: 32,
             receipt_delay: Duration::from_millis(50),
             user_rate: 20,
