@@ -149,7 +149,7 @@ async fn keep(
         &setting.login.device(),
         body(text, options.reply, Vec::new()),
     );
-    let mut outbox = Outbox::open(setting).await?;
+    let outbox = Outbox::open(setting).await?;
     outbox.keep(&post).await?;
     output.id(&post.id)?;
     Err(Failure::Unreachable(format!(
