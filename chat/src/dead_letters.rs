@@ -10,6 +10,7 @@ use leveret_client::message::{Bump, Command, Event, Rejected, RejectionCode, Sen
 use crate::amqp::{Incoming, Link};
 use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
+use crate::planted::{Moment, Planted};
 use crate::store::ChatStore;
 use crate::worker::{HandleError, Handler, Settling, settled};
 
@@ -19,6 +20,7 @@ pub(crate) struct DeadLetters {
     pub(crate) store: Arc<dyn ChatStore>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) fanout: Arc<Fanout>,
+    pub(crate) planted: Planted,
 }
 
 #[async_trait]
@@ -38,6 +40,7 @@ impl Handler for DeadLetters {
                 continue;
             }
             tracing::error!(id = %post.id, conv = %post.conv, "a message was set aside");
+            self.planted.pass(Moment::BeforeVerdict);
             let stored = self.store.message_of(&post.from, post.id).await?;
             let mut flying = Vec::new();
             let event = match stored {
@@ -69,6 +72,7 @@ impl Handler for DeadLetters {
             };
             flying.extend(self.fanout.to_device(link, &device, &answer).await?);
             self.fanout.settle(link, flying).await?;
+            self.planted.pass(Moment::AfterVerdict);
         }
         Ok(settled())
     }

@@ -17,6 +17,7 @@ mod identity;
 pub mod links;
 pub mod management;
 pub mod operator;
+pub mod planted;
 mod rate;
 mod receipts;
 mod requests;

@@ -15,6 +15,7 @@ use crate::amqp::{Incoming, Link};
 use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
 use crate::identity::{Claims, Services};
+use crate::planted::{Moment, Planted};
 use crate::store::{Advance, ChatStore, CursorAt};
 use crate::worker::{HandleError, Handler, Settling, settled};
 
@@ -29,6 +30,7 @@ pub(crate) struct Receipts {
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) services: Services,
     pub(crate) cursor_members_max: u64,
+    pub(crate) planted: Planted,
 }
 
 impl Receipts {
@@ -124,12 +126,15 @@ impl Handler for Receipts {
         if advances.is_empty() {
             return Ok(settled());
         }
+        self.planted.pass(Moment::BeforeAdvance);
         let moved = self.store.advance(advances.clone()).await?;
+        self.planted.pass(Moment::AfterAdvance);
         for (advance, cursor) in advances.iter().zip(moved) {
             if let Some(cursor) = cursor {
                 self.tell(link, &advance.conv, cursor).await?;
             }
         }
+        self.planted.pass(Moment::BeforeReceiptAck);
         Ok(settled())
     }
 }

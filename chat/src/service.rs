@@ -296,7 +296,7 @@ impl Plan {
             rates: Mutex::new(Rates::new(settings.user_rate, settings.user_burst)),
             group_rates: Mutex::new(Rates::new(settings.group_rate, settings.group_burst)),
             fanout_write_max: settings.fanout_write_max,
-            poison: settings.poison.clone(),
+            planted: settings.planted.clone(),
         });
         let worker = |shard: SendShard| Worker {
             queue: topology::send_queue(shard),
@@ -318,6 +318,7 @@ impl Plan {
             fanout: self.fanout.clone(),
             services: self.services.clone(),
             cursor_members_max: self.settings.cursor_members_max,
+            planted: self.settings.planted.clone(),
         });
         let worker = |shard: ReceiptShard| Worker {
             queue: topology::receipt_queue(shard),
@@ -372,6 +373,7 @@ impl Plan {
                 store: self.store.clone(),
                 directory: self.directory.clone(),
                 fanout: self.fanout.clone(),
+                planted: self.settings.planted.clone(),
             }),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::planted::Planted;
+
 /// Limits and sizes of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -42,9 +44,8 @@ pub struct Settings {
     pub page_bytes_max: usize,
     /// Messages that one search looks at: it reads them one by one.
     pub search_messages_max: usize,
-    /// A text that brings a router down: a planted fault, to see what becomes of such a message and of
-    /// its neighbours. There is none but in tests.
-    pub poison: Option<String>,
+    /// Faults that are planted. There are none but in tests.
+    pub planted: Planted,
 }
 
 impl Default for Settings {
@@ -65,7 +66,7 @@ impl Default for Settings {
             page_messages_max: 500,
             page_bytes_max: 1 << 20,
             search_messages_max: 20_000,
-            poison: None,
+            planted: Planted::default(),
         }
     }
 }

@@ -8,6 +8,11 @@ pub mod evidence;
 pub mod fault;
 mod judge;
 pub mod record;
+mod watched;
+
+/// A message that says this brings its router down, if the router was told so: it becomes a dead letter, and
+/// is sent again when the routers are mended.
+pub const POISON: &str = "the planted word";
 
 #[cfg(test)]
 mod planted;

@@ -4,17 +4,26 @@
 //! histories: nothing lost, nothing shown twice, order kept, cursors true, nobody sees what is not
 //! theirs.
 //!
+//! Some people speak AMQP, some to the gateway. Some of their messages bring their router down: they are set
+//! aside, and at the end mended routers get them again. Services die of planted deaths between any two of
+//! their steps. Now and then the send shards have no room.
+//!
 //! A run prints its seed. `LEVERET_SEED` repeats its decisions (not the machine's), and
 //! `LEVERET_TORTURE_SECONDS` says how long it takes, without starting and healing. `LEVERET_KEEP` leaves
 //! everything that the processes wrote in that folder. On RabbitMQ the broker itself is spared if it is
 //! the one of `RABBITMQ_URL`; `LEVERET_TORTURE_RABBITMQ="NAME AMQP_PORT MANAGEMENT_PORT"` starts one with
 //! `.ci/rabbitmq` that is not. With `LEVERET_TORTURE_POSTGRES="NAME PORT"` the history on RabbitMQ is in a
-//! PostgreSQL by `.ci/postgres`, which is killed as well, and two services share the work.
+//! PostgreSQL by `.ci/postgres`, which is killed as well; the gateway is a process of its own, and one router
+//! becomes four under load.
 
 #[path = "torture/broker.rs"]
 mod broker;
+#[path = "torture/deeds.rs"]
+mod deeds;
 #[path = "torture/faults.rs"]
 mod faults;
+#[path = "torture/folder.rs"]
+mod folder;
 #[path = "torture/people.rs"]
 mod people;
 #[path = "torture/program.rs"]
@@ -25,6 +34,8 @@ mod run;
 mod service;
 #[path = "torture/store.rs"]
 mod store;
+#[path = "torture/trials.rs"]
+mod trials;
 
 use anyhow::Result;
 

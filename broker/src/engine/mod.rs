@@ -23,6 +23,7 @@ mod definitions;
 mod delay;
 mod envelope;
 mod exchange;
+mod groups;
 mod hosts;
 mod loading;
 mod memory;
@@ -34,6 +35,7 @@ mod peek;
 mod policies;
 mod publish;
 mod queue;
+mod recall;
 mod recover;
 mod reply;
 mod rights;
@@ -84,6 +86,7 @@ pub(crate) use self::declare_queue::QueueDeclaration;
 pub(crate) use self::envelope::{CarbonCopies, check_expiration, check_user_id, text};
 #[cfg(feature = "management")]
 pub(crate) use self::exchange::Exchange;
+pub(crate) use self::groups::Groups;
 #[cfg(feature = "management")]
 pub(crate) use self::hosts::HostDeletionRefusal;
 pub(crate) use self::meters::{ChannelMeter, ChannelMode, Event};

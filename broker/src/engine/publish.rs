@@ -10,6 +10,7 @@ use super::Engine;
 use super::afterwork::Afterwork;
 use super::delay::Delay;
 use super::exchange::Exchange;
+use super::groups::Groups;
 use super::outbox::Outbox;
 use super::queue::Queue;
 use super::reply::ReplyConsumer;
@@ -55,6 +56,12 @@ impl Route {
     /// The queues.
     pub(crate) fn queues(&self) -> &[Arc<Queue>] {
         &self.queues
+    }
+
+    /// Whether some queue on it keeps duplicates out.
+    pub(crate) fn tells_duplicates(&self) -> bool {
+        let mut queues = self.queues.iter();
+        queues.any(|queue| queue.arguments().deduplication.is_some())
     }
 
     /// The reply consumers.
@@ -209,7 +216,7 @@ pub(crate) struct Origin {
 /// Messages on their way to queues, collected while one read of a socket is worked on.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    queues: Vec<QueueBurst>,
+    queues: Groups<u64, QueueBurst>,
     replies: Vec<(Arc<ReplyConsumer>, Message)>,
     delayed: Vec<(Arc<Delay>, Message)>,
     /// How many messages came to each exchange, and how many it gave to queues.
@@ -296,27 +303,18 @@ impl Burst {
     }
 
     fn add_to(&mut self, queue: &Arc<Queue>, message: Message, origin: Origin) {
-        // A fan-out meets its queues in the same order every time, so the search seldom goes far;
-        // the newest is nearly always the right one when there is no fan-out.
-        match self
-            .queues
-            .iter_mut()
-            .rev()
-            .find(|burst| burst.queue == *queue)
-        {
-            Some(burst) => burst.messages.push((message, origin)),
-            None => self.queues.push(QueueBurst {
-                queue: Arc::clone(queue),
-                messages: vec![(message, origin)],
-            }),
-        }
+        let burst = self.queues.group(queue.number(), || QueueBurst {
+            queue: Arc::clone(queue),
+            messages: Vec::new(),
+        });
+        burst.messages.push((message, origin));
     }
 
     /// Hands everything over.
     pub(crate) fn flush(&mut self, engine: &Arc<Engine>) -> Flushed {
         let mut flushed = Flushed::default();
         let mut work = Afterwork::default();
-        for QueueBurst { queue, messages } in self.queues.drain(..) {
+        for QueueBurst { queue, messages } in self.queues.drain() {
             let (refused, ticket) = queue.publish(engine, messages, &mut work);
             flushed.ticket = flushed.ticket.max(ticket);
             flushed.refused.extend(refused);

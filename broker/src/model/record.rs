@@ -48,7 +48,7 @@ impl SeqRange {
 }
 
 /// Why a message leaves a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Settlement {
     /// A consumer confirmed it.
     Acknowledge,

@@ -8,7 +8,7 @@ use super::assembler::Assembler;
 use super::confirms::ConfirmTracker;
 use super::transaction::PendingTransaction;
 use super::window::Window;
-use crate::engine::{ChannelLimit, ChannelMeter, ConsumerLink, ReplyAddress, Route};
+use crate::engine::{ChannelLimit, ChannelMeter, ConsumerLink, ReplyAddress};
 use crate::model::{AmqpError, ConsumerTag, QueueName};
 
 /// How publishes on the channel are answered.
@@ -32,19 +32,6 @@ pub(super) enum Phase {
     Closing,
 }
 
-/// The route of the channel's last publish: the next one usually takes it too.
-#[derive(Debug, Default)]
-pub(super) struct RouteCache {
-    /// Exchange and routing key, as two short strings.
-    pub(super) address: Vec<u8>,
-    /// The state of names and bindings that the route was found in.
-    pub(super) generation: u64,
-    /// The version of the user's rights that allowed it; 0 if it has to be asked again.
-    pub(super) rights: u64,
-    /// Where it leads.
-    pub(super) route: Route,
-}
-
 /// A channel.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -62,7 +49,6 @@ pub(super) struct Channel {
     pub(super) least_timeout_ms: Option<u64>,
     pub(super) mode: Mode,
     pub(super) assembler: Assembler,
-    pub(super) cache: RouteCache,
     /// What others see of it.
     pub(super) meter: Arc<ChannelMeter>,
 }
@@ -84,7 +70,6 @@ impl Channel {
             least_timeout_ms: None,
             mode: Mode::default(),
             assembler: Assembler::default(),
-            cache: RouteCache::default(),
         }
     }
 

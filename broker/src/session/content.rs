@@ -120,7 +120,7 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
-        let route = &channel.cache.route;
+        let route = self.routes.route();
         channel.meter.add_publish(message.body().len() as u64);
         if route.is_empty() {
             channel.meter.add(unroutable(flags.mandatory), 1);
@@ -164,13 +164,13 @@ impl Session {
         Ok(())
     }
 
-    /// Finds the queues for a message and leaves them in the channel's cache. What comes back is
-    /// the message as it is to be delivered.
+    /// Finds the queues for a message and leaves them in the cache. What comes back is the message as
+    /// it is to be delivered.
     fn route(&mut self, number: u16, message: Message) -> Result<Message, AmqpError> {
         let generation = self.host.generation();
         self.rights.refresh(&self.engine);
         let (rights, version) = (self.rights.current(), self.rights.version());
-        let Some(channel) = self.channels.get_mut(&number) else {
+        let Some(channel) = self.channels.get(&number) else {
             return Ok(message);
         };
         let properties = Properties::new(message.header().get(12..).unwrap_or_default());
@@ -180,9 +180,8 @@ impl Session {
             && ![Property::Headers, Property::Expiration, Property::UserId]
                 .into_iter()
                 .any(|property| properties.contains(property));
-        let cache = &mut channel.cache;
-        let is_current = cache.generation == generation && cache.rights == version;
-        if is_plain && is_current && cache.address == message.envelope() {
+        self.routes.refresh(generation, version);
+        if is_plain && self.routes.find(message.envelope()) {
             return Ok(message);
         }
         let name = ExchangeName::from(&*text(message.exchange()));
@@ -205,17 +204,20 @@ impl Session {
             }
         }
         check_user_id(properties, rights)?;
-        cache.route = Route::find(&self.host, &exchange, keys, properties);
-        let routes_by_key_alone = is_plain && cache.route.depends_on_key_alone();
-        cache.generation = if routes_by_key_alone { generation } else { 0 };
-        cache.rights = version;
-        cache.address.clear();
-        cache.address.extend_from_slice(message.envelope());
-        match reply_address {
+        let route = Route::find(&self.host, &exchange, keys, properties);
+        let is_reusable = is_plain && route.depends_on_key_alone();
+        let tells_duplicates = route.tells_duplicates();
+        self.routes.remember(message.envelope(), route, is_reusable);
+        let message = match reply_address {
             Some(address) => with_reply_address(&message, carbon_copies.are_blind(), address),
             None if carbon_copies.are_blind() => Ok(with_blind_copies(message)),
             None => Ok(message),
+        };
+        // What was acknowledged before is gone before this comes, and has no duplicates.
+        if tells_duplicates && !self.settlements.is_empty() {
+            self.flush();
         }
+        message
     }
 
     pub(super) fn return_message(&mut self, number: u16, message: &Message) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::channel::{Channel, Mode, Phase};
 use super::handshake::{ClientProperties, Tuning};
 use super::rights::CurrentRights;
+use super::routes::RouteCache;
 use super::settings::SessionSettings;
 use super::settlements::Settlements;
 use super::throttle::{Change, Throttle};
@@ -46,6 +47,7 @@ pub(super) struct Session {
     pub(super) host: Arc<VirtualHost>,
     pub(super) client: Arc<Client>,
     pub(super) rights: CurrentRights,
+    pub(super) routes: RouteCache,
     pub(super) properties: ClientProperties,
     pub(super) tuning: Tuning,
     pub(super) channels: BTreeMap<u16, Channel>,
@@ -85,6 +87,7 @@ impl Session {
             host,
             client,
             rights,
+            routes: RouteCache::default(),
             properties,
             tuning,
             channels: BTreeMap::new(),

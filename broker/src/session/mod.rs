@@ -13,6 +13,7 @@ mod handshake;
 mod listener;
 mod overdue;
 mod rights;
+mod routes;
 mod sasl;
 mod settings;
 mod settlements;

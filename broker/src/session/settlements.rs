@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::core::Session;
 use super::window::Unacked;
-use crate::engine::{ChannelLimit, Queue};
+use crate::engine::{ChannelLimit, Groups, Queue};
 use crate::model::{Seq, Settlement};
 
 /// What is to be settled, by queue and in the order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct Settlements {
-    groups: Vec<Group>,
+    groups: Groups<(u64, Settlement), Group>,
     limits: Vec<(Arc<ChannelLimit>, u32)>,
 }
 
@@ -33,18 +33,13 @@ impl Settlements {
             return;
         }
         let queue = unacked.queue();
-        let same = |group: &Group| {
-            group.settlement == settlement && group.queue.number() == queue.number()
-        };
-        // The newest group is nearly always the right one.
-        match self.groups.iter().rposition(same) {
-            Some(index) => self.groups[index].seqs.push(unacked.seq),
-            None => self.groups.push(Group {
-                queue: Arc::clone(queue),
-                settlement,
-                seqs: vec![unacked.seq],
-            }),
-        }
+        let key = (queue.number(), settlement);
+        let group = self.groups.group(key, || Group {
+            queue: Arc::clone(queue),
+            settlement,
+            seqs: Vec::new(),
+        });
+        group.seqs.push(unacked.seq);
         match self
             .limits
             .iter_mut()
@@ -55,7 +50,7 @@ impl Settlements {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 }
@@ -71,7 +66,7 @@ impl Session {
         for (limit, count) in self.settlements.limits.drain(..) {
             starved.extend(limit.give_back(count));
         }
-        for group in self.settlements.groups.drain(..) {
+        for group in self.settlements.groups.drain() {
             group
                 .queue
                 .settle(&self.engine, &group.seqs, group.settlement);

@@ -1,9 +1,11 @@
 //! What can be said on the command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leveret_chat::accounts::Registration;
+use leveret_chat::planted::Planted;
 use leveret_chat::service::Role;
 use leveret_chat::settings::{GatewaySettings, Settings};
 
@@ -84,6 +86,8 @@ pub(crate) struct ServeOptions {
     pub(crate) origins: Vec<String>,
     #[command(flatten)]
     pub(crate) rates: RateOptions,
+    #[command(flatten)]
+    pub(crate) planted: PlantedOptions,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
@@ -180,6 +184,26 @@ impl From<RateOptions> for Settings {
             group_rate: rates.group_rate,
             group_burst: rates.group_burst,
             ..Self::default()
+        }
+    }
+}
+
+/// Faults, for tests alone: nobody else is told that there are such options.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlantedOptions {
+    /// A text that brings a router down.
+    #[arg(long, value_name = "TEXT", hide = true)]
+    plant_poison: Option<String>,
+    /// One in so many times the process dies between two steps.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    plant_deaths: Option<NonZeroU32>,
+}
+
+impl From<PlantedOptions> for Planted {
+    fn from(options: PlantedOptions) -> Self {
+        Self {
+            poison: options.plant_poison,
+            deaths: options.plant_deaths,
         }
     }
 }

@@ -118,7 +118,10 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
         roles,
         shards: options.broker.shards,
         trusted: Vec::new(),
-        settings: Settings::from(options.rates),
+        settings: Settings {
+            planted: options.planted.into(),
+            ..Settings::from(options.rates)
+        },
     });
     let service = service.await?;
     let gateway = match options.gateway.as_str() {

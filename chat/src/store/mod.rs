@@ -25,8 +25,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use leveret_client::message::{
-    ConversationId, DeviceId, Erasure, Handle, HistoryRange, Message, MessageId, Seq, Timestamp,
-    Toggle, UserId,
+    ConversationId, DeviceId, Erasure, Handle, HistoryRange, Message, MessageId, RejectionCode,
+    Seq, Timestamp, Toggle, UserId,
 };
 
 pub use self::embedded::{EmbeddedStore, OpenError};
@@ -53,10 +53,18 @@ pub trait ChatStore: Send + Sync + fmt::Debug + 'static {
     async fn set_up(&self, deployment: Deployment) -> Result<Deployment, StoreError>;
 
     /// Appends messages to their conversations, each as if alone, in this order. The answers are in the
-    /// same order. A message that was appended before is a [`Appended::Duplicate`], whatever has
-    /// changed since. Of what is asked of a message, [`Post::check`](leveret_client::message::Post) is
+    /// same order. A message that was appended before is a [`Appended::Duplicate`], and one that was
+    /// refused for good ([`RejectionCode::is_temporary`]) is refused again, whatever has changed since:
+    /// what its sender was told stays true. Of what is asked of a message, [`Post::check`](leveret_client::message::Post) is
     /// the caller's.
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError>;
+
+    /// Refuses messages for reasons of the caller's, each unless it was appended before, and then it is a
+    /// [`Appended::Duplicate`]. A refusal for good is kept, like those of [`ChatStore::append`].
+    async fn refuse(
+        &self,
+        batch: Vec<(Append, RejectionCode)>,
+    ) -> Result<Vec<Appended>, StoreError>;
 
     /// A conversation.
     async fn conversation(&self, id: &ConversationId) -> Result<Option<Conversation>, StoreError>;

@@ -35,7 +35,7 @@ pub enum Appended {
     Stored(Message),
     /// It had been before.
     Duplicate(Message),
-    /// It is not, and will not be.
+    /// It is not; and will not be, unless the reason is a passing one.
     Denied(RejectionCode),
 }
 

@@ -70,7 +70,7 @@ pub struct Rejected {
     pub id: MessageId,
     /// Why.
     pub code: RejectionCode,
-    /// Whether sending it again later may help.
+    /// Whether sending it again later, with the same id, may help; otherwise this is final.
     pub retry: bool,
 }
 

@@ -65,13 +65,16 @@ pub enum RejectionCode {
 }
 
 impl RejectionCode {
-    /// Whether the same message may be taken later.
+    /// Whether the same message, with the same id, may be taken later. All others are for good: a message
+    /// that was refused once is not taken afterwards, even if the reason is gone.
     #[must_use]
     pub fn is_temporary(self) -> bool {
         match self {
-            Self::Silenced | Self::RateLimited | Self::Unavailable => true,
+            Self::RateLimited | Self::Unavailable => true,
             Self::NotMember
             | Self::Banned
+            // Nobody wants to be heard an hour later, when it is over.
+            | Self::Silenced
             | Self::Forbidden
             | Self::NoSuchUser
             | Self::NoSuchMessage

@@ -148,6 +148,9 @@ impl Engine {
         if let Err(error) = self.catch_up(transport).await {
             return self.lost(&error);
         }
+        if !transport.keeps_events() {
+            self.state.outbox.unanswered(Instant::now());
+        }
         let peer = self.connector.peer();
         if !self.notify(Notice::Connected { peer }).await {
             return Left::Over;
@@ -296,7 +299,9 @@ impl Engine {
         let mut missing = Vec::new();
         for arrived in batch {
             tokens.push(arrived.token);
-            self.state.event(arrived.event, &mut notices, &mut missing);
+            let now = Instant::now();
+            self.state
+                .event(arrived.event, now, &mut notices, &mut missing);
         }
         self.show(notices).await?;
         for token in tokens {

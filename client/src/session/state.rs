@@ -66,6 +66,7 @@ impl State {
     pub(super) fn event(
         &mut self,
         event: Event,
+        now: Instant,
         notices: &mut Vec<Notice>,
         missing: &mut Vec<ConversationId>,
     ) {
@@ -88,6 +89,8 @@ impl State {
                     notices.push(Notice::Sent(sent));
                 }
             }
+            // It stays in the outbox, and is sent again like what the broker refused.
+            Event::Rejected(rejected) if rejected.retry => self.outbox.failed(rejected.id, now),
             Event::Rejected(rejected) => {
                 if let Some(post) = self.outbox.settled(rejected.id) {
                     notices.push(Notice::Rejected(rejected, Box::new(post)));

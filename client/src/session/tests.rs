@@ -206,6 +206,10 @@ impl ClientTransport for Line {
         }
     }
 
+    fn keeps_events(&self) -> bool {
+        true
+    }
+
     async fn acknowledge(&self, _: AckToken) -> Result<(), TransportError> {
         self.service.queue.lock().pop_front();
         self.acknowledged.fetch_add(1, Ordering::SeqCst);

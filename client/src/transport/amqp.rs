@@ -291,6 +291,10 @@ impl ClientTransport for Amqp {
         }
     }
 
+    fn keeps_events(&self) -> bool {
+        true
+    }
+
     async fn acknowledge(&self, token: AckToken) -> Result<(), TransportError> {
         self.consuming
             .basic_ack(token.0, BasicAckOptions::default())

@@ -28,6 +28,10 @@ pub trait ClientTransport: Send + Sync + fmt::Debug {
     /// it is [acknowledged](Self::acknowledge).
     async fn next(&self) -> Result<Arrived, TransportError>;
 
+    /// Whether events wait on the other side while there is no connection. If not, what was said of messages
+    /// handed over before is lost with the connection, and they are to be handed over again.
+    fn keeps_events(&self) -> bool;
+
     /// Everything that an event says was kept: it need not come again.
     async fn acknowledge(&self, token: AckToken) -> Result<(), TransportError>;
 

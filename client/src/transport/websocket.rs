@@ -367,6 +367,10 @@ impl ClientTransport for WebSocketTransport {
         })
     }
 
+    fn keeps_events(&self) -> bool {
+        false
+    }
+
     async fn acknowledge(&self, _: AckToken) -> Result<(), TransportError> {
         // The history has it.
         Ok(())

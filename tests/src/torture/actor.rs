@@ -13,28 +13,26 @@ use leveret_client::message::{
     Role, Seq, ShardCount, Timestamp, UserId,
 };
 use leveret_client::session::{Notice, Session, SessionOptions};
-use leveret_client::transport::{AmqpConnector, AmqpOptions};
+use leveret_client::transport::{AmqpConnector, AmqpOptions, Connector, WebSocketConnector};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
+use super::POISON;
 use super::record::{Diary, Reader, Record};
+use super::watched::Watched;
 
 /// What a device has to do, in a file that its processes read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Script {
     /// How it is called.
     pub name: String,
-    /// The broker.
-    pub url: String,
+    /// How it reaches the service.
+    pub way: Way,
     /// Whose it is.
     pub user: UserId,
     /// Which.
     pub device: leveret_client::message::DeviceId,
-    /// Its password for the broker.
-    pub password: String,
-    /// How many send shards there are.
-    pub shards: ShardCount,
     /// The session's journal.
     pub journal: PathBuf,
     /// What it writes down.
@@ -53,6 +51,62 @@ pub struct Script {
     pub foreign: Vec<ConversationId>,
     /// Whom it brings in and sends out.
     pub turnstile: Option<(ConversationId, UserId)>,
+    /// One in so many messages is poisoned.
+    pub poison_one_in: Option<u64>,
+}
+
+/// How a device reaches the service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Way {
+    /// Over the broker.
+    Amqp {
+        /// The broker.
+        url: String,
+        /// The device's password there.
+        password: String,
+        /// How many send shards there are.
+        shards: ShardCount,
+    },
+    /// Over a gateway's WebSocket.
+    Gateway {
+        /// The gateway.
+        url: String,
+        /// The login's.
+        token: String,
+    },
+}
+
+impl Script {
+    /// What makes the device's connections.
+    pub fn connector(&self) -> Result<Box<dyn Connector>> {
+        Ok(match self.way.clone() {
+            Way::Amqp {
+                url,
+                password,
+                shards,
+            } => {
+                let options = AmqpOptions {
+                    url,
+                    user: self.login(),
+                    password,
+                    shards,
+                };
+                Box::new(AmqpConnector::new(options).map_err(anyhow::Error::msg)?)
+            }
+            Way::Gateway { url, token } => {
+                Box::new(WebSocketConnector::new(&url, &token).map_err(anyhow::Error::msg)?)
+            }
+        })
+    }
+
+    /// As the broker calls it.
+    #[must_use]
+    pub fn login(&self) -> BrokerUser {
+        BrokerUser {
+            user: self.user.clone(),
+            device: self.device.clone(),
+        }
+    }
 }
 
 /// Where somebody writes.
@@ -66,7 +120,7 @@ pub struct Place {
 
 struct Actor {
     script: Script,
-    diary: Diary,
+    diary: Arc<Diary>,
     session: Session,
 }
 
@@ -98,6 +152,7 @@ impl Past {
                 Record::Began
                 | Record::Writing { .. }
                 | Record::Written { .. }
+                | Record::Busy { .. }
                 | Record::Sent { .. }
                 | Record::Rejected { .. }
                 | Record::Cursor { .. }
@@ -122,25 +177,15 @@ impl Past {
 /// Plays until it is killed.
 pub async fn play(script: Script) -> Result<()> {
     let past = Past::of(&script.diary)?;
-    let diary = Diary::open(&script.diary)?;
+    let diary = Arc::new(Diary::open(&script.diary)?);
     let mut random = StdRng::seed_from_u64(script.seed ^ super::record::now());
     diary.put(Record::Began)?;
-    let device = BrokerUser {
-        user: script.user.clone(),
-        device: script.device.clone(),
-    };
-    let options = AmqpOptions {
-        url: script.url.clone(),
-        user: device.clone(),
-        password: script.password.clone(),
-        shards: script.shards,
-    };
-    let connector = AmqpConnector::new(options).map_err(anyhow::Error::msg)?;
+    let connector = Watched::new(script.connector()?, diary.clone());
     let options = SessionOptions {
         shown: Some(past.positions()),
         ..SessionOptions::from(script.journal.as_path())
     };
-    let started = Session::start(Arc::new(connector), device, options);
+    let started = Session::start(Arc::new(connector), script.login(), options);
     let (session, mut notices) = started.await.context("the session does not start")?;
     let actor = Actor {
         script,
@@ -229,7 +274,11 @@ impl Actor {
             } else if !self.script.places.is_empty() {
                 let place = random.random_range(0..self.script.places.len());
                 let place = &self.script.places[place];
-                let text = format!("{} in {}: {number}", self.script.name, place.conv);
+                let mut text = format!("{} in {}: {number}", self.script.name, place.conv);
+                let poison = self.script.poison_one_in;
+                if poison.is_some_and(|one_in| random.random_range(0..one_in) == 0) {
+                    text.push_str(POISON);
+                }
                 self.post(place, Body::text(&text)).await?;
             }
         }

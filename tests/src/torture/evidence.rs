@@ -119,6 +119,11 @@ impl Membership {
         }
     }
 
+    /// Whoever ever was in it.
+    pub(super) fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.spans.keys()
+    }
+
     pub(super) fn spans(&self, user: &UserId) -> &[Span] {
         self.spans.get(user).map_or(&[], Vec::as_slice)
     }

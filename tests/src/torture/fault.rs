@@ -24,6 +24,9 @@ pub enum Fault {
     RefusedAndStored { device: String, id: MessageId },
     /// P1: its writer was never told what became of it.
     Untold { device: String, id: MessageId },
+    /// P11: it was set aside because it brought its router down, and is not in the history although it was
+    /// sent again.
+    NotReplayed { device: String, id: MessageId },
     /// P1: its writer was told another place than the one it has.
     FalseSent { device: String, id: MessageId },
     /// P1: it is in histories more than once.
@@ -111,6 +114,10 @@ pub struct Counts {
     pub rejected: u64,
     /// Messages shown, on all devices.
     pub shown: u64,
+    /// Times that there was no room for a message.
+    pub busy: u64,
+    /// Messages that brought their router down.
+    pub poisoned: u64,
     /// Processes of devices that died.
     pub deaths: u64,
     /// Times that devices lost their connection.
@@ -137,6 +144,8 @@ impl fmt::Display for Counts {
             stored,
             rejected,
             shown,
+            busy,
+            poisoned,
             deaths,
             disconnections,
             cursors,
@@ -144,7 +153,8 @@ impl fmt::Display for Counts {
         } = self;
         write!(
             formatter,
-            "{written} written, {stored} stored, {rejected} refused; {shown} shown; \
+            "{written} written, {stored} stored, {rejected} refused, {poisoned} poisoned, \
+             {busy} times no room; {shown} shown; \
              {deaths} deaths of devices, {disconnections} connections lost; {cursors} cursors, {pried} times pried"
         )
     }

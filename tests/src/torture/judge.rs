@@ -69,6 +69,7 @@ fn count(device: &DeviceDiary, verdict: &mut Verdict) {
             Record::Rejected { .. } => counts.rejected += 1,
             Record::Shown { .. } => counts.shown += 1,
             Record::Cursor { .. } => counts.cursors += 1,
+            Record::Busy { .. } => counts.busy += 1,
             Record::Disconnected { .. } => counts.disconnections += 1,
             Record::Pried { conv, got } => {
                 counts.pried += 1;

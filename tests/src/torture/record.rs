@@ -23,6 +23,8 @@ pub enum Record {
     Writing { post: Box<Post> },
     /// It was told that the message will not be forgotten.
     Written { id: MessageId },
+    /// The other side had no room for its message, which stays here.
+    Busy { id: MessageId },
     /// It was told that its message is in the history.
     Sent { id: MessageId, seq: Seq },
     /// It was told that its message was not taken.

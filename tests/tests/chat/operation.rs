@@ -4,6 +4,7 @@ use anyhow::{Result, bail, ensure};
 use leveret_chat::accounts::AccountError;
 use leveret_chat::amqp::{BrokerUrl, Link};
 use leveret_chat::operator::{self, Outcome, Verdict};
+use leveret_chat::planted::Planted;
 use leveret_chat::settings::Settings;
 use leveret_client::message::{Event, Post, RejectionCode, Seq};
 use leveret_tests::Context;
@@ -23,7 +24,10 @@ async fn a_message_that_brings_its_router_down_becomes_a_dead_letter_and_nobody_
     context: &Context,
 ) -> Result<()> {
     let settings = Settings {
-        poison: Some(POISON.to_owned()),
+        planted: Planted {
+            poison: Some(POISON.to_owned()),
+            ..Planted::default()
+        },
         ..Settings::default()
     };
     let stage = Stage::with(context, settings).await?;

@@ -122,8 +122,13 @@ pub(crate) const SERVICE: &[Room] = &[
         crates: &["leveret_client::message", "serde"],
     },
     Room {
-        name: "settings",
+        name: "planted",
         rooms: &[],
+        crates: &["getrandom", "leveret_client::message", "tracing"],
+    },
+    Room {
+        name: "settings",
+        rooms: &["planted"],
         crates: &[],
     },
     Room {
@@ -204,6 +209,7 @@ pub(crate) const SERVICE: &[Room] = &[
             "directory",
             "fanout",
             "identity",
+            "planted",
             "rate",
             "store",
             "worker",
@@ -217,7 +223,15 @@ pub(crate) const SERVICE: &[Room] = &[
     },
     Room {
         name: "receipts",
-        rooms: &["amqp", "directory", "fanout", "identity", "store", "worker"],
+        rooms: &[
+            "amqp",
+            "directory",
+            "fanout",
+            "identity",
+            "planted",
+            "store",
+            "worker",
+        ],
         crates: &["async_trait", "leveret_client::message", "tracing"],
     },
     Room {
@@ -237,7 +251,7 @@ pub(crate) const SERVICE: &[Room] = &[
     },
     Room {
         name: "dead_letters",
-        rooms: &["amqp", "directory", "fanout", "store", "worker"],
+        rooms: &["amqp", "directory", "fanout", "planted", "store", "worker"],
         crates: &["async_trait", "leveret_client::message", "tracing"],
     },
     Room {

@@ -1,9 +1,11 @@
 //! The broker under torture: ours as a process, ours within the service, or a RabbitMQ.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use leveret_client::message::properties::VIRTUAL_HOST;
 use leveret_tests::process;
 use leveret_tests::target::Address;
 
@@ -59,6 +61,15 @@ pub(crate) struct Reach {
     pub(crate) management: String,
 }
 
+impl Reach {
+    fn of(amqp: u16, management: u16) -> Self {
+        Self {
+            url: format!("amqp://guest:guest@127.0.0.1:{amqp}/{VIRTUAL_HOST}"),
+            management: format!("http://guest:guest@127.0.0.1:{management}"),
+        }
+    }
+}
+
 /// A broker under torture.
 #[derive(Debug)]
 pub(crate) enum Broker {
@@ -70,6 +81,7 @@ pub(crate) enum Broker {
     Embedded {
         amqp: u16,
         management: u16,
+        reach: Reach,
     },
     Shared {
         reach: Reach,
@@ -81,18 +93,37 @@ pub(crate) enum Broker {
         name: String,
         ports: [String; 2],
         reach: Reach,
-        pid: u32,
+        node: Node,
     },
 }
+
+/// A RabbitMQ of our own.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Runs {
+        pid: u32,
+        since: Instant,
+    },
+    /// It takes its time, in which others suffer.
+    Starts(Child),
+}
+
+/// How long a RabbitMQ is left in peace when it has started: it takes half a minute to come, and should be there
+/// half of the time.
+const PEACE: Duration = Duration::from_secs(20);
 
 impl Broker {
     pub(crate) fn start(kind: &BrokerKind, folder: &Path) -> Result<Self> {
         Ok(match kind {
             BrokerKind::Leveret => leveret(folder)?,
-            BrokerKind::Embedded => Self::Embedded {
-                amqp: free_port()?,
-                management: free_port()?,
-            },
+            BrokerKind::Embedded => {
+                let (amqp, management) = (free_port()?, free_port()?);
+                Self::Embedded {
+                    amqp,
+                    management,
+                    reach: Reach::of(amqp, management),
+                }
+            }
             BrokerKind::SharedRabbitMq { url, management } => {
                 let address = Address::parse(url)?;
                 let host = format!("torture-{:08x}", rand::random::<u32>());
@@ -118,29 +149,56 @@ impl Broker {
             } => {
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/rabbitmq");
                 let ports = [amqp.to_string(), management.to_string()];
-                let pid = up(&script, name, &ports)?;
+                let node = Node::of(up(&script, name, &ports)?)?;
                 Self::Own {
                     script,
                     name: name.clone(),
-                    reach: Reach {
-                        url: format!("amqp://guest:guest@127.0.0.1:{amqp}/chat"),
-                        management: format!("http://guest:guest@127.0.0.1:{management}"),
-                    },
+                    reach: Reach::of(*amqp, *management),
                     ports,
-                    pid,
+                    node,
                 }
             }
         })
     }
 
-    /// Where it is, for a service that is another process.
-    pub(crate) fn reach(&self) -> Option<&Reach> {
+    /// Where it is.
+    pub(crate) fn reach(&self) -> &Reach {
         match self {
-            Self::Leveret { reach, .. } | Self::Shared { reach, .. } | Self::Own { reach, .. } => {
-                Some(reach)
-            }
-            Self::Embedded { .. } => None,
+            Self::Leveret { reach, .. }
+            | Self::Embedded { reach, .. }
+            | Self::Shared { reach, .. }
+            | Self::Own { reach, .. } => reach,
         }
+    }
+
+    /// Where the service is to open it, if it is within the service.
+    pub(crate) fn sockets(&self) -> Option<(String, String)> {
+        match self {
+            Self::Embedded {
+                amqp, management, ..
+            } => Some((
+                format!("127.0.0.1:{amqp}"),
+                format!("127.0.0.1:{management}"),
+            )),
+            Self::Leveret { .. } | Self::Shared { .. } | Self::Own { .. } => None,
+        }
+    }
+
+    /// Whether it is there, as far as it was not killed.
+    pub(crate) fn is_up(&mut self) -> Result<bool> {
+        let Self::Own { node, .. } = self else {
+            return Ok(true);
+        };
+        if let Node::Starts(child) = node {
+            if child.try_wait()?.is_none() {
+                return Ok(false);
+            }
+            let (pid, since) = (0, Instant::now());
+            if let Node::Starts(child) = std::mem::replace(node, Node::Runs { pid, since }) {
+                *node = Node::of(child)?;
+            }
+        }
+        Ok(true)
     }
 
     /// Whether it is to be tortured by itself.
@@ -151,15 +209,27 @@ impl Broker {
         }
     }
 
+    /// Whether it is there, and was for long enough to be tortured.
+    pub(crate) fn is_ready(&mut self) -> Result<bool> {
+        let is_up = self.is_up()?;
+        Ok(match self {
+            Self::Own {
+                node: Node::Runs { since, .. },
+                ..
+            } => since.elapsed() > PEACE,
+            _ => is_up,
+        })
+    }
+
     pub(crate) fn kill(&mut self) -> Result<()> {
         match self {
             Self::Leveret { program, .. } => program.kill(),
-            Self::Own { pid, .. } => program::signal(*pid, "KILL"),
+            Self::Own { node, .. } => node.signal("KILL"),
             Self::Embedded { .. } | Self::Shared { .. } => Ok(()),
         }
     }
 
-    /// Starts it again after it was killed. A RabbitMQ takes its time, in which nothing else is done.
+    /// Starts it again after it was killed; [`Broker::is_up`] says when it is there.
     pub(crate) fn restart(&mut self) -> Result<()> {
         match self {
             Self::Leveret { program, .. } => program.start_and_wait("leveret ready ").map(drop),
@@ -167,10 +237,10 @@ impl Broker {
                 script,
                 name,
                 ports,
-                pid,
+                node,
                 ..
             } => {
-                *pid = up(script, name, ports)?;
+                *node = Node::Starts(up(script, name, ports)?);
                 Ok(())
             }
             Self::Embedded { .. } | Self::Shared { .. } => Ok(()),
@@ -180,7 +250,7 @@ impl Broker {
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
         match self {
             Self::Leveret { program, .. } => program.signal(name),
-            Self::Own { pid, .. } => program::signal(*pid, name),
+            Self::Own { node, .. } => node.signal(name),
             Self::Embedded { .. } | Self::Shared { .. } => Ok(()),
         }
     }
@@ -240,16 +310,38 @@ fn leveret(folder: &Path) -> Result<Broker> {
     program.start_and_wait("leveret ready ")?;
     Ok(Broker::Leveret {
         program,
-        reach: Reach {
-            url: format!("amqp://guest:guest@127.0.0.1:{amqp}/chat"),
-            management: format!("http://guest:guest@127.0.0.1:{management}"),
-        },
+        reach: Reach::of(amqp, management),
     })
 }
 
-/// Starts the node, and gives its process.
-fn up(script: &Path, name: &str, ports: &[String; 2]) -> Result<u32> {
-    let output = Command::new(script).arg(name).args(ports).output()?;
+impl Node {
+    /// Waits until it runs.
+    fn of(starting: Child) -> Result<Self> {
+        Ok(Self::Runs {
+            pid: pid_of(starting)?,
+            since: Instant::now(),
+        })
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Runs { pid, .. } => program::signal(*pid, name),
+            Self::Starts(_) => Ok(()),
+        }
+    }
+}
+
+/// Begins to start the node.
+fn up(script: &Path, name: &str, ports: &[String; 2]) -> Result<Child> {
+    let mut command = Command::new(script);
+    command.arg(name).args(ports);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(command.spawn()?)
+}
+
+/// Waits for the node, and gives its process.
+fn pid_of(starting: Child) -> Result<u32> {
+    let output = starting.wait_with_output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success(),

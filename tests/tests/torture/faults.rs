@@ -12,6 +12,8 @@ pub(crate) enum Victim {
     Store,
     Service(usize),
     Device(usize),
+    /// The send shards, which have no room.
+    Shards,
 }
 
 /// What is done to it.
@@ -21,6 +23,8 @@ pub(crate) enum Torture {
     Kill(Duration),
     /// SIGSTOP, and SIGCONT after that time.
     Stop(Duration),
+    /// No room, and room again after that time.
+    Fill(Duration),
 }
 
 /// One decision.

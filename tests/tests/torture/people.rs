@@ -1,23 +1,24 @@
 //! The people, their devices, and where they talk.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use leveret_client::http::{AmqpAccess, ServiceHttp};
-use leveret_client::message::properties::BrokerUser;
+use leveret_client::http::ServiceHttp;
 use leveret_client::message::{
     Body, Command, ConversationId, ConversationSummary, Cursor, GroupChange, GroupHistory,
-    GroupSettings, HistoryRange, Message, MessageStatus, Post, Reply, Request, Seq, Timestamp,
-    UserId,
+    GroupSettings, HistoryRange, Message, MessageId, MessageStatus, Post, Reply, Request, Seq,
+    Timestamp, UserId,
 };
-use leveret_client::transport::{AmqpConnector, AmqpOptions, ClientTransport, Connector as _};
-use leveret_tests::torture::actor::{Place, Script};
+use leveret_client::transport::ClientTransport;
+use leveret_tests::torture::POISON;
+use leveret_tests::torture::actor::{Place, Script, Way};
 use leveret_tests::torture::evidence::{Conversation, DeviceDiary, Evidence};
 use leveret_tests::torture::record::{self, Entry, Reader, Record};
 
 use super::broker::Broker;
-use super::program::Program;
+use super::program::{Program, actor_binary};
 
 /// For whatever should happen on a machine that has more to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ impl Device {
     fn new(script: Script, folder: &Path, is_late: bool) -> Result<Self> {
         let path = folder.join(format!("{}.script", script.name));
         std::fs::write(&path, serde_json::to_vec(&script)?)?;
-        let actor = PathBuf::from(env!("CARGO_BIN_EXE_torture-actor"));
+        let actor = actor_binary();
         let program = Program::new(&script.name, &actor, &[&path.to_string_lossy()], folder);
         Ok(Self {
             script,
@@ -50,22 +51,29 @@ impl Device {
         Ok(self.reader.read(&self.script.diary)?)
     }
 
-    fn login(&self) -> BrokerUser {
-        BrokerUser {
-            user: self.script.user.clone(),
-            device: self.script.device.clone(),
-        }
+    /// The poisoned messages of which it was told that they will not be forgotten.
+    fn poisoned(&self) -> impl Iterator<Item = MessageId> {
+        let entries = self.reader.entries.iter();
+        let promised: HashSet<_> = entries
+            .clone()
+            .filter_map(|entry| match &entry.record {
+                Record::Written { id } => Some(*id),
+                _ => None,
+            })
+            .collect();
+        let poisoned = entries.filter_map(|entry| match &entry.record {
+            Record::Writing { post } => match &post.body {
+                Body::Text(text) if text.text.contains(POISON) => Some(post.id),
+                _ => None,
+            },
+            _ => None,
+        });
+        poisoned.filter(move |id| promised.contains(id))
     }
 
     /// A connection besides that of its program.
     async fn connect(&self) -> Result<Box<dyn ClientTransport>> {
-        let options = AmqpOptions {
-            url: self.script.url.clone(),
-            user: self.login(),
-            password: self.script.password.clone(),
-            shards: self.script.shards,
-        };
-        let connector = AmqpConnector::new(options).map_err(anyhow::Error::msg)?;
+        let connector = self.script.connector()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             match connector.connect().await {
@@ -87,47 +95,76 @@ pub(crate) struct People {
     before: Vec<Entry>,
 }
 
-/// One device of each person, two of ana, and one of bruno that comes at the end.
-const DEVICES: [(&str, usize, bool); 7] = [
-    ("ana", 0, false),
-    ("ana-phone", 0, false),
-    ("bruno", 1, false),
-    ("bruno-late", 1, true),
-    ("carla", 2, false),
-    ("davi", 3, false),
-    ("eva-slow", 4, false),
+/// What a device is like, besides its name and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Broker,
+    /// It reaches the service through the gateway.
+    Gateway,
+    /// It comes at the end.
+    Late,
+}
+
+/// One device of each person, or two.
+const DEVICES: [(&str, usize, Kind); 8] = [
+    ("ana", 0, Kind::Broker),
+    ("ana-phone", 0, Kind::Gateway),
+    ("bruno", 1, Kind::Broker),
+    ("bruno-late", 1, Kind::Late),
+    ("carla", 2, Kind::Broker),
+    ("carla-phone", 2, Kind::Gateway),
+    ("davi", 3, Kind::Gateway),
+    ("eva-slow", 4, Kind::Broker),
 ];
+/// Those of whose messages some are poisoned, and how many. They are in their conversations from the beginning
+/// to the end, so that everything they write is to be taken.
+const POISONERS: [&str; 2] = ["carla", "ana-phone"];
+const POISON_ONE_IN: u64 = 40;
 const NAMES: [&str; 5] = ["ana", "bruno", "carla", "davi", "eva"];
 
 /// What one device is let in with.
 struct Access {
     name: &'static str,
     person: usize,
-    is_late: bool,
+    kind: Kind,
     user: UserId,
     device: leveret_client::message::DeviceId,
-    amqp: AmqpAccess,
+    way: Way,
 }
 
-async fn register(http: &ServiceHttp) -> Result<Vec<Access>> {
+async fn register(url: &str) -> Result<Vec<Access>> {
+    let http = ServiceHttp::new(url);
     for name in NAMES {
         http.register(&name.parse()?, &password(name), false)
             .await?;
     }
     let mut accesses = Vec::new();
-    for (name, person, is_late) in DEVICES {
+    for (name, person, kind) in DEVICES {
         let owner = NAMES[person];
         let login = http
             .login(&owner.parse()?, &password(owner), None, name)
             .await?;
-        let amqp = http.amqp(&login.token).await?;
+        let way = match kind {
+            Kind::Gateway => Way::Gateway {
+                url: url.to_owned(),
+                token: login.token.clone(),
+            },
+            Kind::Broker | Kind::Late => {
+                let amqp = http.amqp(&login.token).await?;
+                Way::Amqp {
+                    url: amqp.url,
+                    password: amqp.password,
+                    shards: amqp.shards,
+                }
+            }
+        };
         accesses.push(Access {
             name,
             person,
-            is_late,
+            kind,
             user: login.user,
             device: login.device,
-            amqp,
+            way,
         });
     }
     Ok(accesses)
@@ -188,11 +225,11 @@ impl People {
     /// Registers everybody and makes the groups. The devices do not run yet.
     pub(crate) async fn gather(
         http: &str,
-        seed: u64,
+        (seed, pace): (u64, Duration),
         broker: &mut Broker,
         folder: &Path,
     ) -> Result<Self> {
-        let accesses = register(&ServiceHttp::new(http)).await?;
+        let accesses = register(http).await?;
         let mut users: Vec<UserId> = Vec::new();
         for access in &accesses {
             if users.last() != Some(&access.user) {
@@ -219,27 +256,29 @@ impl People {
         let mut devices = Vec::new();
         for (number, access) in accesses.into_iter().enumerate() {
             let (places, foreign) = talk.of(access.person);
+            let is_late = access.kind == Kind::Late;
             let turnstile =
                 (access.name == "ana").then(|| (talk.groups[2].id.clone(), talk.users[3].clone()));
             let script = Script {
                 name: access.name.to_owned(),
-                url: access.amqp.url,
+                way: access.way,
                 user: access.user,
                 device: access.device,
-                password: access.amqp.password,
-                shards: access.amqp.shards,
                 journal: folder.join(format!("{}.journal", access.name)),
                 diary: folder.join(format!("{}.diary", access.name)),
                 stop: folder.join("stop"),
                 seed: seed ^ number as u64,
-                pace_ms: 700,
+                pace_ms: u64::try_from(pace.as_millis())?,
                 slowness_ms: if access.name.ends_with("slow") { 60 } else { 0 },
-                places: if access.is_late { Vec::new() } else { places },
+                places: if is_late { Vec::new() } else { places },
                 foreign,
                 turnstile,
+                poison_one_in: POISONERS.contains(&access.name).then_some(POISON_ONE_IN),
             };
-            let device = Device::new(script, folder, access.is_late)?;
-            broker.made(device.login().name());
+            let device = Device::new(script, folder, is_late)?;
+            if access.kind != Kind::Gateway {
+                broker.made(device.script.login().name());
+            }
             devices.push(device);
         }
         let mut people = Self {
@@ -292,6 +331,31 @@ impl People {
             at: record::now(),
             record,
         });
+        Ok(())
+    }
+
+    /// Waits until everything poisoned that was to be sent is in the history.
+    pub(crate) async fn await_poisoned(&mut self) -> Result<()> {
+        for device in &mut self.devices {
+            device.read()?;
+            let poisoned: Vec<_> = device.poisoned().collect();
+            if poisoned.is_empty() {
+                continue;
+            }
+            let transport = device.connect().await?;
+            let deadline = Instant::now() + PATIENCE;
+            for id in poisoned {
+                // Whatever is not there in time is judged as it is.
+                while Instant::now() < deadline {
+                    let status = ask(&*transport, &Request::Status { id }).await?;
+                    if matches!(status, Reply::Status(MessageStatus::Stored { .. })) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+            transport.close().await;
+        }
         Ok(())
     }
 

@@ -34,6 +34,31 @@ impl Program {
         }
     }
 
+    /// Adds to the command line of later starts.
+    pub(crate) fn add_options(&mut self, options: &[&str]) {
+        let options = options.iter().map(|&text| text.to_owned());
+        self.arguments.extend(options);
+    }
+
+    /// Takes an option and its value from the command line of later starts.
+    pub(crate) fn drop_option(&mut self, option: &str) {
+        if let Some(place) = self
+            .arguments
+            .iter()
+            .position(|argument| argument == option)
+        {
+            self.arguments.drain(place..place + 2);
+        }
+    }
+
+    /// What stands behind this, on each line of its log that says it.
+    pub(crate) fn lines_after(&self, mark: &str) -> Vec<String> {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let ends = text.lines().filter_map(|line| line.split_once(mark));
+        ends.map(|(_, end)| end.trim().to_owned()).collect()
+    }
+
     /// Starts it, and does not wait.
     pub(crate) fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
@@ -148,4 +173,12 @@ pub(crate) fn free_port() -> Result<u16> {
 /// One of the workspace's binaries, brought up to date once.
 pub(crate) fn chat_binary() -> Result<PathBuf> {
     leveret_tests::process::program("leveret-chat", "leveret-chat")
+}
+
+/// The program of a device: the one in the folder that `LEVERET_PROGRAMS` names, or that of this build.
+pub(crate) fn actor_binary() -> PathBuf {
+    match env::var_os("LEVERET_PROGRAMS") {
+        Some(folder) => Path::new(&folder).join("torture-actor"),
+        None => env!("CARGO_BIN_EXE_torture-actor").into(),
+    }
 }

@@ -1,9 +1,8 @@
 //! A run: start, torture, heal, wait, judge.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,17 +12,31 @@ use leveret_tests::torture::judge;
 use leveret_tests::torture::record::Record;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tempfile::TempDir;
 
 use super::broker::{Broker, BrokerKind};
+use super::deeds::Deeds;
 use super::faults::{Targets, Torture, Victim, decide};
+use super::folder::Folder;
 use super::people::{Device, People};
 use super::service::Service;
 use super::store::{Store, StoreKind};
+use super::trials;
 
 /// For everybody to come to rest after everything is healed: an outbox may wait a minute for an answer
 /// before it asks again.
 const REST_PATIENCE: Duration = Duration::from_secs(240);
+/// For a broker that is to come back.
+const BROKER_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the send shards have no room.
+const FULL: Duration = Duration::from_secs(4);
+/// A shard that is given to a dead consumer for so long is so for ever.
+const HAUNTED: Duration = Duration::from_secs(20);
+/// A run of this length tries everything.
+const WHOLE: Duration = Duration::from_secs(30);
+/// Longer than that is long.
+const LONG: Duration = Duration::from_secs(300);
+/// How often there is no room, in a long run; in a short one thrice, since now and then nobody writes just then.
+const FULL_INTERVAL: Duration = Duration::from_secs(180);
 /// Between two looks at everything.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -68,6 +81,16 @@ impl Plan {
         self
     }
 
+    /// Between two messages of a device, at most. In a long run less is written, so that a device that starts
+    /// again, and the judge, need not read for minutes what was.
+    fn pace(&self) -> Duration {
+        if self.time > LONG {
+            Duration::from_millis(1_600)
+        } else {
+            Duration::from_millis(700)
+        }
+    }
+
     pub(crate) fn planted(mut self, planted: Planted) -> Self {
         self.planted = planted;
         self
@@ -90,10 +113,12 @@ pub(crate) async fn sound(plan: &Plan) -> Result<()> {
         plan.seed,
         first(&verdict.faults)
     );
-    ensure!(
-        verdict.counts.shown > 0 && verdict.counts.cursors > 0,
-        "nothing happened"
-    );
+    let counts = verdict.counts;
+    ensure!(counts.shown > 0 && counts.cursors > 0, "nothing happened");
+    if plan.time >= WHOLE {
+        ensure!(counts.poisoned > 0, "nothing was poisoned");
+        ensure!(counts.busy > 0, "there was always room");
+    }
     Ok(())
 }
 
@@ -137,6 +162,7 @@ async fn run(plan: &Plan) -> Result<Verdict> {
         );
     }
     let rested = started.elapsed();
+    world.say_deaths();
     let evidence = world.people.evidence().await?;
     let verdict = judge(&evidence);
     say(&format!(
@@ -150,65 +176,13 @@ async fn run(plan: &Plan) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// Where the processes write. It goes away, unless it is asked for.
-#[derive(Debug)]
-enum Folder {
-    Passing(TempDir),
-    Kept(PathBuf),
-}
-
-impl Folder {
-    fn new(name: &str) -> Result<Self> {
-        match env::var_os("LEVERET_KEEP") {
-            Some(kept) => {
-                let path = Path::new(&kept).join(name.replace(' ', "-"));
-                std::fs::create_dir_all(&path)?;
-                ensure!(
-                    path.read_dir()?.next().is_none(),
-                    "{} is not empty",
-                    path.display()
-                );
-                Ok(Self::Kept(path))
-            }
-            None => Ok(Self::Passing(TempDir::new()?)),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Passing(folder) => folder.path(),
-            Self::Kept(path) => path,
-        }
-    }
-}
-
-/// What was done.
-#[derive(Clone, Copy, Debug, Default)]
-struct Deeds {
-    broker: u32,
-    store: u32,
-    service: u32,
-    devices: u32,
-    stops: u32,
-    /// Services that ended by themselves, because there was no broker when they started.
-    restarts: u32,
-}
-
-impl std::fmt::Display for Deeds {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            broker,
-            store,
-            service,
-            devices,
-            stops,
-            restarts,
-        } = self;
-        write!(
-            formatter,
-            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}"
-        )
-    }
+/// What is to happen at its time.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A service that was not there.
+    Comes(usize),
+    /// The send shards are full.
+    NoRoom,
 }
 
 struct World {
@@ -229,11 +203,16 @@ impl World {
         let mut broker = Broker::start(&plan.broker, folder.path())?;
         let store = Store::start(&plan.store)?;
         let mut services = Vec::new();
-        for number in 0..store.services() {
-            services.push(Service::start(&broker, &store, number, folder.path())?);
+        for (number, share) in store.shares().iter().enumerate() {
+            let share = (number, *share);
+            services.push(Service::start(&broker, &store, share, folder.path())?);
         }
-        let mut people =
-            People::gather(&services[0].http, plan.seed, &mut broker, folder.path()).await?;
+        let plan = (plan.seed, plan.pace());
+        let http = &services[0].http;
+        let mut people = People::gather(http, plan, &mut broker, folder.path()).await?;
+        for service in &mut services {
+            service.plant()?;
+        }
         for device in people.devices.iter_mut().filter(|device| !device.is_late) {
             device.program.start()?;
         }
@@ -263,7 +242,9 @@ impl World {
 
     async fn torture(&mut self, seed: u64, time: Duration) -> Result<()> {
         let mut random = StdRng::seed_from_u64(seed);
-        let end = Instant::now() + time;
+        let begin = Instant::now();
+        let end = begin + time;
+        let mut programme = self.programme(begin, time);
         let targets = Targets {
             broker: self.broker.is_victim(),
             store: self.store.is_victim(),
@@ -275,11 +256,56 @@ impl World {
             let next = Instant::now() + decision.pause;
             while Instant::now() < next {
                 self.tick()?;
+                while let Some((_, event)) = programme.pop_if(|(at, _)| *at <= Instant::now()) {
+                    self.happen(event)?;
+                }
                 tokio::time::sleep(TICK).await;
             }
             self.begin(decision.victim, decision.torture)?;
         }
-        self.heal()
+        for (_, event) in programme {
+            self.happen(event)?;
+        }
+        self.heal().await
+    }
+
+    /// What happens whatever the seed says, the first one last: routers come one after the other, and in between
+    /// there is no room.
+    fn programme(&self, begin: Instant, time: Duration) -> Vec<(Instant, Event)> {
+        let away = (0..self.services.len()).filter(|number| self.services[*number].is_away);
+        let interval = FULL_INTERVAL.min(time / 4);
+        let mut programme = Vec::new();
+        let mut at = interval;
+        while at < time {
+            programme.push((begin + at, Event::NoRoom));
+            at += interval;
+        }
+        for (place, number) in (1..).zip(away) {
+            programme.push((begin + time * place / 5, Event::Comes(number)));
+        }
+        programme.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        programme
+    }
+
+    fn happen(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Comes(number) => {
+                let service = self.service(number)?;
+                service.is_away = false;
+                service.program.start()
+            }
+            Event::NoRoom => {
+                // With nobody who takes what is there, and if the broker is not there, a little later.
+                if self.broker.sockets().is_none() {
+                    for number in 0..self.services.len() {
+                        if self.services[number].share.routes() {
+                            self.begin(Victim::Service(number), Torture::Stop(FULL))?;
+                        }
+                    }
+                }
+                self.begin(Victim::Shards, Torture::Fill(FULL))
+            }
+        }
     }
 
     /// Does something to somebody who is well.
@@ -287,7 +313,9 @@ impl World {
         let suffers = self.due.iter().any(|(_, sufferer, _)| *sufferer == victim);
         let is_away = match victim {
             Victim::Device(number) => self.device(number)?.is_late,
-            Victim::Broker | Victim::Store | Victim::Service(_) => false,
+            Victim::Service(number) => self.service(number)?.is_away,
+            Victim::Broker => !self.broker.is_ready()?,
+            Victim::Store | Victim::Shards => false,
         };
         if suffers || is_away {
             return Ok(());
@@ -311,6 +339,16 @@ impl World {
                         self.deeds.devices += 1;
                         self.device(number)?.program.kill()?;
                     }
+                    Victim::Shards => {}
+                }
+                time
+            }
+            Torture::Fill(time) => {
+                if trials::fill(self.broker.reach()).is_err() {
+                    let again = Instant::now() + Duration::from_millis(500);
+                    self.due
+                        .push((again, victim, Torture::Kill(Duration::ZERO)));
+                    return Ok(());
                 }
                 time
             }
@@ -327,7 +365,7 @@ impl World {
     fn signal(&mut self, victim: Victim, name: &str) -> Result<()> {
         match victim {
             Victim::Broker => self.broker.signal(name),
-            Victim::Store => Ok(()),
+            Victim::Store | Victim::Shards => Ok(()),
             Victim::Service(number) => self.service(number)?.program.signal(name),
             Victim::Device(number) => self.device(number)?.program.signal(name),
         }
@@ -335,6 +373,15 @@ impl World {
 
     fn undo(&mut self, victim: Victim, torture: Torture) -> Result<()> {
         match (torture, victim) {
+            (Torture::Fill(_), _) => {
+                if trials::empty(self.broker.reach()).is_err() {
+                    let again = Instant::now() + Duration::from_millis(500);
+                    self.due.push((again, victim, torture));
+                }
+                Ok(())
+            }
+            // The broker was dead when there was to be no room.
+            (Torture::Kill(_), Victim::Shards) => self.happen(Event::NoRoom),
             (Torture::Stop(_), victim) => self.signal(victim, "CONT"),
             (Torture::Kill(_), Victim::Broker) => self.broker.restart(),
             (Torture::Kill(_), Victim::Store) => self.store.restart(),
@@ -345,6 +392,7 @@ impl World {
 
     /// Undoes what is due, and starts again what ended by itself.
     fn tick(&mut self) -> Result<()> {
+        self.broker.is_up()?;
         let now = Instant::now();
         while let Some(place) = self.due.iter().position(|(time, _, _)| *time <= now) {
             let (_, victim, torture) = self.due.swap_remove(place);
@@ -366,11 +414,41 @@ impl World {
         Ok(())
     }
 
-    fn heal(&mut self) -> Result<()> {
-        for (_, victim, torture) in std::mem::take(&mut self.due) {
-            self.undo(victim, torture)?;
+    /// Undoes everything, and waits until the broker is there.
+    async fn heal(&mut self) -> Result<()> {
+        let deadline = Instant::now() + BROKER_PATIENCE;
+        for (time, _, _) in &mut self.due {
+            *time = Instant::now();
+        }
+        while !self.due.is_empty() || !self.broker.is_up()? {
+            ensure!(Instant::now() < deadline, "not healed: {:?}", self.due);
+            self.tick()?;
+            tokio::time::sleep(TICK).await;
         }
         Ok(())
+    }
+
+    /// Routers that no message brings down any more get those that have.
+    async fn replay(&mut self) -> Result<()> {
+        for service in &mut self.services {
+            service.program.kill()?;
+            service.mend();
+            service.program.start()?;
+        }
+        self.deeds.replayed = trials::replay(self.broker.reach()).await?.len();
+        self.people.await_poisoned().await
+    }
+
+    /// Where services died of what is planted in them.
+    fn say_deaths(&self) {
+        const MARK: &str = "a planted death ";
+        let mut moments: BTreeMap<String, usize> = BTreeMap::new();
+        for service in &self.services {
+            for moment in service.program.lines_after(MARK) {
+                *moments.entry(moment).or_default() += 1;
+            }
+        }
+        say(&format!("died {moments:?}"));
     }
 
     /// Kills a device that has just promised to send something, and deletes its journal.
@@ -399,21 +477,62 @@ impl World {
         {
             device.program.start()?;
         }
-        let deadline = Instant::now() + REST_PATIENCE;
+        // The poisoned ones are dead letters when nobody waits for an answer any more.
+        self.wait_until_at_rest(async |world| world.nothing_waits())
+            .await?;
+        self.replay().await?;
+        self.wait_until_at_rest(async |world| world.is_at_rest().await)
+            .await
+    }
+
+    async fn wait_until_at_rest(
+        &mut self,
+        is_so: impl AsyncFn(&mut Self) -> Result<bool>,
+    ) -> Result<()> {
+        let mut deadline = Instant::now() + REST_PATIENCE;
+        let mut haunted: Vec<String> = Vec::new();
+        let mut look = Instant::now() + HAUNTED;
         while Instant::now() < deadline {
             for _ in 0..50 {
                 self.tick()?;
                 tokio::time::sleep(TICK).await;
             }
-            if self.is_at_rest().await? {
+            if is_so(self).await? {
                 return Ok(());
+            }
+            if look <= Instant::now() {
+                look = Instant::now() + HAUNTED;
+                let before = std::mem::replace(&mut haunted, self.haunted());
+                if haunted.iter().any(|name| before.contains(name)) {
+                    self.exorcise().await?;
+                    haunted.clear();
+                    deadline = Instant::now() + REST_PATIENCE;
+                }
             }
         }
         say("somebody does not come to rest");
         Ok(())
     }
 
-    async fn is_at_rest(&mut self) -> Result<bool> {
+    /// The shards that a RabbitMQ of our own gives to the dead.
+    fn haunted(&self) -> Vec<String> {
+        match &self.broker {
+            // What cannot be said now is said with the next look.
+            Broker::Own { reach, .. } => trials::haunted(reach).unwrap_or_default(),
+            Broker::Leveret { .. } | Broker::Embedded { .. } | Broker::Shared { .. } => Vec::new(),
+        }
+    }
+
+    async fn exorcise(&mut self) -> Result<()> {
+        self.deeds.exorcisms += 1;
+        say(&format!("given to the dead: {:?}", self.haunted()));
+        self.broker.kill()?;
+        self.broker.restart()?;
+        self.heal().await
+    }
+
+    /// Whether nothing is in anybody's outbox.
+    fn nothing_waits(&mut self) -> Result<bool> {
         for device in &mut self.people.devices {
             device.read()?;
             let mut told = device
@@ -429,6 +548,13 @@ impl World {
             if waiting != Some(0) {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    async fn is_at_rest(&mut self) -> Result<bool> {
+        if !self.nothing_waits()? {
+            return Ok(false);
         }
         let all = self.people.last_seqs().await?;
         for device in &mut self.people.devices {

@@ -5,12 +5,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::service::Share;
+
 /// Which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoreKind {
     /// In a folder of the service, of which there is one.
     Embedded,
-    /// In a PostgreSQL of our own, by `.ci/postgres`; two services share it.
+    /// In a PostgreSQL of our own, by `.ci/postgres`; several services share it.
     Postgres { name: String, port: u16 },
 }
 
@@ -64,11 +66,17 @@ impl Store {
         }
     }
 
-    /// How many services may share it.
-    pub(crate) fn services(&self) -> usize {
+    /// The services that share it.
+    pub(crate) fn shares(&self) -> &'static [Share] {
         match self {
-            Self::Embedded => 1,
-            Self::Postgres { .. } => 2,
+            Self::Embedded => &[Share::Everything],
+            Self::Postgres { .. } => &[
+                Share::Gateway,
+                Share::Work,
+                Share::LateRouter,
+                Share::LateRouter,
+                Share::LateRouter,
+            ],
         }
     }
 

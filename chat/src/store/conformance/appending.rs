@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use leveret_client::message::{
-    Body, ConversationId, Erasure, Format, HistoryRange, MessageId, RejectionCode, Seq, Timestamp,
-    UserId,
+    Body, ConversationId, Erasure, Format, HistoryRange, MessageId, Post, RejectionCode, Seq,
+    Timestamp, UserId,
 };
 
-use super::scene::{Scene, titled};
+use super::scene::{Scene, add, titled};
 use crate::store::{Append, Appended, ChatStore, Deployment};
 
 pub(super) async fn check(open: &impl AsyncFn() -> Arc<dyn ChatStore>) {
     numbers_have_no_gaps_and_time_does_not_run_back(&Scene::new(open).await).await;
     appending_again_changes_nothing(&Scene::new(open).await).await;
+    what_was_refused_for_good_stays_refused(&Scene::new(open).await).await;
     a_direct_conversation_begins_with_its_first_message(&Scene::new(open).await).await;
     a_batch_is_as_good_as_one_by_one(&Scene::new(open).await).await;
     history_is_read_in_pieces(&Scene::new(open).await).await;
@@ -80,6 +81,54 @@ async fn appending_again_changes_nothing(scene: &Scene) {
     let forgotten = scene.store.forget_ids(scene.now()).await;
     assert!(forgotten.expect("it works") >= 3);
     assert_eq!(scene.store.message_of(&scene.ana, post.id).await, Ok(None));
+}
+
+async fn what_was_refused_for_good_stays_refused(scene: &Scene) {
+    let group = scene.group(titled("ops"), &[&scene.ana]).await;
+    let post = scene.post(&group, &scene.bruno, Body::text("may I?"));
+    let denied = Appended::Denied(RejectionCode::NotMember);
+    assert_eq!(scene.append(&post).await, denied);
+    scene.says(&group, &scene.ana, add(&scene.bruno)).await;
+    // Its sender was told that it was not taken: its second copy is not, either.
+    assert_eq!(scene.append(&post).await, denied);
+    assert_eq!(
+        scene.store.message_of(&scene.bruno, post.id).await,
+        Ok(None)
+    );
+    let mut elsewhere = scene.direct(&scene.bruno, &scene.ana, "elsewhere");
+    elsewhere.id = post.id;
+    let reused = Appended::Denied(RejectionCode::IdReused);
+    assert_eq!(scene.append(&elsewhere).await, reused);
+    scene
+        .says(&group, &scene.bruno, Body::text("now I may"))
+        .await;
+    // For reasons of the caller's: for good, for the moment, or not at all if it is there already.
+    let refuse = async |post: &Post, code| {
+        let append = Append {
+            post: post.clone(),
+            at: scene.now(),
+        };
+        let refused = scene.store.refuse(vec![(append, code)]).await;
+        refused.expect("it works").remove(0)
+    };
+    let late = scene.post(&group, &scene.bruno, Body::text("late"));
+    let clock = Appended::Denied(RejectionCode::Clock);
+    assert_eq!(refuse(&late, RejectionCode::Clock).await, clock);
+    assert_eq!(scene.append(&late).await, clock);
+    let fast = scene.post(&group, &scene.bruno, Body::text("fast"));
+    let limited = Appended::Denied(RejectionCode::RateLimited);
+    assert_eq!(refuse(&fast, RejectionCode::RateLimited).await, limited);
+    let Appended::Stored(stored) = scene.append(&fast).await else {
+        panic!("a passing reason has passed");
+    };
+    assert_eq!(
+        refuse(&fast, RejectionCode::Clock).await,
+        Appended::Duplicate(stored)
+    );
+    // Forgotten with all ids of its time.
+    let forgotten = scene.store.forget_ids(scene.now()).await;
+    assert!(forgotten.expect("it works") >= 4);
+    assert!(matches!(scene.append(&post).await, Appended::Stored(_)));
 }
 
 async fn a_direct_conversation_begins_with_its_first_message(scene: &Scene) {

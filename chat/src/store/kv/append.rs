@@ -18,16 +18,68 @@ pub(super) struct Place {
     pub(super) seq: Seq,
 }
 
+/// What became of the message with a sender's id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Fate {
+    Stored(Place),
+    /// It was refused, and its sender told so. What the sender did not know to be confirmed it has sent a
+    /// second time; by then the reason may be gone, and the answer must stay what it was.
+    Refused {
+        conv: ConversationId,
+        refused: RejectionCode,
+    },
+}
+
 /// The message that an id leads to.
 pub(super) fn message_of(view: &dyn View, id_key: &[u8]) -> Result<Option<Message>, StoreError> {
-    let Some(place) = view::read::<Place>(view, id_key)? else {
-        return Ok(None);
-    };
+    match view::read::<Fate>(view, id_key)? {
+        Some(Fate::Stored(place)) => message_at(view, place).map(Some),
+        Some(Fate::Refused { .. }) | None => Ok(None),
+    }
+}
+
+fn message_at(view: &dyn View, place: Place) -> Result<Message, StoreError> {
     let message = view::read(view, &key::message(&place.conv, place.seq))?;
-    message.map(Some).ok_or_else(|| {
+    message.ok_or_else(|| {
         let (conv, seq) = (place.conv, place.seq);
         StoreError::Damaged(format!("message {seq} of {conv} is not there"))
     })
+}
+
+/// What is said of a message whose id was there before.
+fn again(view: &dyn View, post: &Post, fate: Fate) -> Result<Appended, StoreError> {
+    let (conv, answer) = match fate {
+        Fate::Stored(place) => (place.conv.clone(), Ok(place)),
+        Fate::Refused { conv, refused } => (conv, Err(refused)),
+    };
+    if conv != post.conv {
+        return Ok(Appended::Denied(RejectionCode::IdReused));
+    }
+    match answer {
+        Ok(place) => message_at(view, place).map(Appended::Duplicate),
+        Err(code) => Ok(Appended::Denied(code)),
+    }
+}
+
+/// Refuses a message that is not in the history; for good, if its sender is told that it is.
+pub(super) fn refuse(
+    changes: &mut Transaction<'_>,
+    post: &Post,
+    code: RejectionCode,
+) -> Result<Appended, StoreError> {
+    let id_key = key::message_id(&post.from, post.id);
+    if let Some(fate) = view::read::<Fate>(changes, &id_key)? {
+        return again(changes, post, fate);
+    }
+    if !code.is_temporary() {
+        let refused = Fate::Refused {
+            conv: post.conv.clone(),
+            refused: code,
+        };
+        changes.put(id_key, &refused);
+    }
+    Ok(Appended::Denied(code))
 }
 
 /// Ids forgotten by one call, at most.
@@ -79,11 +131,8 @@ pub(super) fn append(
 ) -> Result<Appended, StoreError> {
     let post = &append.post;
     let id_key = key::message_id(&post.from, post.id);
-    if let Some(message) = message_of(changes, &id_key)? {
-        if message.conv != post.conv {
-            return Ok(Appended::Denied(RejectionCode::IdReused));
-        }
-        return Ok(Appended::Duplicate(message));
+    if let Some(fate) = view::read::<Fate>(changes, &id_key)? {
+        return again(changes, post, fate);
     }
     if !members::is_user(changes, &post.from)? {
         return Ok(Appended::Denied(RejectionCode::NoSuchUser));
@@ -108,7 +157,7 @@ pub(super) fn append(
         }
     };
     match decision {
-        Err(code) => Ok(Appended::Denied(code)),
+        Err(code) => refuse(changes, post, code),
         Ok(effects) => write(changes, append, conversation, effects, id_key),
     }
 }

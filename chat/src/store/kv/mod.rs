@@ -15,8 +15,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use leveret_client::message::{
-    ConversationId, DeviceId, Erasure, Handle, HistoryRange, Message, MessageId, Seq, Timestamp,
-    Toggle, UserId,
+    ConversationId, DeviceId, Erasure, Handle, HistoryRange, Message, MessageId, RejectionCode,
+    Seq, Timestamp, Toggle, UserId,
 };
 
 use self::scope::Scope;
@@ -73,6 +73,20 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
         let write = move |changes: &mut Transaction<'_>| {
             let appended = batch.iter().map(|append| append::append(changes, append));
             appended.collect()
+        };
+        self.0.write(scope, write).await
+    }
+
+    async fn refuse(
+        &self,
+        batch: Vec<(Append, RejectionCode)>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let scope = Scope::of_appends(batch.iter().map(|(append, _)| append));
+        let write = move |changes: &mut Transaction<'_>| {
+            let refused = batch
+                .iter()
+                .map(|(append, code)| append::refuse(changes, &append.post, *code));
+            refused.collect()
         };
         self.0.write(scope, write).await
     }

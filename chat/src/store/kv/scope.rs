@@ -48,7 +48,7 @@ impl Scope {
     }
 
     /// Conversations, and the ids of those who send: an id leads to one message in all conversations.
-    pub(super) fn of_appends(batch: &[Append]) -> Self {
+    pub(super) fn of_appends<'a>(batch: impl IntoIterator<Item = &'a Append>) -> Self {
         let mut scope = Self::default();
         for Append { post, .. } in batch {
             scope.alone.insert(key::conversation(&post.conv));

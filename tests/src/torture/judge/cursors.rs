@@ -1,6 +1,6 @@
 //! Cursors: never back, never beyond, and nothing that did not happen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use leveret_client::message::{ConversationId, Cursor, Seq, UserId};
 
@@ -11,17 +11,27 @@ use crate::torture::record::{Entry, Record};
 
 /// How far somebody had come in a conversation, at which times.
 #[derive(Debug, Default)]
-struct Steps(Vec<(u64, Seq)>);
+struct Steps(BTreeMap<u64, Seq>);
 
 impl Steps {
     fn add(&mut self, at: u64, seq: Seq) {
-        self.0.push((at, seq));
+        let step = self.0.entry(at).or_default();
+        *step = seq.max(*step);
+    }
+
+    /// From what was reached at each time to how far somebody had come by then.
+    fn add_up(&mut self) {
+        let mut highest = Seq::NONE;
+        for seq in self.0.values_mut() {
+            highest = highest.max(*seq);
+            *seq = highest;
+        }
     }
 
     /// How far by then.
     fn by(&self, at: u64) -> Seq {
-        let until = self.0.iter().filter(|(time, _)| *time <= at);
-        until.map(|(_, seq)| *seq).max().unwrap_or_default()
+        let last = self.0.range(..=at).next_back();
+        last.map(|(_, seq)| *seq).unwrap_or_default()
     }
 }
 
@@ -30,11 +40,18 @@ impl Steps {
 struct Truth<'e> {
     shown: HashMap<(&'e UserId, &'e ConversationId), Steps>,
     read: HashMap<(&'e UserId, &'e ConversationId), Steps>,
+    /// Up to where a user counts as having read without saying so.
+    free: HashMap<(&'e UserId, &'e ConversationId), Seq>,
 }
 
 impl<'e> Truth<'e> {
-    fn of(evidence: &'e Evidence) -> Self {
+    fn of(evidence: &'e Evidence, conversations: &'e Conversations<'_>) -> Self {
         let mut truth = Self::default();
+        for (conv, known) in conversations {
+            for user in known.membership.users() {
+                truth.free.insert((user, conv), free_until(user, known));
+            }
+        }
         for device in &evidence.devices {
             for entry in &device.entries {
                 match &entry.record {
@@ -53,6 +70,7 @@ impl<'e> Truth<'e> {
                     Record::Began
                     | Record::Writing { .. }
                     | Record::Written { .. }
+                    | Record::Busy { .. }
                     | Record::Sent { .. }
                     | Record::Rejected { .. }
                     | Record::Cursor { .. }
@@ -63,6 +81,8 @@ impl<'e> Truth<'e> {
                 }
             }
         }
+        let all = truth.shown.values_mut().chain(truth.read.values_mut());
+        all.for_each(Steps::add_up);
         truth
     }
 
@@ -79,10 +99,10 @@ impl<'e> Truth<'e> {
         if cursor.read > cursor.delivered || cursor.delivered > known.last {
             faults.push(fault(|whose, cursor| Fault::CursorBeyond { whose, cursor }));
         }
-        let free = free_until(&cursor.user, known);
+        let key = (&cursor.user, &cursor.conv);
+        let free = self.free.get(&key).copied().unwrap_or_default();
         let by =
             |steps: Option<&Steps>, at| steps.map_or(Seq::NONE, |steps| steps.by(at)).max(free);
-        let key = (&cursor.user, &cursor.conv);
         // What has arrived on a device is shown by it, now or when its screen comes to it.
         if cursor.delivered > by(self.shown.get(&key), u64::MAX) {
             faults.push(fault(|whose, cursor| Fault::FalseDelivered {
@@ -125,7 +145,7 @@ fn lives(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
 }
 
 pub(super) fn judge(evidence: &Evidence, conversations: &Conversations<'_>, verdict: &mut Verdict) {
-    let truth = Truth::of(evidence);
+    let truth = Truth::of(evidence, conversations);
     let faults = &mut verdict.faults;
     for device in &evidence.devices {
         for life in lives(&device.entries) {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use leveret_client::message::{Body, Message, MessageId, Post, RejectionCode, Seq};
 
 use super::Conversations;
+use crate::torture::POISON;
 use crate::torture::evidence::{DeviceDiary, Evidence};
 use crate::torture::fault::{Fault, Verdict};
 use crate::torture::record::Record;
@@ -39,6 +40,7 @@ impl<'e> Written<'e> {
                     written.shown.insert(message.id);
                 }
                 Record::Began
+                | Record::Busy { .. }
                 | Record::Reading { .. }
                 | Record::Cursor { .. }
                 | Record::Pried { .. }
@@ -74,6 +76,8 @@ pub(super) fn judge(evidence: &Evidence, conversations: &Conversations<'_>, verd
     for device in &evidence.devices {
         let by = Written::by(device);
         written.extend(by.posts.iter().map(|post| (post.id, *post)));
+        let poisoned = by.posts.iter().filter(|post| is_poisoned(&post.body));
+        verdict.counts.poisoned += poisoned.count() as u64;
         device_judge(device, &by, &stored, conversations, &mut verdict.faults);
     }
     for message in stored.values() {
@@ -100,8 +104,13 @@ fn device_judge(
     let mut last: HashMap<_, Seq> = HashMap::new();
     for post in &by.posts {
         let id = post.id;
+        let is_poisoned = is_poisoned(&post.body);
         let Some(message) = stored.get(&id) else {
             match by.rejected.get(&id) {
+                // It was set aside, and sent again when that did no harm any more.
+                Some(RejectionCode::Poison) if is_poisoned => {
+                    faults.push(Fault::NotReplayed { device: name(), id });
+                }
                 Some(code) if is_deserved(post, *code, conversations) => {}
                 Some(code) => faults.push(Fault::Refused {
                     device: name(),
@@ -115,7 +124,11 @@ fn device_judge(
             }
             continue;
         };
-        if by.rejected.contains_key(&id) {
+        if by
+            .rejected
+            .get(&id)
+            .is_some_and(|code| !is_poisoned || *code != RejectionCode::Poison)
+        {
             faults.push(Fault::RefusedAndStored { device: name(), id });
         }
         if by.promised.contains(&id) && !by.is_told(id) {
@@ -124,12 +137,20 @@ fn device_judge(
         if by.sent.get(&id).is_some_and(|seq| *seq != message.seq) {
             faults.push(Fault::FalseSent { device: name(), id });
         }
+        if is_poisoned {
+            // It has the place of its second sending.
+            continue;
+        }
         let last = last.entry(&post.conv).or_default();
         if message.seq < *last {
             faults.push(Fault::StoredDisorderly { device: name(), id });
         }
         *last = message.seq.max(*last);
     }
+}
+
+fn is_poisoned(body: &Body) -> bool {
+    matches!(body, Body::Text(text) if text.text.contains(POISON))
 }
 
 /// Who was not always in a conversation may have been refused there, and who brings others in and out
