@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::journal::Journal;
 use crate::message::{
     Body, ConversationKind, ConversationSummary, Event, Role, Seq, SyncPage, Timestamp,
 };
