@@ -5,6 +5,7 @@ mod port;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::config::{
 };
 use crate::engine::{AccessSettings, AlarmLimits, DefaultUser, Engine, EngineSettings};
 use crate::model::{
-    HashAlgorithm, LoginRequest, QueueType, Secret, Threshold, UserName, VirtualHostName,
+    DeduplicationLimits, HashAlgorithm, LoginRequest, QueueType, Secret, Threshold, UserName,
+    VirtualHostName,
 };
 use crate::session::{Listener, SessionSettings, Sessions};
 use crate::store::{self, MemoryStore, Recovered, RecoveryReport, Store, StoreError, StoreOptions};
@@ -218,7 +220,7 @@ impl Broker {
             prometheus: config.prometheus.map(http::bind).transpose()?,
         };
         let (store, recovered) = open_store(&config, progress).await?;
-        let engine = Engine::start(engine_settings(&config), store, recovered);
+        let engine = start_engine(&config, store, recovered).await?;
         match &config.load_definitions {
             Some(path) => load_definitions(&engine, path).await?,
             None => create_defaults(&engine, &config).await?,
@@ -412,6 +414,18 @@ async fn open_store(
         .map_err(|error| StartError::Panicked(error.to_string()))??)
 }
 
+/// Some of what was on disk is read back meanwhile.
+async fn start_engine(
+    config: &Config,
+    store: Arc<dyn Store>,
+    recovered: Recovered,
+) -> Result<Arc<Engine>, StartError> {
+    let settings = engine_settings(config);
+    tokio::task::spawn_blocking(move || Engine::start(settings, store, recovered))
+        .await
+        .map_err(|error| StartError::Panicked(error.to_string()))
+}
+
 fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
         body_cache_bytes: config.limits.body_cache_bytes,
@@ -421,6 +435,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
             DefaultQueueType::Classic => QueueType::Classic,
             DefaultQueueType::Quorum => QueueType::Quorum,
         },
+        deduplication: deduplication_limits(config),
         alarms: alarm_limits(config),
         virtual_hosts_max: config.limits.virtual_hosts_max,
         queues_max: config.limits.queues_max,
@@ -435,6 +450,16 @@ fn engine_settings(config: &Config) -> EngineSettings {
             password_bytes_min: config.limits.password_bytes_min,
         },
         node_name: format!("{}@localhost", config.cluster_name),
+    }
+}
+
+fn deduplication_limits(config: &Config) -> DeduplicationLimits {
+    // Neither can be 0: their ranges begin above.
+    let keys = |number| NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
+    let keys_max = keys(config.limits.deduplication_keys_max);
+    DeduplicationLimits {
+        keys: keys(config.limits.deduplication_keys).min(keys_max),
+        keys_max,
     }
 }
 

@@ -219,7 +219,7 @@ impl Handler for Router {
             appends.extend(declined.into_iter().map(|(append, _)| append));
         }
         planted.pass(Moment::AfterAppend);
-        for (append, appended) in appends.iter().zip(appended) {
+        for (number, (append, appended)) in appends.iter().zip(appended).enumerate() {
             let more = match appended {
                 Appended::Stored(message) | Appended::Duplicate(message) => {
                     self.hand_on(link, append, message).await?
@@ -234,7 +234,10 @@ impl Handler for Router {
                 }
             };
             flying.extend(more);
-            planted.pass(Moment::AmidFanout);
+            if number == 0 {
+                // Once a batch, or the largest would never come to their ends.
+                planted.pass(Moment::AmidFanout);
+            }
         }
         self.routing.fanout.settle(link, flying).await?;
         planted.pass(Moment::BeforeAck);

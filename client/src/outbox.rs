@@ -21,8 +21,14 @@ use crate::message::{ConversationId, MessageId, Post};
 /// Between the first tries; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// After which a post that is kept, and of which the service said nothing, is published again.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// After which a post that is kept, and of which the service said nothing, is published again; twice as long
+/// each time. A service that is silent because it has much to do must not be given everything once more every
+/// minute, by everybody.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The same if the answer may have been lost with a connection.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How often these are doubled, at most: to a quarter of an hour, and to three minutes.
+const DOUBLINGS_MAX: u32 = 4;
 
 /// Where a post is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +53,15 @@ struct Entry {
     stage: Stage,
     /// Failed tries in a row.
     failures: u32,
+    /// How often the broker took it.
+    copies: u32,
+}
+
+impl Entry {
+    /// How long it waits for its answer.
+    fn patience(&self, first: Duration) -> Duration {
+        first * (1 << self.copies.saturating_sub(1).min(DOUBLINGS_MAX))
+    }
 }
 
 /// What was written and is not yet in the history, in the order of writing.
@@ -70,6 +85,7 @@ impl Outbox {
             post,
             stage: Stage::Waiting { not_before: now },
             failures: 0,
+            copies: 0,
         };
         self.entries.insert(number, entry);
         true
@@ -90,7 +106,8 @@ impl Outbox {
                     is_first && not_before <= now
                 }
                 Stage::Kept { since } => {
-                    let is_silent = now.saturating_duration_since(since) >= SILENCE_MAX;
+                    let silence = now.saturating_duration_since(since);
+                    let is_silent = silence >= entry.patience(SILENCE);
                     is_silent && busy.insert(entry.post.conv.clone())
                 }
             };
@@ -114,7 +131,7 @@ impl Outbox {
                     busy.insert(entry.post.conv.clone()).then_some(not_before)
                 }
                 Stage::Kept { since } => {
-                    (!busy.contains(&entry.post.conv)).then_some(since + SILENCE_MAX)
+                    (!busy.contains(&entry.post.conv)).then_some(since + entry.patience(SILENCE))
                 }
             };
             next = match (next, time) {
@@ -140,6 +157,7 @@ impl Outbox {
         if let Some(entry) = self.entry(id) {
             entry.stage = Stage::Kept { since: now };
             entry.failures = 0;
+            entry.copies = entry.copies.saturating_add(1);
         }
     }
 
@@ -162,12 +180,14 @@ impl Outbox {
         }
     }
 
-    /// What the service said of those that are kept may have been lost: they are published again, whose turn it
-    /// is.
+    /// What the service said of those that are kept may have been lost: it is not waited for much longer.
     pub fn unanswered(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
-            if matches!(entry.stage, Stage::Kept { .. }) {
-                entry.stage = Stage::Waiting { not_before: now };
+            if let Stage::Kept { since } = entry.stage {
+                let again = now.max(since + entry.patience(ANSWER_PATIENCE));
+                let shifted = again.checked_sub(entry.patience(SILENCE));
+                let since = shifted.unwrap_or(since).min(since);
+                entry.stage = Stage::Kept { since };
             }
         }
     }
@@ -266,8 +286,11 @@ mod tests {
         outbox.push(only.clone(), now);
         outbox.due(now);
         outbox.accepted(only.id, now);
-        assert_eq!(outbox.next_due(), Some(now + SILENCE_MAX));
-        assert_eq!(ids(&outbox.due(now + SILENCE_MAX)), [only.id]);
+        let later = now + SILENCE;
+        assert_eq!(outbox.next_due(), Some(later));
+        assert_eq!(ids(&outbox.due(later)), [only.id]);
+        outbox.accepted(only.id, later);
+        assert_eq!(outbox.next_due(), Some(later + 2 * SILENCE));
         assert!(outbox.settled(only.id).is_some());
         assert!(outbox.settled(only.id).is_none());
         assert!(outbox.is_empty());
@@ -284,9 +307,13 @@ mod tests {
             outbox.accepted(post.id, now);
         }
         outbox.unanswered(now);
-        assert_eq!(ids(&outbox.due(now)), [first.id]);
-        outbox.accepted(first.id, now);
-        assert_eq!(ids(&outbox.due(now)), [second.id]);
+        assert_eq!(ids(&outbox.due(now)), []);
+        let later = now + ANSWER_PATIENCE;
+        assert_eq!(outbox.next_due(), Some(later));
+        assert_eq!(ids(&outbox.due(later)), [first.id]);
+        outbox.unanswered(later);
+        outbox.accepted(first.id, later);
+        assert_eq!(ids(&outbox.due(later)), [second.id]);
     }
 
     #[test]

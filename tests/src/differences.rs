@@ -115,15 +115,23 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         line: "4.3.2",
-        rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues",
-        leveret: "takes both, without defaults",
-        reason: "neither needs replication, and both are what programs with classic queues ask for",
+        rabbitmq: "refuses `x-delivery-limit` and `x-consumer-timeout` on classic queues; has `x-message-deduplication` as a plugin \
+                   of its community alone, and the argument means nothing without it",
+        leveret: "takes both, without defaults; has `x-message-deduplication` built in, checks and compares its arguments",
+        reason: "neither limit needs replication, and all of it is what programs with classic queues ask for",
     },
     Difference {
         line: "4.4.4",
         rabbitmq: "has streams",
         leveret: "refuses `x-queue-type=stream` with 406",
         reason: "not there yet; a program for streams would lose data on any other queue",
+    },
+    Difference {
+        line: "5.3.7",
+        rabbitmq: "leaves a quorum queue without an active consumer when its single active one goes while it hands over to one \
+                   of a higher priority on the same channel",
+        leveret: "makes the next one active",
+        reason: "a queue with consumers that delivers nothing helps nobody",
     },
     Difference {
         line: "5.3.8",
@@ -253,6 +261,13 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "classic queues may have a delivery limit too",
     },
     Accepted {
+        line: "4.3.2",
+        step: "…DeclareQueue…",
+        rabbitmq: "reply: declared …",
+        leveret: "reply: 406c inequivalent arg 'x-delivery-limit' for queue '…",
+        reason: "an argument that counts is compared; RabbitMQ leaves one out that the queue's type does not know",
+    },
+    Accepted {
         line: "5.1.6",
         step: "…",
         rabbitmq: "…expiration=7000…",
@@ -273,6 +288,14 @@ pub const ACCEPTED: &[Accepted] = &[
         rabbitmq: "q…: … ready",
         leveret: "q…: … ready",
         reason: "for the same reason others are the first, which are what expires and what is dropped",
+    },
+    Accepted {
+        line: "5.3.7",
+        step: "…, and an active consumer may have gone while it handed over, after messages came back to a quorum queue",
+        rabbitmq: "",
+        leveret: "…delivers to …",
+        reason: "when a quorum queue's single active consumer goes while one of a higher priority waits for what it holds, the \
+                 next one becomes active; in RabbitMQ 4.3 none does, and consumers that come later get nothing",
     },
     Accepted {
         line: "5.5.6",
@@ -416,6 +439,7 @@ pub const RABBITMQS_WAY: &[(&str, &str)] = &[
         "not to be had: who wants another order gives messages another priority",
     ),
     ("5.5.6", "have one consumer on a channel that recovers"),
+    ("5.3.7", "not to be had: it would stall the queue"),
     (
         "5.3.8",
         "not to be had: only a client's mistake would show it",

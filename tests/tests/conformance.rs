@@ -22,6 +22,8 @@ mod connection;
 mod consume;
 #[path = "conformance/dead_letter.rs"]
 mod dead_letter;
+#[path = "conformance/deduplication.rs"]
+mod deduplication;
 #[path = "conformance/definitions.rs"]
 mod definitions;
 #[path = "conformance/delayed.rs"]

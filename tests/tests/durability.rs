@@ -10,6 +10,8 @@ mod churn;
 mod crash;
 #[path = "durability/damage.rs"]
 mod damage;
+#[path = "durability/duplicates.rs"]
+mod duplicates;
 #[path = "durability/load.rs"]
 mod load;
 #[path = "durability/observe.rs"]

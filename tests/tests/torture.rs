@@ -6,7 +6,7 @@
 //!
 //! Some people speak AMQP, some to the gateway. Some of their messages bring their router down: they are set
 //! aside, and at the end mended routers get them again. Services die of planted deaths between any two of
-//! their steps. Once in a run the send shards have no room.
+//! their steps. Now and then the send shards have no room.
 //!
 //! A run prints its seed. `LEVERET_SEED` repeats its decisions (not the machine's), and
 //! `LEVERET_TORTURE_SECONDS` says how long it takes, without starting and healing. `LEVERET_KEEP` leaves

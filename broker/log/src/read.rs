@@ -143,6 +143,19 @@ impl Reader {
         verify(segment, location, bytes)
     }
 
+    /// Reads the first `bytes` of one payload that has more of them. The checksum covers the whole, and
+    /// is not verified.
+    pub fn read_start(&mut self, location: Location, bytes: u32) -> Result<Vec<u8>, ReadError> {
+        let segment = self
+            .table
+            .find(location.segment)
+            .ok_or(ReadError::NoSegment(location.segment))?;
+        span(&segment, location)?;
+        let mut start = vec![0; bytes.min(location.length) as usize];
+        fill(&self.table, &segment, location, location.offset, &mut start)?;
+        Ok(start)
+    }
+
     /// Reads many, in the given order; each has its own outcome.
     pub fn read_many(
         &mut self,

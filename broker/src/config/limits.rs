@@ -127,6 +127,12 @@ limits! {
     /// Bytes handed to the log and not yet written before publishers wait. More than one commit
     /// group, so that the next one fills while one is synced.
     store_backlog_bytes_max: usize = 16 << 20, Bytes in 65_536..=17_179_869_184;
+    /// Keys that a queue with `x-message-deduplication` knows where it does not say how many, some 130
+    /// bytes each. A queue with more messages than that lets the duplicates of its oldest in.
+    deduplication_keys: u64 = 100_000, Count in 1..=1_000_000_000;
+    /// Keys that such a queue may ask for with `x-cache-size`, at most: what one client can make one queue
+    /// take of the broker's memory.
+    deduplication_keys_max: u64 = 1_000_000, Count in 1..=1_000_000_000;
     /// Connections to the HTTP API.
     management_connections_max: usize = 256, Count in 1..=1_000_000;
     /// Bytes of the body of one request to the HTTP API, as RabbitMQ has it (spec 10.1.4).

@@ -101,6 +101,7 @@ impl VirtualHost {
         self.check_queue_limit(engine, &declaration.definition.name)?;
         let definition = &declaration.definition;
         let arguments = QueueArguments::parse(definition.arguments.fields(), properties)
+            .and_then(|arguments| arguments.limit_deduplication(engine.settings().deduplication))
             .map_err(|error| error.for_queue(&definition.name, self.name()))?;
         if let Some(dead_letter) = &arguments.dead_letter {
             let rights = &declaration.rights;

@@ -35,6 +35,7 @@ mod peek;
 mod policies;
 mod publish;
 mod queue;
+mod recall;
 mod recover;
 mod reply;
 mod rights;

@@ -58,6 +58,12 @@ impl Route {
         &self.queues
     }
 
+    /// Whether some queue on it keeps duplicates out.
+    pub(crate) fn tells_duplicates(&self) -> bool {
+        let mut queues = self.queues.iter();
+        queues.any(|queue| queue.arguments().deduplication.is_some())
+    }
+
     /// The reply consumers.
     pub(super) fn replies(&self) -> &[Arc<ReplyConsumer>] {
         &self.replies

@@ -194,13 +194,19 @@ impl Engine {
                 let (queue, host) = (&definition.name, host.name());
                 tracing::error!(%queue, %host, %error, "arguments on disk are ignored");
                 QueueArguments::default()
-            });
+            })
+            .confine_deduplication(self.settings.deduplication);
         let settings = queue_settings(&arguments, true);
+        let keyed = match (&recovered, &arguments.deduplication) {
+            (Some(queue), Some(deduplication)) => self.newest(queue, deduplication),
+            (Some(_), None) | (None, _) => Vec::new(),
+        };
         let state = recovered.map_or_else(
             || QueueState::new(settings),
             |recovered| QueueState::recover(settings, state(recovered)),
         );
-        let state = state.on_terms(host.terms(&definition.name, &arguments));
+        let mut state = state.on_terms(host.terms(&definition.name, &arguments));
+        self.recall_keys(&mut state, id, &keyed);
         let host = host.name().clone();
         Arc::new(Queue::new(id, host, definition, arguments, None, state))
     }

@@ -1,7 +1,7 @@
 //! The engine's limits; `Config` fills them in.
 
 use super::alarms::AlarmLimits;
-use crate::model::{HashAlgorithm, QueueType};
+use crate::model::{DeduplicationLimits, HashAlgorithm, QueueType};
 
 /// How users log in.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct EngineSettings {
     pub(crate) store_backlog_bytes_max: usize,
     /// The type of queues whose declaration names none and can be of it (spec 4.4.5).
     pub(crate) default_queue_type: QueueType,
+    /// How many keys a queue that tells duplicates may know (spec 4.3.2).
+    pub(crate) deduplication: DeduplicationLimits,
     /// When memory or disk are too little, at first.
     pub(crate) alarms: AlarmLimits,
     /// Virtual hosts; 0 for no limit (spec 11.5).

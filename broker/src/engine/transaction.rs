@@ -158,14 +158,15 @@ impl Transaction {
         let mut delayed = self.delayed;
         delayed.sort_by_key(|(delay, _)| delay.id());
         let locked_delays = hold_back(engine, &delayed, &mut operations);
-        let mut ticket = Ticket::default();
+        let awaited = open.iter().map(|(_, _, turn)| turn.awaited);
+        let mut ticket = awaited.max().unwrap_or_default();
         if !operations.is_empty() {
             // A lease covers messages that may be on disk already, so it goes ahead by itself.
             let (mut leases, changes): (Vec<_>, Vec<_>) = operations
                 .into_iter()
                 .partition(|operation| matches!(operation, Operation::Delivered { .. }));
             leases.push(Operation::Transaction(changes));
-            ticket = engine.submit(&mut leases);
+            ticket = ticket.max(engine.submit(&mut leases));
         }
         if !locked_delays.is_empty() {
             drop(locked_delays);

@@ -24,6 +24,8 @@ pub(super) struct Turn<'a> {
     queue: QueueId,
     /// What happened, deliveries to consumers left out.
     pub(super) tally: Tally,
+    /// Records of earlier turns that what happens in this one relies on.
+    pub(super) awaited: Ticket,
     /// Set when the disk did not answer: asking again at once would ask for ever.
     pub(super) holds: bool,
 }
@@ -40,12 +42,18 @@ impl<'a> Turn<'a> {
             sink: BurstSink::default(),
             queue,
             tally: Tally::default(),
+            awaited: Ticket::default(),
             holds: false,
         }
     }
 
-    /// Adds a message to the queue, unless that has no room for it; whether it was taken.
+    /// Adds a message to the queue, unless that has no room for it; whether it was taken. A duplicate
+    /// counts as taken, and is dropped (spec 4.3.2).
     pub(super) fn publish(&mut self, state: &mut State, message: Message) -> bool {
+        if state.is_duplicate(self.now, &message) {
+            self.drop_duplicate(state, &message);
+            return true;
+        }
         if state.refuses(&message) {
             state.refuse(message, &mut self.effects);
             self.absorb();
@@ -53,6 +61,14 @@ impl<'a> Turn<'a> {
         }
         self.enqueue(state, message);
         true
+    }
+
+    /// What the duplicate's publisher is told must not hold before it holds for the message that there
+    /// is: that one may still be on its way to the disk.
+    fn drop_duplicate(&mut self, state: &State, message: &Message) {
+        if state.records(message) {
+            self.awaited = self.engine.last_ticket();
+        }
     }
 
     /// Adds a message to the queue. A lease that the arrival asks for is handed over before the
@@ -155,7 +171,7 @@ impl<'a> Turn<'a> {
     pub(super) fn hand_over(mut self) -> Aftermath {
         let ticket = self.engine.submit(&mut self.operations);
         Aftermath {
-            ticket,
+            ticket: ticket.max(self.awaited),
             later: self.later,
             letters: self.letters,
             handover: self.sink.finish(),

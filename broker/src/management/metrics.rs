@@ -275,6 +275,7 @@ impl Management {
                 sum.unacked += counts.unacked;
                 sum.unacked_bytes += counts.unacked_bytes;
                 sum.resident_bytes += counts.resident_bytes;
+                sum.key_bytes += counts.key_bytes;
                 sum.consumers += counts.consumers;
             }
         }
@@ -372,8 +373,8 @@ fn expose_counts(page: &mut Exposition, labels: Labels<'_>, counts: &Counts) {
         labels,
         counts.unacked_bytes,
     );
-    let help = "Bytes of messages in memory";
-    let resident = counts.resident_bytes as u64;
+    let help = "Bytes of messages in memory, and of their keys where duplicates are told";
+    let resident = (counts.resident_bytes + counts.key_bytes) as u64;
     page.gauge("queue_process_memory_bytes", help, labels, resident);
 }
 

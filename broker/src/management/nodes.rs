@@ -85,13 +85,14 @@ impl Management {
         }
     }
 
-    /// The process's memory and what of it is bodies of messages, in bytes.
+    /// The process's memory and what of it is messages and their keys, in bytes.
     fn memory_parts(&self) -> Option<(u64, u64)> {
         let total = Machine::look().resident_bytes?;
         let queues = self.engine.virtual_hosts().into_iter();
         let bodies = queues
             .flat_map(|host| host.all_queues())
-            .map(|queue| queue.counts().resident_bytes as u64)
+            .map(|queue| queue.counts())
+            .map(|counts| (counts.resident_bytes + counts.key_bytes) as u64)
             .sum();
         Some((total, bodies))
     }

@@ -277,7 +277,7 @@ impl Management {
             "consumers": counts.consumers,
             "consumer_capacity": keeps_up,
             "consumer_utilisation": keeps_up,
-            "memory": counts.resident_bytes,
+            "memory": counts.resident_bytes + counts.key_bytes,
             "message_bytes": counts.ready_bytes + counts.unacked_bytes,
             "message_bytes_ready": counts.ready_bytes,
             "message_bytes_unacknowledged": counts.unacked_bytes,

@@ -5,6 +5,7 @@
 
 mod check;
 mod consumer;
+mod deduplication;
 mod difference;
 mod exchange;
 mod queue;
@@ -14,6 +15,7 @@ use super::error::{AmqpError, ReplyCode};
 use super::name::{ExchangeName, QueueName, VirtualHostName};
 
 pub use consumer::ConsumerArguments;
+pub use deduplication::DeduplicationLimits;
 pub use difference::ArgumentDifference;
 pub use exchange::{ExchangeArguments, HashInput, HashProperty};
 pub use queue::{

@@ -9,6 +9,7 @@ mod clock;
 mod comparable;
 mod dead_letter;
 mod death;
+mod deduplication;
 mod delay;
 mod entity;
 mod error;
@@ -31,13 +32,14 @@ pub use access::{
 pub use access_table::{AccessRow, AccessTable, Candidate};
 pub use arguments::{
     ArgumentDifference, ArgumentError, ConsumerArguments, DeadLetterStrategy, DeadLetterTarget,
-    DelayedRetry, DeliveryLimit, ExchangeArguments, HashInput, HashProperty, Overflow,
-    QueueArguments, QueueProperties, QueueType, QueueVariant, QuorumArguments, RetryKind,
+    DeduplicationLimits, DelayedRetry, DeliveryLimit, ExchangeArguments, HashInput, HashProperty,
+    Overflow, QueueArguments, QueueProperties, QueueType, QueueVariant, QuorumArguments, RetryKind,
 };
 pub use clock::Now;
 pub use comparable::Comparable;
 pub use dead_letter::{Death, UnfitToBury};
 pub use death::DeathReason;
+pub use deduplication::{Deduplication, DeduplicationKey, Retention};
 pub use delay::{UnfitToDelay, delay_ms};
 pub use entity::{
     Arguments, BindingDefinition, DestinationKind, Entity, EntityChange, EntityKey,

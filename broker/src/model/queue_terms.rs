@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::arguments::{
     DeadLetterTarget, DeliveryLimit, Overflow, QueueArguments, QueueVariant, QuorumArguments,
 };
+use super::deduplication::Deduplication;
 
 /// How often a message of a quorum queue may fail where nothing else is said (spec 4.4.3).
 const QUORUM_DELIVERY_LIMIT: DeliveryLimit = DeliveryLimit::Times(20);
@@ -44,6 +45,8 @@ pub struct QueueTerms {
     pub delivery_limit: Option<DeliveryLimit>,
     /// How long a consumer may hold a message, in milliseconds (spec 5.5.8).
     pub consumer_timeout_ms: Option<u64>,
+    /// How duplicates are told and kept out (spec 4.3.2). Policies do not change it.
+    pub deduplication: Option<Box<Deduplication>>,
 }
 
 impl QueueTerms {
@@ -76,6 +79,7 @@ impl QueueTerms {
             dead_letter: arguments.dead_letter.clone(),
             delivery_limit: arguments.delivery_limit.or(default_limit),
             consumer_timeout_ms: arguments.consumer_timeout_ms.or(default_timeout_ms),
+            deduplication: arguments.deduplication.clone(),
         }
     }
 

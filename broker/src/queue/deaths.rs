@@ -219,7 +219,11 @@ impl<C> QueueState<C> {
         }
         let seq = level.seq(place.position);
         let message = level.take_head(place, &mut self.tally);
-        self.attempts.remove(&seq);
+        if is_letter {
+            self.notes.died(seq);
+        } else {
+            self.notes.left(seq);
+        }
         let place = hold.is_recorded().then_some(seq);
         deaths.add(place, message.filter(|_| is_letter), reason);
         true

@@ -35,7 +35,7 @@ impl<C> QueueState<C> {
             };
             let mut books = Books {
                 tally: &mut self.tally,
-                attempts: &mut self.attempts,
+                notes: &mut self.notes,
                 settled: &mut settled,
                 effects,
             };
@@ -67,7 +67,7 @@ impl<C> QueueState<C> {
         let mut settled = Ranges::default();
         let mut books = Books {
             tally: &mut self.tally,
-            attempts: &mut self.attempts,
+            notes: &mut self.notes,
             settled: &mut settled,
             effects,
         };

@@ -61,7 +61,7 @@ impl<C> QueueState<C> {
                 Ok(message) => {
                     let letter = level.fill(seq.position(), message, &mut self.tally);
                     if letter.is_some() {
-                        self.attempts.remove(&seq);
+                        self.notes.died(seq);
                     }
                     letters.extend(letter);
                 }
@@ -72,7 +72,7 @@ impl<C> QueueState<C> {
                 }
                 Err(LoadFailure::Damaged) => {
                     if level.drop_lost(seq.position(), &mut self.tally) {
-                        self.attempts.remove(&seq);
+                        self.notes.died(seq);
                         damaged.push(seq);
                     }
                 }
@@ -111,7 +111,10 @@ impl<C> QueueState<C> {
             }
             Some(Content::Places(_)) | None => None,
         };
-        effects.extend(lost.map(|ranges| Effect::Damaged { ranges }));
+        if let Some(ranges) = lost {
+            self.notes.lost(&ranges);
+            effects.push(Effect::Damaged { ranges });
+        }
         self.judge_recovered_count(effects);
     }
 

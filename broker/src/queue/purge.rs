@@ -19,9 +19,9 @@ impl<C> QueueState<C> {
             level.purge(&mut settled, &mut self.tally, effects);
         }
         effects.extend(settled.finish().map(Effect::Settled));
-        if !self.attempts.is_empty() {
+        if !self.notes.is_empty() {
             let levels = &self.levels;
-            self.attempts.retain(|seq, _| {
+            self.notes.left_all_but(|seq| {
                 levels
                     .get(usize::from(seq.level()))
                     .is_some_and(|level| level.holds(seq.position()))

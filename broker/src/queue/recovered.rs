@@ -67,11 +67,10 @@ impl<C> QueueState<C> {
 
     pub(super) fn with_recovered(mut self, recovered: Recovered) -> Self {
         // What merely came back is not recorded.
-        let failures = recovered.delivery_counts.into_iter();
-        self.attempts.extend(failures.map(|(seq, failed)| {
+        for (seq, failed) in recovered.delivery_counts {
             let returned = failed;
-            (seq, Attempts { returned, failed })
-        }));
+            *self.notes.attempts_mut(seq) = Attempts { returned, failed };
+        }
         self.grow(recovered.levels.len());
         for (level, found) in self.levels.iter_mut().zip(recovered.levels) {
             level.recover(found, recovered.all_redelivered, &mut self.tally);

@@ -3,43 +3,33 @@
 //! Bursts are the rule, and finding a place costs more than handing it out; so a chunk is found
 //! once for as many of its places as follow one another.
 
-use std::collections::BTreeMap;
-
 use super::chunk::{Content, Places};
 use super::effect::{Delivery, Effect};
 use super::lease::Lease;
 use super::level::{Level, Place};
+use super::notes::Notes;
 use super::ranges::Ranges;
 use super::recipients::{Recipient, Recipients};
 use super::slot::Slot;
 use super::tally::Tally;
-use crate::model::{Attempts, Now, Seq};
+use crate::model::{Now, Seq};
 
 /// What is written down while places change hands.
 pub(super) struct Books<'a> {
     pub(super) tally: &'a mut Tally,
-    pub(super) attempts: &'a mut BTreeMap<Seq, Attempts>,
+    pub(super) notes: &'a mut Notes,
     /// Recorded places that left for good.
     pub(super) settled: &'a mut Ranges,
     pub(super) effects: &'a mut Vec<Effect>,
 }
 
 impl Books<'_> {
-    fn attempts(&self, seq: Seq) -> Attempts {
-        if self.attempts.is_empty() {
-            return Attempts::default();
-        }
-        self.attempts.get(&seq).copied().unwrap_or_default()
-    }
-
     /// The place left for good.
     pub(super) fn settle(&mut self, seq: Seq, recorded: bool) {
         if recorded {
             self.settled.push(seq);
         }
-        if !self.attempts.is_empty() {
-            self.attempts.remove(&seq);
-        }
+        self.notes.left(seq);
     }
 }
 
@@ -94,7 +84,7 @@ impl Places {
             seq,
             message,
             redelivered: hold.is_redelivered(),
-            attempts: books.attempts(seq),
+            attempts: books.notes.attempts(seq),
         };
         if let Err(refused) = recipients.offer(delivery) {
             if recipient.holder.is_none() {

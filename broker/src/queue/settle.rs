@@ -50,7 +50,7 @@ impl<C> QueueState<C> {
         let mut returns = Returns {
             books: Books {
                 tally: &mut self.tally,
-                attempts: &mut self.attempts,
+                notes: &mut self.notes,
                 settled: &mut settled,
                 effects,
             },
@@ -174,7 +174,7 @@ impl Returns<'_> {
     }
 
     fn count_return(&mut self, seq: Seq) -> &mut Attempts {
-        let attempts = self.books.attempts.entry(seq).or_default();
+        let attempts = self.books.notes.attempts_mut(seq);
         attempts.returned = attempts.returned.saturating_add(1);
         attempts
     }
@@ -222,7 +222,7 @@ impl Places {
             }
         };
         self.let_go(index, &mut returns.books);
-        returns.books.attempts.remove(&seq);
+        returns.books.notes.died(seq);
         returns.letters.push(DeadLetter {
             place: hold.is_recorded().then_some(seq),
             message,

@@ -1,6 +1,5 @@
 //! The queue as a whole.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::consumers::{Cancelled, ConsumeRefusal, Consumer, ConsumerView, Consumers};
@@ -9,9 +8,10 @@ use super::lease::{self, LeaseRecord};
 use super::level::Level;
 use super::mask::LevelMask;
 use super::mortality::Mortality;
+use super::notes::Notes;
 use super::succession::Sharing;
 use super::tally::{Counts, Tally};
-use crate::model::{Attempts, ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
+use crate::model::{ConsumerKey, DeathReason, Message, Now, Overflow, QueueTerms, Seq};
 
 /// What a queue is, for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct QueueState<C> {
     pub(super) occupied: LevelMask,
     pub(super) consumers: Consumers<C>,
     pub(super) tally: Tally,
-    pub(super) attempts: BTreeMap<Seq, Attempts>,
+    pub(super) notes: Notes,
     pub(super) last_delivery_ms: u64,
     /// The last [`Self::get`] has to come again: what it waits for is not to be released meanwhile.
     pub(super) awaited: bool,
@@ -89,7 +89,7 @@ impl<C> QueueState<C> {
             occupied: LevelMask::default(),
             consumers: Consumers::new(settings.sharing),
             tally: Tally::default(),
-            attempts: BTreeMap::new(),
+            notes: Notes::default(),
             last_delivery_ms: 0,
             awaited: false,
             deadline_ms: None,
@@ -126,7 +126,7 @@ impl<C> QueueState<C> {
             && self.terms.expires_ms.is_none()
             && !self.awaited
             && self.deadline().is_none()
-            && self.attempts.is_empty()
+            && self.notes.is_empty()
     }
 
     /// Puts the queue on other terms. Limits count at once; how long a message lives was settled
@@ -161,6 +161,22 @@ impl<C> QueueState<C> {
             Recording::Nothing => false,
             Recording::Persistent => message.is_persistent(),
             Recording::Everything => true,
+        }
+    }
+
+    /// Whether the message is a duplicate of one that the queue has or had lately (spec 4.3.2). It is to
+    /// be dropped then: to its publisher it is as good as enqueued.
+    #[must_use]
+    pub fn is_duplicate(&self, now: Now, message: &Message) -> bool {
+        let deduplication = self.terms.deduplication.as_ref();
+        deduplication.is_some_and(|terms| self.notes.is_duplicate(now, message, terms))
+    }
+
+    /// Notes the key of a message that was recovered at that place; what its key is known for begins
+    /// now.
+    pub fn remember(&mut self, now: Now, seq: Seq, message: &Message) {
+        if let Some(deduplication) = &self.terms.deduplication {
+            self.notes.remember(now, seq, message, deduplication);
         }
     }
 
@@ -209,6 +225,9 @@ impl<C> QueueState<C> {
 
     /// Takes a message in at the end of its level.
     ///
+    /// A message that [`is_duplicate`](Self::is_duplicate) said is one is not to come here, nor one that
+    /// the queue [`refuses`](Self::refuses).
+    ///
     /// What this pushes to `effects` is to be handed to the log before the enqueue itself: a lease
     /// that precedes the message in the log is what allows to deliver it without a wait.
     pub fn enqueue(&mut self, now: Now, message: Message, effects: &mut Vec<Effect>) -> Admission {
@@ -217,6 +236,10 @@ impl<C> QueueState<C> {
         let index = self.level_of(&message);
         self.grow(index + 1);
         let level = &mut self.levels[index];
+        if let Some(deduplication) = &self.terms.deduplication {
+            let seq = level.seq(level.next);
+            self.notes.remember(now, seq, &message, deduplication);
+        }
         if record && self.consumers.any_can_take() {
             let record =
                 level
@@ -285,6 +308,7 @@ impl<C> QueueState<C> {
             unacked: self.tally.unacked,
             unacked_bytes: self.tally.unacked_bytes,
             resident_bytes: self.tally.resident_bytes,
+            key_bytes: self.notes.key_bytes(),
             consumers: self.consumers.len(),
         }
     }

@@ -14,6 +14,8 @@ pub struct Counts {
     /// Bytes of messages that this queue keeps in memory, ready or unacked. A message that several
     /// queues share counts in each.
     pub resident_bytes: usize,
+    /// Bytes of memory that the keys of messages take, on queues that tell duplicates.
+    pub key_bytes: usize,
     /// Consumers.
     pub consumers: usize,
 }

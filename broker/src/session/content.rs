@@ -206,12 +206,18 @@ impl Session {
         check_user_id(properties, rights)?;
         let route = Route::find(&self.host, &exchange, keys, properties);
         let is_reusable = is_plain && route.depends_on_key_alone();
+        let tells_duplicates = route.tells_duplicates();
         self.routes.remember(message.envelope(), route, is_reusable);
-        match reply_address {
+        let message = match reply_address {
             Some(address) => with_reply_address(&message, carbon_copies.are_blind(), address),
             None if carbon_copies.are_blind() => Ok(with_blind_copies(message)),
             None => Ok(message),
+        };
+        // What was acknowledged before is gone before this comes, and has no duplicates.
+        if tells_duplicates && !self.settlements.is_empty() {
+            self.flush();
         }
+        message
     }
 
     pub(super) fn return_message(&mut self, number: u16, message: &Message) {

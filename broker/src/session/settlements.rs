@@ -50,7 +50,7 @@ impl Settlements {
         }
     }
 
-    const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 }

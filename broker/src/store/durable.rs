@@ -18,7 +18,7 @@ use super::error::StoreError;
 use super::files::Layout;
 use super::opened::Opened;
 use super::options::StoreOptions;
-use super::reader::{BodyReader, Request};
+use super::reader::{BodyReader, Part, Request};
 use super::report::{FreeSpace, RecoveryReport, StoreStatus};
 use super::signal::Signal;
 use super::swap::StateHandle;
@@ -187,9 +187,19 @@ impl Store for DurableStore {
     }
 
     fn load_bodies(&self, queue: QueueId, wanted: Vec<(Seq, Stored)>, reply: BodiesReply) {
-        self.request(Request::Bodies {
+        self.request(Request::Messages {
             queue,
             wanted,
+            part: Part::Whole,
+            reply,
+        });
+    }
+
+    fn load_heads(&self, queue: QueueId, wanted: Vec<(Seq, Stored)>, reply: BodiesReply) {
+        self.request(Request::Messages {
+            queue,
+            wanted,
+            part: Part::Head,
             reply,
         });
     }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use leveret_log::{Disk, DiskLock, Lsn};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::model::Entity;
 
@@ -160,12 +161,13 @@ pub(crate) struct Definitions {
     pub(crate) definitions: Vec<Entity>,
 }
 
+/// The file as it is written and read: the content is looked at only once its checksum holds.
 #[derive(Serialize, Deserialize)]
 struct DefinitionsFile {
     format: u32,
-    /// CRC-32C of the content as compact JSON.
+    /// CRC-32C of the content as it stands in the file, white space left out.
     checksum: String,
-    content: Definitions,
+    content: Box<RawValue>,
 }
 
 impl Definitions {
@@ -181,17 +183,14 @@ impl Definitions {
         Lsn(self.lsn)
     }
 
-    fn checksum(&self) -> String {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         // Definitions are strings, numbers and lists: nothing in them can fail to become JSON.
-        let content = serde_json::to_vec(self).unwrap_or_default();
-        format!("{:08x}", crc32c::crc32c(&content))
-    }
-
-    pub(crate) fn encode(self) -> Vec<u8> {
+        let content = serde_json::to_string_pretty(self).unwrap_or_default();
+        let content = RawValue::from_string(content).unwrap_or_default();
         let file = DefinitionsFile {
             format: DEFINITIONS_FORMAT,
-            checksum: self.checksum(),
-            content: self,
+            checksum: checksum(&content),
+            content,
         };
         let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
         bytes.push(b'\n');
@@ -205,11 +204,32 @@ impl Definitions {
         if file.format > DEFINITIONS_FORMAT {
             return Err(format!("format {} is newer than this version", file.format));
         }
-        if file.checksum != file.content.checksum() {
+        if file.checksum != checksum(&file.content) {
             return Err("the checksum fails".to_owned());
         }
-        Ok(file.content)
+        serde_json::from_str(file.content.get()).map_err(|error| error.to_string())
     }
+}
+
+/// The checksum of a content as it stands in the file. What was read is not written anew for it: the
+/// order of a JSON object's keys would then depend on how `serde_json` was built.
+fn checksum(content: &RawValue) -> String {
+    format!("{:08x}", crc32c::crc32c(&without_space(content.get())))
+}
+
+/// Valid JSON without the white space between its tokens.
+fn without_space(json: &str) -> Vec<u8> {
+    let (mut in_string, mut escaped) = (false, false);
+    let is_kept = |byte: &u8| {
+        if in_string {
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            return true;
+        }
+        in_string = *byte == b'"';
+        !byte.is_ascii_whitespace()
+    };
+    json.bytes().filter(is_kept).collect()
 }
 
 #[cfg(test)]
@@ -243,6 +263,21 @@ mod tests {
                 assert_eq!(decoded, sample(), "byte {at}");
             }
         }
+    }
+
+    /// Whether a program keeps the order of keys is decided by whoever enables `preserve_order` anywhere
+    /// in its dependencies.
+    #[test]
+    fn the_order_in_which_another_program_wrote_an_objects_keys_does_not_matter() {
+        let entity =
+            r#"{"entity":"global_parameter","name":"n","value":{"z \\\" ":1,"a":{"y":2,"b":[]}}}"#;
+        let content = format!(r#"{{"lsn":7,"next_queue":3,"definitions":[{entity}]}}"#);
+        let checksum = crc32c::crc32c(content.as_bytes());
+        let spaced = content.replace(',', " ,\n\t").replace("\":", "\" : ");
+        let file = format!(r#"{{"format": 1, "checksum": "{checksum:08x}", "content": {spaced}}}"#);
+        let decoded = Definitions::decode(file.as_bytes()).expect("the checksum holds");
+        assert_eq!(decoded.lsn(), Lsn(7));
+        assert_eq!(Definitions::decode(&decoded.encode()), Ok(decoded));
     }
 
     #[test]

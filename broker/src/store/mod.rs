@@ -122,6 +122,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Reads bodies back, in the given order, and hands them to `reply` on another thread.
     fn load_bodies(&self, queue: QueueId, wanted: Vec<(Seq, Stored)>, reply: BodiesReply);
 
+    /// The same for messages without their bodies, for which little is read however long they are. What
+    /// long messages say is not verified.
+    fn load_heads(&self, queue: QueueId, wanted: Vec<(Seq, Stored)>, reply: BodiesReply);
+
     /// Reads one block of the index and hands its unsettled messages, as of the last checkpoint,
     /// in order of their place, to `reply` on another thread. A block that does not exist is
     /// empty.

@@ -16,11 +16,23 @@ use super::state::StateError;
 use super::swap::StateHandle;
 use super::{BLOCK_POSITIONS, BlockReply, BodiesReply};
 
+/// How much of a message is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    /// Everything but the body.
+    Head,
+}
+
+/// Of longer records only so much is read for their heads. Nearly all heads are shorter.
+const HEAD_BYTES: u32 = 4096;
+
 /// What the reader is asked for.
 pub(crate) enum Request {
-    Bodies {
+    Messages {
         queue: QueueId,
         wanted: Vec<(Seq, Stored)>,
+        part: Part,
         reply: BodiesReply,
     },
     Block {
@@ -38,7 +50,7 @@ impl Request {
     /// Answers that nothing can be read any more.
     pub(crate) fn refuse(self) {
         match self {
-            Self::Bodies { wanted, reply, .. } => {
+            Self::Messages { wanted, reply, .. } => {
                 let refused = wanted
                     .into_iter()
                     .map(|(seq, _)| (seq, Err(LoadError::Closed)));
@@ -76,11 +88,12 @@ impl BodyReader {
                 }
             };
             match request {
-                Request::Bodies {
+                Request::Messages {
                     queue,
                     wanted,
+                    part,
                     reply,
-                } => reply(self.bodies(&mut reader, queue, wanted)),
+                } => reply(self.messages(&mut reader, queue, wanted, part)),
                 Request::Block {
                     queue,
                     level,
@@ -97,33 +110,35 @@ impl BodyReader {
     }
 
     /// Reads in the order of the log, which is the quick one, and answers in the order asked for.
-    fn bodies(
+    fn messages(
         &self,
         reader: &mut Reader,
         queue: QueueId,
         wanted: Vec<(Seq, Stored)>,
+        part: Part,
     ) -> Vec<(Seq, Result<Message, LoadError>)> {
         let mut order: Vec<usize> = (0..wanted.len()).collect();
         order.sort_by_key(|index| wanted[*index].1.location);
-        let mut bodies: Vec<_> = wanted
+        let mut messages: Vec<_> = wanted
             .iter()
             .map(|(seq, _)| (*seq, Err(LoadError::Closed)))
             .collect();
         for index in order {
             let (seq, stored) = wanted[index];
-            bodies[index].1 = self.body(reader, queue, seq, stored);
+            messages[index].1 = self.message(reader, queue, seq, stored, part);
         }
-        bodies
+        messages
     }
 
-    fn body(
+    fn message(
         &self,
         reader: &mut Reader,
         queue: QueueId,
         seq: Seq,
         stored: Stored,
+        part: Part,
     ) -> Result<Message, LoadError> {
-        let first = read(reader, queue, stored);
+        let first = read(reader, queue, stored, part);
         if first.is_ok() {
             return first;
         }
@@ -132,7 +147,7 @@ impl BodyReader {
         let block = self.block(queue, seq.level(), seq.position() / BLOCK_POSITIONS)?;
         let entry = block.into_iter().find(|entry| entry.seq == seq);
         match entry {
-            Some(entry) if entry.stored != stored => read(reader, queue, entry.stored),
+            Some(entry) if entry.stored != stored => read(reader, queue, entry.stored, part),
             // Where it should be, it cannot be read.
             Some(_) => first,
             None => Err(gone),
@@ -185,8 +200,20 @@ impl BodyReader {
     }
 }
 
-fn read(reader: &mut Reader, queue: QueueId, stored: Stored) -> Result<Message, LoadError> {
+fn read(
+    reader: &mut Reader,
+    queue: QueueId,
+    stored: Stored,
+    part: Part,
+) -> Result<Message, LoadError> {
     let location = stored.location;
+    if part == Part::Head
+        && location.length > HEAD_BYTES
+        && let Ok(start) = reader.read_start(location, HEAD_BYTES)
+        && let Ok(message) = record::head(&start)
+    {
+        return Ok(message);
+    }
     let damaged = || LoadError::Damaged {
         queue,
         what: described(location),

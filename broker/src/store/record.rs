@@ -294,6 +294,16 @@ pub(crate) fn message(payload: &[u8]) -> Result<(Option<Lsn>, Message), Malforme
     Ok((head.origin, message))
 }
 
+/// The same message without its body, from the beginning of its record.
+pub(crate) fn head(start: &[u8]) -> Result<Message, Malformed> {
+    let mut fields = Fields(start);
+    let parts = message_head(&mut fields, |_| {})?.parts;
+    let header_bytes = usize::try_from(parts.header_bytes).map_err(|_| Malformed)?;
+    let names = usize::from(parts.exchange_bytes) + usize::from(parts.routing_key_bytes) + 2;
+    let encoded = fields.0.get(..names + header_bytes).ok_or(Malformed)?;
+    Message::new(parts, encoded).ok_or(Malformed)
+}
+
 fn target(fields: &mut Fields<'_>) -> Result<Target, Malformed> {
     Ok(Target {
         queue: QueueId(fields.small()?),

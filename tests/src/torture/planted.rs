@@ -5,6 +5,7 @@ use leveret_client::message::{
     MessageId, Post, RejectionCode, Role, Seq, Timestamp, UserId,
 };
 
+use super::POISON;
 use super::evidence::{Conversation, DeviceDiary, Evidence};
 use super::fault::{Counts, Fault};
 use super::judge;
@@ -484,4 +485,33 @@ fn what_is_shown_to_whom_it_is_not_for_is_found() {
             conv
         }]
     );
+}
+
+#[test]
+fn a_poisoned_message_that_was_set_aside_and_is_not_in_the_history_at_last_is_found() {
+    let post = Post {
+        id: id(9),
+        body: Body::text(POISON),
+        ..post(&history()[1])
+    };
+    let set_aside = [
+        Record::Writing {
+            post: Box::new(post),
+        },
+        Record::Written { id: id(9) },
+        Record::Rejected {
+            id: id(9),
+            code: RejectionCode::Poison,
+        },
+    ];
+    let mut never = evidence();
+    let entries = set_aside.map(|record| Entry { at: SECOND, record });
+    never.devices[ANA].entries.splice(1..1, entries);
+    let verdict = judge(&never);
+    let fault = Fault::NotReplayed {
+        device: "ana".to_owned(),
+        id: id(9),
+    };
+    assert_eq!(verdict.faults, [fault]);
+    assert_eq!(verdict.counts.poisoned, 1);
 }

@@ -25,6 +25,10 @@ const EXPIRY: Duration = Duration::from_millis(SHORT_TTL.unsigned_abs() + 40);
 /// What is said of steps that messages came back to a quorum queue before, or may have.
 const RETURNED: &str = ", after messages came back to a quorum queue";
 
+/// And of those before which a quorum queue's single active consumer may have gone while one of a higher priority
+/// waited for what it held.
+const HANDED_OVER: &str = ", and an active consumer may have gone while it handed over";
+
 /// Between two looks at brokers that do not agree yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
@@ -110,6 +114,7 @@ pub(crate) async fn play(stage: &Stage, script: &Script) -> Result<Ending> {
         pause: has_short_ttl(script).then_some(EXPIRY),
         patience: stage.patience,
         has_returned: false,
+        hands_over: hands_over(script),
     };
     let ending = duet.play(script).await;
     let cleaned = tokio::try_join!(
@@ -158,6 +163,23 @@ fn has_short_ttl(script: &Script) -> bool {
     })
 }
 
+/// Whether a consumer with a priority may come to a quorum queue that has a single active one.
+fn hands_over(script: &Script) -> bool {
+    let mut steps = script.0.iter();
+    let is_single = steps.any(|step| match &step.action {
+        Action::DeclareQueue(declare) => declare
+            .arguments
+            .iter()
+            .any(|(key, _)| key == "x-single-active-consumer"),
+        _ => false,
+    });
+    let has_priority = |step: &Step| match &step.action {
+        Action::Consume(consume) => consume.arguments.iter().any(|(key, _)| key == "x-priority"),
+        _ => false,
+    };
+    is_single && steps.any(has_priority)
+}
+
 /// Both sides of a play.
 struct Duet {
     leveret: Side,
@@ -167,6 +189,8 @@ struct Duet {
     patience: Duration,
     /// Messages may have come back to a quorum queue.
     has_returned: bool,
+    /// A single active consumer may have to make way for another.
+    hands_over: bool,
 }
 
 impl Duet {
@@ -242,6 +266,9 @@ impl Duet {
 
     fn judge(&self, steps: usize, mut at: String) -> Ending {
         if self.has_returned {
+            if self.hands_over {
+                at.push_str(HANDED_OVER);
+            }
             at.push_str(RETURNED);
         }
         let (leveret, rabbitmq) = (self.leveret.lines(), self.rabbitmq.lines());

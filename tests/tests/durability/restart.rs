@@ -14,22 +14,22 @@ use super::world::connect;
 
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Killed,
     Stopped,
 }
 
-const ENDS: [End; 2] = [End::Killed, End::Stopped];
+pub(crate) const ENDS: [End; 2] = [End::Killed, End::Stopped];
 
 /// A broker that can be ended and started again, with one client.
-struct Restart {
+pub(crate) struct Restart {
     folder: TempDir,
     broker: BrokerProcess,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Restart {
-    async fn new() -> Result<Self> {
+    pub(crate) async fn new() -> Result<Self> {
         let folder = TempDir::new()?;
         let broker = command(&folder).start()?;
         let client = connect(&broker.address).await?;
@@ -41,7 +41,7 @@ impl Restart {
     }
 
     /// Ends the broker, starts it again, connects anew.
-    async fn again(mut self, end: End) -> Result<Self> {
+    pub(crate) async fn again(mut self, end: End) -> Result<Self> {
         match end {
             End::Killed => self.broker.kill()?,
             End::Stopped => self.broker.stop()?,
@@ -55,7 +55,7 @@ impl Restart {
         })
     }
 
-    async fn declare(&mut self, queue: &str, arguments: &Table) -> Result<()> {
+    pub(crate) async fn declare(&mut self, queue: &str, arguments: &Table) -> Result<()> {
         let declare = method::queue_declare(queue, queue_bits::DURABLE, arguments);
         self.client.ok(1, declare).await?;
         Ok(())
@@ -68,7 +68,7 @@ impl Restart {
     }
 
     /// The same with other properties.
-    async fn put_with(
+    pub(crate) async fn put_with(
         &mut self,
         queue: &str,
         bodies: &[String],
@@ -95,7 +95,7 @@ fn command(folder: &TempDir) -> BrokerCommand {
 }
 
 /// Runs a test on a runtime; its error is the failure.
-fn block_on(test: impl Future<Output = Result<()>>) {
+pub(crate) fn block_on(test: impl Future<Output = Result<()>>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

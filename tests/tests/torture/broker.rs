@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use leveret_client::message::properties::VIRTUAL_HOST;
@@ -99,10 +100,17 @@ pub(crate) enum Broker {
 /// A RabbitMQ of our own.
 #[derive(Debug)]
 pub(crate) enum Node {
-    Runs(u32),
+    Runs {
+        pid: u32,
+        since: Instant,
+    },
     /// It takes its time, in which others suffer.
     Starts(Child),
 }
+
+/// How long a RabbitMQ is left in peace when it has started: it takes half a minute to come, and should be there
+/// half of the time.
+const PEACE: Duration = Duration::from_secs(20);
 
 impl Broker {
     pub(crate) fn start(kind: &BrokerKind, folder: &Path) -> Result<Self> {
@@ -141,7 +149,7 @@ impl Broker {
             } => {
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/rabbitmq");
                 let ports = [amqp.to_string(), management.to_string()];
-                let node = Node::Runs(pid_of(up(&script, name, &ports)?)?);
+                let node = Node::of(up(&script, name, &ports)?)?;
                 Self::Own {
                     script,
                     name: name.clone(),
@@ -185,10 +193,10 @@ impl Broker {
             if child.try_wait()?.is_none() {
                 return Ok(false);
             }
-            let Node::Starts(child) = std::mem::replace(node, Node::Runs(0)) else {
-                return Ok(false);
-            };
-            *node = Node::Runs(pid_of(child)?);
+            let (pid, since) = (0, Instant::now());
+            if let Node::Starts(child) = std::mem::replace(node, Node::Runs { pid, since }) {
+                *node = Node::of(child)?;
+            }
         }
         Ok(true)
     }
@@ -199,6 +207,18 @@ impl Broker {
             Self::Leveret { .. } | Self::Own { .. } => true,
             Self::Embedded { .. } | Self::Shared { .. } => false,
         }
+    }
+
+    /// Whether it is there, and was for long enough to be tortured.
+    pub(crate) fn is_ready(&mut self) -> Result<bool> {
+        let is_up = self.is_up()?;
+        Ok(match self {
+            Self::Own {
+                node: Node::Runs { since, .. },
+                ..
+            } => since.elapsed() > PEACE,
+            _ => is_up,
+        })
     }
 
     pub(crate) fn kill(&mut self) -> Result<()> {
@@ -295,9 +315,17 @@ fn leveret(folder: &Path) -> Result<Broker> {
 }
 
 impl Node {
+    /// Waits until it runs.
+    fn of(starting: Child) -> Result<Self> {
+        Ok(Self::Runs {
+            pid: pid_of(starting)?,
+            since: Instant::now(),
+        })
+    }
+
     fn signal(&self, name: &str) -> Result<()> {
         match self {
-            Self::Runs(pid) => program::signal(*pid, name),
+            Self::Runs { pid, .. } => program::signal(*pid, name),
             Self::Starts(_) => Ok(()),
         }
     }

@@ -10,6 +10,8 @@ pub(crate) struct Deeds {
     pub(crate) stops: u32,
     /// Services that ended by themselves: planted deaths, and starts without a broker.
     pub(crate) restarts: u32,
+    /// Times that a RabbitMQ was started again because it gave messages to a consumer that was dead.
+    pub(crate) exorcisms: u32,
     /// Dead letters that were sent again.
     pub(crate) replayed: usize,
 }
@@ -23,11 +25,12 @@ impl std::fmt::Display for Deeds {
             devices,
             stops,
             restarts,
+            exorcisms,
             replayed,
         } = self;
         write!(
             formatter,
-            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}; sent again {replayed}"
+            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}; dead consumers {exorcisms}; sent again {replayed}"
         )
     }
 }

@@ -13,7 +13,7 @@ use super::store::Store;
 pub(crate) const SHARDS: u16 = 4;
 const READY: &str = "leveret-chat ready ";
 /// One in so many times a worker dies between two of its steps.
-const DEATHS_ONE_IN: &str = "400";
+const DEATHS_ONE_IN: &str = "250";
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,13 @@ use leveret_chat::amqp::{BrokerUrl, Link};
 use leveret_chat::operator::{self, Outcome, Verdict};
 use leveret_client::message::MessageId;
 use leveret_client::message::properties::VIRTUAL_HOST;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::broker::Reach;
 use super::service::SHARDS;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// The policy under which nothing has room.
 const FULL: &str = "torture-full";
 
@@ -33,6 +34,12 @@ fn policy(reach: &Reach) -> (String, String) {
     (url, format!("Basic {login}"))
 }
 
+/// A broker that is stopped does not answer, and must not stop the harness, which is to let it go on.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER_PATIENCE));
+    config.build().into()
+}
+
 /// From now on the send shards take nothing. Fails if the broker is dead at the moment.
 pub(crate) fn fill(reach: &Reach) -> Result<()> {
     let (url, login) = policy(reach);
@@ -42,7 +49,8 @@ pub(crate) fn fill(reach: &Reach) -> Result<()> {
         "priority": 10,
         "apply-to": "queues",
     });
-    ureq::put(url)
+    agent()
+        .put(url)
         .header("authorization", login)
         .send_json(definition)?;
     Ok(())
@@ -51,7 +59,8 @@ pub(crate) fn fill(reach: &Reach) -> Result<()> {
 /// There is room again.
 pub(crate) fn empty(reach: &Reach) -> Result<()> {
     let (url, login) = policy(reach);
-    match ureq::delete(url).header("authorization", login).call() {
+    let call = agent().delete(url).header("authorization", login);
+    match call.call() {
         Ok(_) | Err(ureq::Error::StatusCode(404)) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -88,4 +97,32 @@ async fn try_replay(reach: &Reach) -> Result<Vec<MessageId>> {
     };
     ensure!(outcome == whole, "{outcome:?}");
     Ok(ids)
+}
+
+/// The send shards in which messages wait while none of the consumers that there are is the active one. RabbitMQ
+/// 4.3.6 now and then goes on believing in a consumer whose connection has died: its unsettled deliveries never
+/// come back, and nobody else gets anything, until the node is started again.
+pub(crate) fn haunted(reach: &Reach) -> Result<Vec<String>> {
+    let (policy, login) = policy(reach);
+    let host = policy
+        .strip_suffix(FULL)
+        .and_then(|url| url.strip_suffix('/'))
+        .context("it ends so")?;
+    let get = |what: &str| -> Result<Vec<Value>> {
+        let url = host.replace("/policies/", what);
+        let mut answer = agent().get(url).header("authorization", &login).call()?;
+        Ok(answer.body_mut().read_json()?)
+    };
+    let active: Vec<_> = get("/consumers/")?
+        .into_iter()
+        .filter(|consumer| consumer["active"] == true)
+        .map(|consumer| consumer["queue"]["name"].clone())
+        .collect();
+    let waits = |queue: &Value| queue["messages"].as_u64() > Some(0);
+    let queues = get("/queues/")?.into_iter();
+    let haunted = queues.filter(|queue| waits(queue) && !active.contains(&queue["name"]));
+    let names = haunted.filter_map(|queue| queue["name"].as_str().map(str::to_owned));
+    Ok(names
+        .filter(|name| name.starts_with("chat.send."))
+        .collect())
 }

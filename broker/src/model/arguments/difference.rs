@@ -59,7 +59,7 @@ impl QueueArguments {
     ) -> Option<ArgumentDifference> {
         // What was accepted once names a type.
         let queue_type = QueueType::parse(current).unwrap_or_default();
-        queue_type.arguments().iter().find_map(|argument| {
+        queue_type.arguments().find_map(|argument| {
             ArgumentDifference::new(
                 argument,
                 value_or_default(current, argument),

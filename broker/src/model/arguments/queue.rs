@@ -8,7 +8,9 @@ use super::check::{
     boolean, check_length, choice, exchange_name, invalid, milliseconds, natural, quoted, text,
     zero,
 };
+use super::deduplication::deduplication;
 use super::queue_type::{QueueType, refuse_server_named};
+use crate::model::deduplication::Deduplication;
 use crate::model::name::ExchangeName;
 use crate::wire::{TableReader, Value};
 
@@ -140,6 +142,9 @@ pub struct QueueArguments {
     /// How long a consumer may hold a message, in milliseconds. RabbitMQ has this for quorum queues
     /// alone (spec 4.3.2).
     pub consumer_timeout_ms: Option<u64>,
+    /// How duplicates are told and kept out (spec 4.3.2). RabbitMQ has this by a plugin, for classic
+    /// queues.
+    pub deduplication: Option<Box<Deduplication>>,
 }
 
 impl Default for QueueArguments {
@@ -163,6 +168,7 @@ impl QueueArguments {
             single_active_consumer: false,
             delivery_limit: None,
             consumer_timeout_ms: None,
+            deduplication: None,
         }
     }
 
@@ -207,6 +213,7 @@ impl QueueArguments {
             quorum.read_the_rest(fields)?;
         }
         check_leader_locator(fields)?;
+        let deduplication = deduplication(fields)?;
         queue_type.refuse_foreign(fields)?;
         let variant = if is_classic {
             QueueVariant::Classic { max_priority }
@@ -225,6 +232,7 @@ impl QueueArguments {
             single_active_consumer: single_active_consumer.unwrap_or(false),
             delivery_limit: delivery_limit(fields),
             consumer_timeout_ms,
+            deduplication,
         })
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ArgumentError;
 use super::check::{quoted, text};
+use super::deduplication;
 use crate::model::terms::plain_text;
 use crate::wire::{TableReader, Value};
 
@@ -119,18 +120,24 @@ impl QueueType {
         }
     }
 
-    pub(super) const fn arguments(self) -> &'static [&'static str] {
+    const fn own_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Classic => CLASSIC,
             Self::Quorum => QUORUM,
         }
     }
 
+    /// All that queues of this type know, in the order in which a redeclaration is compared.
+    pub(super) fn arguments(self) -> impl Iterator<Item = &'static str> {
+        let own = self.own_arguments().iter().copied();
+        own.chain(deduplication::ARGUMENTS)
+    }
+
     /// Refuses arguments that mean something, but not to queues of this type (spec 4.3.1).
     pub(super) fn refuse_foreign(self, fields: TableReader<'_>) -> Result<(), ArgumentError> {
         let known = [CLASSIC, QUORUM, STREAM_ONLY].into_iter().flatten();
         for argument in known {
-            if !self.arguments().contains(argument) && fields.get(argument).is_some() {
+            if !self.own_arguments().contains(argument) && fields.get(argument).is_some() {
                 return Err(ArgumentError::OtherQueueType {
                     argument,
                     queue_type: self,

@@ -145,7 +145,9 @@ impl World {
         }
     }
 
-    pub(super) fn set_terms(&mut self, terms: QueueTerms) {
+    pub(super) fn set_terms(&mut self, mut terms: QueueTerms) {
+        // No policy changes that.
+        terms.deduplication.clone_from(&self.terms.deduplication);
         self.terms = terms.clone();
         self.queue.set_terms(terms);
     }

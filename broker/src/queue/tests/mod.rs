@@ -6,6 +6,7 @@ mod consumers;
 mod deaths;
 mod delayed;
 mod disk;
+mod duplicates;
 mod invariants;
 mod leases;
 mod paging;

@@ -2,9 +2,12 @@
 
 use proptest::prelude::*;
 
+use super::duplicates::deduplication;
 use super::reference::Member;
 use super::world::World;
-use crate::model::{ConsumerKey, DeadLetterTarget, DeliveryLimit, QueueTerms, Seq, Settlement};
+use crate::model::{
+    ConsumerKey, DeadLetterTarget, DeliveryLimit, QueueTerms, Retention, Seq, Settlement,
+};
 use crate::queue::{Expiry, LoadFailure, Recording, Settings, Sharing, Takeover};
 
 #[derive(Clone, Debug)]
@@ -135,17 +138,21 @@ fn terms() -> impl Strategy<Value = QueueTerms> {
         1 => Just(Some(DeliveryLimit::Unlimited)),
         1 => (0..3_u64).prop_map(|times| Some(DeliveryLimit::Times(times))),
     ];
-    (ttl, length, bytes, limit, any::<bool>()).prop_map(
-        |(message_ttl_ms, max_length, max_length_bytes, delivery_limit, dead_letters)| QueueTerms {
-            message_ttl_ms,
-            max_length,
-            max_length_bytes,
-            delivery_limit,
-            dead_letter: dead_letters.then(|| DeadLetterTarget {
-                exchange: "dlx".into(),
-                routing_key: None,
-            }),
-            ..QueueTerms::default()
+    (ttl, length, bytes, limit, any::<(bool, bool)>()).prop_map(
+        |(message_ttl_ms, max_length, max_length_bytes, delivery_limit, (dead_letters, tells))| {
+            QueueTerms {
+                deduplication: tells
+                    .then(|| deduplication(Retention::WhileQueued, u64::MAX).into()),
+                message_ttl_ms,
+                max_length,
+                max_length_bytes,
+                delivery_limit,
+                dead_letter: dead_letters.then(|| DeadLetterTarget {
+                    exchange: "dlx".into(),
+                    routing_key: None,
+                }),
+                ..QueueTerms::default()
+            }
         },
     )
 }

@@ -12,16 +12,23 @@ use crate::queue::{
     Settings, Sharing, Sink,
 };
 
-/// A message that knows its number.
+/// What stands before the number in the headers of a message: class, weight, size of the body, the flag
+/// of headers, the table's length, and the entry `key`, a number.
+const HEADER: &[u8] = b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\x09\x03keyI";
+
+/// A message that knows its number; its header `key` is the number, too.
 pub(super) fn message(id: u32, persistent: bool, priority: u8) -> Message {
     let mut encoded = b"\x00\x00".to_vec();
+    encoded.extend_from_slice(HEADER);
+    encoded.extend_from_slice(&id.to_be_bytes());
+    let body_start = encoded.len();
     encoded.extend_from_slice(&id.to_be_bytes());
     // Bodies of different lengths, so that a wrong sum of bytes shows.
-    encoded.resize(6 + id as usize % 5, 0);
+    encoded.resize(body_start + 4 + id as usize % 5, 0);
     let parts = MessageParts {
         exchange_bytes: 0,
         routing_key_bytes: 0,
-        header_bytes: 0,
+        header_bytes: HEADER.len() as u32 + 4,
         persistent,
         priority,
         ..MessageParts::default()

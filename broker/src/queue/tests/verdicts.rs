@@ -29,6 +29,17 @@ impl World {
         let unacked_bytes: u64 = unacked.map(|entry| bytes(entry.id)).sum();
         assert_eq!(counts.unacked_bytes, unacked_bytes);
         assert_eq!(counts.consumers, self.reference.members.len());
+        if self.terms.deduplication.is_some() {
+            let unacked = self.reference.unacked.values().map(|(entry, _)| entry);
+            let graves = self.graves.values().map(|(entry, _)| entry);
+            let held = self.reference.ready.values().chain(unacked).chain(graves);
+            let held: BTreeSet<Seq> = held.map(|entry| entry.seq).collect();
+            let known: BTreeSet<Seq> = self.queue.notes.key_places().into_iter().collect();
+            assert_eq!(
+                known, held,
+                "the keys of what is in the queue, and no others"
+            );
+        }
     }
 
     /// Whether an answer is still to come that could let a message out.

@@ -74,6 +74,7 @@ impl World {
         let number = self.next_id;
         self.next_id += 1;
         let message = message(number, persistent, priority);
+        assert!(!self.queue.is_duplicate(self.now, &message), "it is new");
         let mut effects = Vec::new();
         let Admission::Accepted {
             seq,
@@ -403,6 +404,10 @@ impl World {
         self.queue = QueueState::with_block_bits(self.settings, self.block_bits)
             .with_recovered(recovered)
             .on_terms(self.terms.clone());
+        for (&seq, &number) in &self.disk.live {
+            let message = message(number, true, seq.level());
+            self.queue.remember(self.now, seq, &message);
+        }
         self.bodies.clear();
         self.blocks.clear();
         self.graves.clear();

@@ -1,6 +1,7 @@
 //! Every text and every order here was read off a RabbitMQ 4.3.6.
 
 mod differences;
+mod duplicates;
 mod kinds;
 mod others;
 mod values;
