@@ -4,7 +4,7 @@
 use std::num::NonZeroU64;
 
 use super::ArgumentError;
-use super::check::{boolean, check_length, invalid, milliseconds, natural, text, zero};
+use super::check::{boolean, check_length, milliseconds, natural, text, zero};
 use crate::model::deduplication::{DEFAULT_HEADER, Deduplication, Retention};
 use crate::wire::TableReader;
 
