@@ -11,7 +11,9 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use kernels::{BURST, Bench, KERNELS, Kernel};
 use leveret_log::simulated::SimulatedDisk;
-use leveret_log::{Author, Group, Location, Log, Lsn, Options, Replay, TurnOutcome, Written};
+use leveret_log::{
+    Author, Group, Location, Log, Lsn, Options, RealDisk, Replay, TurnOutcome, Written,
+};
 
 const ITERATIONS: u64 = 10_000;
 
@@ -45,7 +47,9 @@ fn one_lock(bencher: Bencher<'_, '_>) {
     });
 }
 
-struct Records;
+/// Writes what it is given, and notes where.
+#[derive(Default)]
+struct Records(Arc<Mutex<Vec<Location>>>);
 
 impl Author for Records {
     type Operation = Arc<[u8]>;
@@ -60,7 +64,10 @@ impl Author for Records {
         }
     }
 
-    fn written(&mut self, _: &Written<'_>) {}
+    fn written(&mut self, written: &Written<'_>) {
+        let places = written.all().map(|(location, _)| location);
+        self.0.lock().expect("nobody panicked").extend(places);
+    }
 
     fn settled(&mut self, _: &TurnOutcome) {}
 }
@@ -83,7 +90,7 @@ fn commit_thread(bencher: Bencher<'_, '_>, records: u64) {
     let opened = Log::open(
         disk,
         Options::new("log"),
-        |_: &mut Nothing| Records,
+        |_: &mut Nothing| Records::default(),
         &mut Nothing,
     );
     let (log, _) = opened.expect("an empty disk");
@@ -94,5 +101,39 @@ fn commit_thread(bencher: Bencher<'_, '_>, records: u64) {
         log.wait_durable(last, Duration::from_secs(30))
             .expect("a disk that works");
     });
+    log.shutdown();
+}
+
+/// Reads records of 1 KiB back from the machine's disk. They belong to so many queues in turn, and each
+/// queue asks for 64 of its own.
+#[divan::bench(args = [1, 10, 1000])]
+fn read_back(bencher: Bencher<'_, '_>, queues: usize) {
+    const ASKED: usize = 64;
+    let directory = tempfile::tempdir().expect("room for files");
+    let places: Arc<Mutex<Vec<Location>>> = Arc::default();
+    let opened = Log::open(
+        Arc::new(RealDisk),
+        Options::new(directory.path().join("log")),
+        |_: &mut Nothing| Records(Arc::clone(&places)),
+        &mut Nothing,
+    );
+    let (log, _) = opened.expect("an empty folder");
+    let record: Arc<[u8]> = vec![7; 1024].into();
+    let mut operations = vec![record; queues.max(2) * ASKED];
+    let last = log.submit(&mut operations);
+    log.wait_durable(last, Duration::from_secs(30))
+        .expect("a disk that works");
+    let places = places.lock().expect("nobody panicked").clone();
+    let mut reader = log.reader();
+    bencher
+        .counter(ItemsCount::new(queues * ASKED))
+        .bench_local(|| {
+            for queue in 0..queues {
+                for place in places.iter().skip(queue).step_by(queues).take(ASKED) {
+                    reader.read(*place).expect("it was written");
+                }
+                reader.rest();
+            }
+        });
     log.shutdown();
 }

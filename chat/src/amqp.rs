@@ -2,6 +2,9 @@
 //! knows the AMQP library; everything else speaks of [`Link`]s.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -154,14 +157,33 @@ pub struct Outgoing<'a> {
     pub body: &'a [u8],
 }
 
+/// Writes a message, and gives the confirm that is to come.
+type Writing = Pin<Box<dyn Future<Output = Result<PublisherConfirm, lapin::Error>> + Send>>;
+
 /// A confirm that is to come.
-#[derive(Debug)]
-pub struct Pending(PublisherConfirm);
+pub struct Pending(Stage);
+
+/// How far a message is.
+enum Stage {
+    /// It has its place among those to be written.
+    Queued(Writing),
+    Written(PublisherConfirm),
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Pending")
+    }
+}
 
 impl Pending {
     /// Waits for it.
     pub async fn wait(self) -> Result<Published, LinkError> {
-        Ok(match patiently(self.0).await? {
+        let confirm = match self.0 {
+            Stage::Queued(writing) => patiently(writing).await?,
+            Stage::Written(confirm) => confirm,
+        };
+        Ok(match patiently(confirm).await? {
             Confirmation::Ack(None) | Confirmation::NotRequested => Published::Confirmed,
             Confirmation::Ack(Some(_)) => Published::Unroutable,
             Confirmation::Nack(_) => Published::Refused,
@@ -300,21 +322,29 @@ impl Link {
         patiently(channel.close(200, "done".into())).await
     }
 
-    /// Publishes, `mandatory`. Messages go out in the order of the calls.
+    /// Publishes, `mandatory`. Messages go out in the order of the calls. This does not wait until the
+    /// message is written, which would cost a turn of the connection's task for each; whoever publishes many
+    /// waits for the confirms of some before it goes on.
     pub async fn publish(&self, message: Outgoing<'_>) -> Result<Pending, LinkError> {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
         };
         let properties = basic_properties(&message.properties, message.also);
-        let published = self.publishing.basic_publish(
-            message.address.exchange.as_str().into(),
-            message.address.routing_key.as_str().into(),
-            options,
-            message.body,
-            properties,
-        );
-        patiently(published).await.map(Pending)
+        let exchange = ShortString::from(message.address.exchange.as_str());
+        let routing_key = ShortString::from(message.address.routing_key.as_str());
+        let (channel, body) = (self.publishing.clone(), message.body.to_vec());
+        let mut writing: Writing = Box::pin(async move {
+            let published =
+                channel.basic_publish(exchange, routing_key, options, &body, properties);
+            published.await
+        });
+        // The library gives a message its place when it is first asked.
+        let begun = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
+        match begun {
+            Poll::Ready(written) => Ok(Pending(Stage::Written(written?))),
+            Poll::Pending => Ok(Pending(Stage::Queued(writing))),
+        }
     }
 
     /// How much is in a queue, and how many consume it.

@@ -12,7 +12,7 @@ use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
 use crate::planted::{Moment, Planted};
 use crate::store::ChatStore;
-use crate::worker::{HandleError, Handler};
+use crate::worker::{HandleError, Handler, Settling, settled};
 
 /// Works on copies of dead letters.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct DeadLetters {
 
 #[async_trait]
 impl Handler for DeadLetters {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         for incoming in batch {
             let Ok(Command::Send(post)) = envelope::decode::<Command>(&incoming.body) else {
                 continue;
@@ -74,6 +74,6 @@ impl Handler for DeadLetters {
             self.fanout.settle(link, flying).await?;
             self.planted.pass(Moment::AfterVerdict);
         }
-        Ok(())
+        Ok(settled())
     }
 }

@@ -7,7 +7,8 @@ mod views;
 use std::sync::Arc;
 
 use leveret_client::message::{
-    ConversationId, HistoryRange, MessageId, MessageStatus, RejectionCode, Reply, Request, UserId,
+    ConversationId, ENVELOPE_BYTES_MAX, HistoryRange, MessageId, MessageStatus, RejectionCode,
+    Reply, Request, UserId,
 };
 
 use crate::settings::Settings;
@@ -31,6 +32,26 @@ impl Desk {
     #[must_use]
     pub fn new(store: Arc<dyn ChatStore>, settings: Settings) -> Self {
         Self { store, settings }
+    }
+
+    /// How many octets the answer to this may have, about.
+    #[must_use]
+    pub fn answer_bytes_max(&self, request: &Request) -> usize {
+        match request {
+            Request::Sync { .. }
+            | Request::History { .. }
+            | Request::Search { .. }
+            | Request::Conversations
+            | Request::Members { .. }
+            | Request::Cursors { .. }
+            | Request::Users { .. } => self.settings.page_bytes_max,
+            // One message at most.
+            Request::Me
+            | Request::Status { .. }
+            | Request::User { .. }
+            | Request::Mute { .. }
+            | Request::Receipts { .. } => ENVELOPE_BYTES_MAX,
+        }
     }
 
     /// Answers; a store that does not work is an answer, too.

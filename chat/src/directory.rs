@@ -183,12 +183,13 @@ impl Directory {
     /// Who of those in a conversation now may read the message of this place. Somebody who was brought in
     /// later is there by now, and is not meant: messages are handed on after others were appended, and
     /// again after a crash.
-    pub async fn readers(&self, id: &ConversationId, seq: Seq) -> Result<Vec<UserId>, StoreError> {
-        let Some(conversation) = self.store.conversation(id).await? else {
-            return Ok(Vec::new());
-        };
-        let members = self.members_of(&conversation).await?;
-        let may_read = |member: &&Member| member.visible(&conversation).contains(&seq);
+    pub async fn readers(
+        &self,
+        conversation: &Conversation,
+        seq: Seq,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let members = self.members_of(conversation).await?;
+        let may_read = |member: &&Member| member.visible(conversation).contains(&seq);
         let readers = members.iter().filter(may_read);
         Ok(readers.map(|member| member.user.clone()).collect())
     }
@@ -323,8 +324,9 @@ mod tests {
                 .all(|one| matches!(one, Appended::Stored(_))),
             "{appended:?}"
         );
+        let conversation = store.conversation(&group).await.unwrap().unwrap();
         for (seq, count) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
-            let readers = directory.readers(&group, Seq(seq)).await.unwrap();
+            let readers = directory.readers(&conversation, Seq(seq)).await.unwrap();
             assert_eq!(readers.len(), count, "of message {seq}: {readers:?}");
         }
     }

@@ -16,7 +16,7 @@ use crate::directory::Directory;
 use crate::fanout::{Fanout, Keeping, Parcel};
 use crate::identity::{Claims, Services};
 use crate::store::ChatStore;
-use crate::worker::{HandleError, Handler};
+use crate::worker::{HandleError, Handler, Settling, settled};
 
 /// Members up to which a conversation's members see one another's presence.
 const PRESENCE_MEMBERS_MAX: usize = 50;
@@ -157,7 +157,7 @@ impl Ephemeral {
 
 #[async_trait]
 impl Handler for Ephemeral {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         self.sweep(link, Instant::now()).await?;
         for incoming in batch {
             match self.command(incoming) {
@@ -168,6 +168,6 @@ impl Handler for Ephemeral {
                 }
             }
         }
-        Ok(())
+        Ok(settled())
     }
 }

@@ -17,7 +17,7 @@ use crate::fanout::{Fanout, Keeping, Parcel};
 use crate::identity::{Claims, Services};
 use crate::planted::{Moment, Planted};
 use crate::store::{Advance, ChatStore, CursorAt};
-use crate::worker::{HandleError, Handler};
+use crate::worker::{HandleError, Handler, Settling, settled};
 
 /// How long a cursor waits in a queue. Who comes later asks, so that cursors cannot fill a queue.
 const KEEPING: Keeping = Keeping::For(Duration::from_secs(60));
@@ -114,7 +114,7 @@ fn merge(receipts: impl IntoIterator<Item = Receipt>, at: Timestamp) -> Vec<Adva
 
 #[async_trait]
 impl Handler for Receipts {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         let receipts = batch.iter().filter_map(|incoming| {
             let receipt = self.receipt(incoming);
             if receipt.is_none() {
@@ -124,7 +124,7 @@ impl Handler for Receipts {
         });
         let advances = merge(receipts, Timestamp::now());
         if advances.is_empty() {
-            return Ok(());
+            return Ok(settled());
         }
         self.planted.pass(Moment::BeforeAdvance);
         let moved = self.store.advance(advances.clone()).await?;
@@ -135,7 +135,7 @@ impl Handler for Receipts {
             }
         }
         self.planted.pass(Moment::BeforeReceiptAck);
-        Ok(())
+        Ok(settled())
     }
 }
 

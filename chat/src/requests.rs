@@ -1,5 +1,7 @@
 //! Requests over AMQP: the [`Desk`] behind a queue.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use leveret_client::message::properties::{Address, DeliveryMode, Properties};
 use leveret_client::message::{RejectionCode, Reply, Request, Timestamp, envelope};
@@ -7,7 +9,7 @@ use leveret_client::message::{RejectionCode, Reply, Request, Timestamp, envelope
 use crate::amqp::{Incoming, Link, Outgoing};
 use crate::desk::Desk;
 use crate::identity::{Claims, Services};
-use crate::worker::{HandleError, Handler};
+use crate::worker::{HandleError, Handler, Settling, settled};
 
 /// Works on requests.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl Requests {
 
 #[async_trait]
 impl Handler for Requests {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         let mut pending = Vec::new();
         for incoming in batch {
             let Some(queue) = &incoming.reply_to else {
@@ -61,6 +63,6 @@ impl Handler for Requests {
             // Whoever asked may be gone; then nobody misses the answer.
             answer.wait().await?;
         }
-        Ok(())
+        Ok(settled())
     }
 }

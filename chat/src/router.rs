@@ -3,6 +3,8 @@
 //! A crash anywhere is healed by the redelivery: the second append finds the first, and everything after
 //! it is done again, which recipients recognise by `seq`.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +22,8 @@ use crate::fanout::{Fanout, Flying, Keeping, Parcel};
 use crate::identity::{Claims, Services};
 use crate::planted::{Moment, Planted};
 use crate::rate::Rates;
-use crate::store::{Append, Appended, ChatStore};
-use crate::worker::{HandleError, Handler};
+use crate::store::{Append, Appended, ChatStore, Conversation, StoreError};
+use crate::worker::{HandleError, Handler, Settling};
 
 /// What the routers of a process share.
 #[derive(Debug)]
@@ -143,16 +145,34 @@ impl Router {
         Ok(fanout.to_device(link, &device, &parcel).await?)
     }
 
+    async fn conversation<'c>(
+        &self,
+        id: &ConversationId,
+        known: &'c mut HashMap<ConversationId, Conversation>,
+    ) -> Result<&'c Conversation, HandleError> {
+        match known.entry(id.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let found = self.routing.store.conversation(id).await?;
+                let found = found.ok_or_else(|| {
+                    StoreError::Damaged(format!("{id} has a message and is not there"))
+                })?;
+                Ok(unknown.insert(found))
+            }
+        }
+    }
+
     /// Everybody's copy, and the sender's answer.
     async fn hand_on(
         &self,
         link: &Link,
         append: &Append,
+        conversation: &Conversation,
         message: Message,
     ) -> Result<Vec<Flying>, HandleError> {
         let routing = &self.routing;
         let directory = &routing.directory;
-        let mut users = directory.readers(&message.conv, message.seq).await?;
+        let mut users = directory.readers(conversation, message.seq).await?;
         // Who has just gone is told so.
         if let Body::Member { user, .. } = &message.body
             && !users.contains(user)
@@ -198,7 +218,7 @@ impl Router {
 
 #[async_trait]
 impl Handler for Router {
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError> {
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError> {
         let now = Timestamp::now();
         let mut flying = Vec::new();
         let (mut appends, mut declined) = (Vec::new(), Vec::new());
@@ -219,10 +239,13 @@ impl Handler for Router {
             appends.extend(declined.into_iter().map(|(append, _)| append));
         }
         planted.pass(Moment::AfterAppend);
+        // As they are after all of it, each read once.
+        let mut conversations = HashMap::new();
         for (number, (append, appended)) in appends.iter().zip(appended).enumerate() {
             let more = match appended {
                 Appended::Stored(message) | Appended::Duplicate(message) => {
-                    self.hand_on(link, append, message).await?
+                    let conversation = self.conversation(&message.conv, &mut conversations).await?;
+                    self.hand_on(link, append, conversation, message).await?
                 }
                 Appended::Denied(code) => {
                     let device = BrokerUser {
@@ -239,8 +262,11 @@ impl Handler for Router {
                 planted.pass(Moment::AmidFanout);
             }
         }
-        self.routing.fanout.settle(link, flying).await?;
-        planted.pass(Moment::BeforeAck);
-        Ok(())
+        let (routing, link) = (self.routing.clone(), link.clone());
+        Ok(Box::pin(async move {
+            routing.fanout.settle(&link, flying).await?;
+            routing.planted.pass(Moment::BeforeAck);
+            Ok(())
+        }))
     }
 }

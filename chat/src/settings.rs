@@ -7,12 +7,14 @@ use crate::planted::Planted;
 /// Limits and sizes of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Unsettled deliveries of one send shard; also the size of a batch that is appended together. More
-    /// makes batches that wait longer for one sync, less makes more syncs.
+    /// Unsettled deliveries of one send shard: half of them a batch that is appended together, while those
+    /// before it wait for their confirms. More makes batches that wait longer for one sync, less makes more
+    /// syncs.
     pub send_prefetch: u16,
-    /// Unsettled deliveries of one shard of receipts. They merge, so more is better than less.
+    /// Unsettled deliveries of one shard of receipts, half of them a batch. They merge, so more is better
+    /// than less.
     pub receipt_prefetch: u16,
-    /// Requests that one worker answers at a time.
+    /// Requests that one worker has in its hands; half of them are answered at a time.
     pub request_prefetch: u16,
     /// How long receipts are gathered before the cursors move: long enough to merge a reader's burst,
     /// short enough not to be noticed.
@@ -49,8 +51,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            send_prefetch: 64,
-            receipt_prefetch: 256,
+            send_prefetch: 128,
+            receipt_prefetch: 512,
             request_prefetch: 32,
             receipt_delay: Duration::from_millis(50),
             user_rate: 20,
@@ -88,6 +90,11 @@ pub struct GatewaySettings {
     pub events_max: usize,
     /// Octets of these events. Ten thousand such connections would hold 2.5 GiB.
     pub event_bytes_max: usize,
+    /// Octets of answers that those who asked have not taken, over all connections: a hundred of the largest.
+    /// Whoever asks then waits, and is told to ask again.
+    pub answer_bytes_max: usize,
+    /// The same of one user: two of the largest, so that it takes many who do not read to hold up others.
+    pub answer_bytes_per_user_max: usize,
     /// Publishes and requests of a connection that are under way; then its socket is not read.
     pub under_way_max: usize,
     /// How long a connection may take to say who it is, or to send a request.
@@ -112,6 +119,8 @@ impl Default for GatewaySettings {
             requests_burst: 200,
             events_max: 1_000,
             event_bytes_max: 256 << 10,
+            answer_bytes_max: 128 << 20,
+            answer_bytes_per_user_max: 2 << 20,
             under_way_max: 16,
             hello_patience: Duration::from_secs(10),
             ping_interval: Duration::from_secs(25),

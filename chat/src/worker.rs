@@ -1,7 +1,17 @@
 //! What all workers have in common: consume a queue, hand batches to a handler, acknowledge last, come
 //! back after every kind of failure.
+//!
+//! ```text
+//!   batch 1   handle ──► settle ──► ack
+//!   batch 2              handle ──► settle ──► ack
+//! ```
+//!
+//! While the confirms for one batch are on their way the next one is dealt with, and no further.
 
+use std::any::Any;
+use std::future::{self, Future};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,16 +50,26 @@ impl From<FanoutError> for HandleError {
     }
 }
 
+/// What is to come to an end before a batch may be acknowledged.
+pub(crate) type Settling = Pin<Box<dyn Future<Output = Result<(), HandleError>> + Send>>;
+
+/// Nothing is to come to an end.
+pub(crate) fn settled() -> Settling {
+    Box::pin(future::ready(Ok(())))
+}
+
 /// Deals with deliveries.
 #[async_trait]
 pub(crate) trait Handler: Send + Sync + 'static {
-    /// Deals with all of them, in their order; when it returns, they are acknowledged.
-    async fn handle(&self, link: &Link, batch: &[Incoming]) -> Result<(), HandleError>;
+    /// Deals with all of them, in their order. They are acknowledged when what it returns has come to its
+    /// end; before that the next ones may come.
+    async fn handle(&self, link: &Arc<Link>, batch: &[Incoming]) -> Result<Settling, HandleError>;
 }
 
 /// A queue and who deals with it.
 pub(crate) struct Worker {
     pub(crate) queue: String,
+    /// Unsettled deliveries, at most; half of them are a batch.
     pub(crate) prefetch: u16,
     /// Of several workers of a queue with a single active consumer, the highest is it.
     pub(crate) priority: i32,
@@ -76,6 +96,29 @@ enum End {
     /// The handler panicked over one of these.
     Panicked,
     Failed(HandleError),
+}
+
+/// A batch that was dealt with, and is not acknowledged.
+struct Begun {
+    batch: Vec<Incoming>,
+    settling: Settling,
+}
+
+/// What a batch came to; the inner error is the handler's, the outer one that it panicked.
+type Outcome = Result<Result<(), HandleError>, Box<dyn Any + Send>>;
+
+impl Begun {
+    async fn outcome(&mut self) -> Outcome {
+        AssertUnwindSafe(&mut self.settling).catch_unwind().await
+    }
+}
+
+/// What a worker wakes up for.
+enum Turn {
+    Delivery(Incoming),
+    /// The batch that had begun has come to its end.
+    Settled(Outcome),
+    Over(End),
 }
 
 impl Worker {
@@ -141,45 +184,125 @@ impl Worker {
 
     async fn consume(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         subscription: &mut Subscription,
         care: Care,
         stop: &mut watch::Receiver<bool>,
     ) -> End {
         let mut held: Option<Incoming> = None;
-        loop {
-            let first = match held.take() {
-                Some(first) => first,
-                None => tokio::select! {
-                    biased;
-                    _ = stop.wait_for(|stop| *stop) => return End::Stopped,
-                    next = subscription.next() => match next {
-                        Ok(first) => first,
-                        Err(error) => return End::Failed(error.into()),
-                    },
-                },
+        let mut begun: Option<Begun> = None;
+        let end = loop {
+            let first = match self.turn(subscription, &mut held, &mut begun, stop).await {
+                Turn::Delivery(first) => first,
+                Turn::Settled(outcome) => {
+                    let Some(done) = begun.take() else { continue };
+                    let settled = self.settle(link, subscription, done, outcome, stop);
+                    match settled.await {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    }
+                }
+                Turn::Over(end) => break end,
             };
             let is_fresh = first.delivery_count == 0;
             let batch = match care {
                 Care::Usual => self.gather(subscription, first, &mut held).await,
                 Care::One => vec![first],
             };
-            let settled = match self.handle(link, &batch, stop).await {
-                Ok(()) => match batch.last() {
-                    Some(last) => subscription.ack(last.tag, Reach::UpTo).await,
-                    None => Ok(()),
-                },
-                // What a worker has in its hands when it goes down counts as failed, and goes back in its
-                // order; the message that does it ten times becomes a dead letter. Rejected one by one
-                // they would come again, to this very worker, between those that are rejected next.
-                Err(end) => return end,
+            // What is not settled goes back in its order; the message that brings its handler down ten times
+            // becomes a dead letter. Rejected one by one they would come again, to this very worker, between
+            // those that are rejected next.
+            let settling = match self.handle(link, &batch, stop).await {
+                Ok(settling) => settling,
+                Err(end) => break end,
             };
-            if let Err(error) = settled {
-                return End::Failed(error.into());
+            let mut now = Begun { batch, settling };
+            let before = match care {
+                Care::Usual => begun.replace(now),
+                Care::One => {
+                    let outcome = now.outcome().await;
+                    let settled = self.settle(link, subscription, now, outcome, stop).await;
+                    match settled {
+                        Ok(()) if is_fresh => return End::Calm,
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    }
+                }
+            };
+            if let Some(mut before) = before {
+                let outcome = before.outcome().await;
+                let settled = self.settle(link, subscription, before, outcome, stop);
+                if let Err(end) = settled.await {
+                    return end;
+                }
             }
-            if care == Care::One && is_fresh {
-                return End::Calm;
+        };
+        // What was dealt with before is not charged with how this ended.
+        if let Some(mut before) = begun {
+            let outcome = before.outcome().await;
+            let settled = self.settle(link, subscription, before, outcome, stop);
+            if let Err(earlier) = settled.await {
+                return earlier;
             }
+        }
+        end
+    }
+
+    async fn turn(
+        &self,
+        subscription: &mut Subscription,
+        held: &mut Option<Incoming>,
+        begun: &mut Option<Begun>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Turn {
+        if let Some(first) = held.take() {
+            return Turn::Delivery(first);
+        }
+        let outcome = async {
+            match begun {
+                Some(begun) => begun.outcome().await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Turn::Over(End::Stopped),
+            outcome = outcome => Turn::Settled(outcome),
+            next = subscription.next() => match next {
+                Ok(first) => Turn::Delivery(first),
+                Err(error) => Turn::Over(End::Failed(error.into())),
+            },
+        }
+    }
+
+    /// Acknowledges a batch that has come to its end. If the store failed meanwhile it begins again.
+    async fn settle(
+        &self,
+        link: &Arc<Link>,
+        subscription: &Subscription,
+        mut done: Begun,
+        mut outcome: Outcome,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), End> {
+        loop {
+            match outcome {
+                Ok(Ok(())) => break,
+                Ok(Err(HandleError::Store(StoreError::Unavailable(reason)))) if link.is_open() => {
+                    tracing::warn!(queue = self.queue, reason, "the store does not work");
+                    wait(RETRY_FIRST, stop).await?;
+                    done.settling = self.handle(link, &done.batch, stop).await?;
+                    outcome = done.outcome().await;
+                }
+                Ok(Err(error)) => return Err(End::Failed(error)),
+                Err(_) => return Err(End::Panicked),
+            }
+        }
+        match done.batch.last() {
+            Some(last) => {
+                let acknowledged = subscription.ack(last.tag, Reach::UpTo).await;
+                acknowledged.map_err(|error| End::Failed(error.into()))
+            }
+            None => Ok(()),
         }
     }
 
@@ -188,27 +311,24 @@ impl Worker {
     /// a message that nothing is wrong with.
     async fn handle(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         batch: &[Incoming],
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<(), End> {
+    ) -> Result<Settling, End> {
         let mut delay = RETRY_FIRST;
         loop {
             let handled = AssertUnwindSafe(self.handler.handle(link, batch))
                 .catch_unwind()
                 .await;
             match handled {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(settling)) => return Ok(settling),
                 Ok(Err(HandleError::Store(StoreError::Unavailable(reason)))) if link.is_open() => {
                     tracing::warn!(queue = self.queue, reason, "the store does not work");
                 }
                 Ok(Err(error)) => return Err(End::Failed(error)),
                 Err(_) => return Err(End::Panicked),
             }
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                _ = stop.wait_for(|stop| *stop) => return Err(End::Stopped),
-            }
+            wait(delay, stop).await?;
             delay = (delay * 2).min(RETRY_LAST);
         }
     }
@@ -226,7 +346,7 @@ impl Worker {
             return batch;
         }
         let deadline = tokio::time::Instant::now() + self.gather;
-        while batch.len() < usize::from(self.prefetch.max(1)) {
+        while batch.len() < usize::from((self.prefetch / 2).max(1)) {
             let next = if self.gather.is_zero() {
                 subscription.next().now_or_never()
             } else {
@@ -245,5 +365,13 @@ impl Worker {
             }
         }
         batch
+    }
+}
+
+/// Waits, unless the worker is to stop.
+async fn wait(delay: Duration, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
+    tokio::select! {
+        () = tokio::time::sleep(delay) => Ok(()),
+        _ = stop.wait_for(|stop| *stop) => Err(End::Stopped),
     }
 }

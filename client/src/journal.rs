@@ -7,14 +7,17 @@
 //!   {"shown":{"conv":"g_ops","after":7}}  shown up to there
 //! ```
 //!
-//! Every call may block on the disk.
+//! Every call of a [`Journal`] may block on the disk; an async program has an [`AsyncJournal`].
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::message::{ConversationId, MessageId, Position, Post, Seq};
 
@@ -109,6 +112,30 @@ impl Journal {
         let bytes = encode(lines)?;
         self.bytes += bytes.len() as u64;
         self.file.write_all(&bytes)
+    }
+}
+
+/// A journal for async programs: calls are made on threads that may block, one after the other.
+#[derive(Clone, Debug)]
+pub struct AsyncJournal(Arc<Mutex<Journal>>);
+
+impl AsyncJournal {
+    /// [Opens](Journal::open) it. Must be called within a tokio runtime, as everything here.
+    pub async fn open(path: &Path) -> io::Result<(Self, Remembered)> {
+        let path = path.to_owned();
+        let opened = spawn_blocking(move || Journal::open(&path)).await;
+        let (journal, remembered) = opened.map_err(io::Error::other)??;
+        Ok((Self(Arc::new(Mutex::new(journal))), remembered))
+    }
+
+    /// Does something with it. What was begun is done, even if nobody waits for it any more.
+    pub async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let journal = self.0.clone();
+        let done = spawn_blocking(move || work(&mut journal.lock())).await;
+        done.map_err(io::Error::other)?
     }
 }
 

@@ -22,13 +22,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::engine::Engine;
 use self::state::State;
-use crate::journal::Journal;
+use crate::journal::AsyncJournal;
 use crate::message::properties::BrokerUser;
 use crate::message::{
     Command, ConversationId, Cursor, Message, MessageId, Position, Post, Presence, PresenceState,
@@ -121,9 +120,7 @@ impl Session {
         options: impl Into<SessionOptions>,
     ) -> io::Result<(Self, mpsc::Receiver<Notice>)> {
         let options = options.into();
-        let path = options.journal.clone();
-        let opened = tokio::task::spawn_blocking(move || Journal::open(&path)).await;
-        let (journal, mut remembered) = opened.map_err(io::Error::other)??;
+        let (journal, mut remembered) = AsyncJournal::open(&options.journal).await?;
         if let Some(shown) = options.shown {
             remembered.positions = shown;
         }
@@ -132,7 +129,7 @@ impl Session {
         let engine = Engine {
             connector,
             state: State::new(remembered, device.clone(), Instant::now()),
-            journal: Arc::new(Mutex::new(journal)),
+            journal,
             calls: called,
             notices,
             backlog: options.backlog,

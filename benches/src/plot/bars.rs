@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use crate::plot::axis::{Axis, Scale};
 use crate::plot::{colour, escape, open};
 
-const WIDTH: f64 = 760.0;
-const LEFT: f64 = 270.0;
+/// From the bars' common beginning to the longest one's end.
+const SPAN: f64 = 370.0;
+/// For the labels, at least; longer ones get more, at about what a letter takes at this size.
+const LEFT_MIN: f64 = 270.0;
+const LETTER: f64 = 6.8;
 const RIGHT: f64 = 120.0;
 const TOP: f64 = 58.0;
 const STEP: f64 = 26.0;
@@ -25,12 +28,15 @@ pub(crate) struct Bar {
 
 /// A plot of bars with the ticks of a logarithmic axis that `text` writes.
 pub(crate) fn bars(title: &str, label: &str, text: fn(f64) -> String, all: &[Bar]) -> String {
+    let letters = all.iter().map(|bar| bar.label.chars().count()).max();
+    let left = LEFT_MIN.max(letters.unwrap_or(0) as f64 * LETTER + 26.0);
+    let width = left + SPAN + RIGHT;
     let height = TOP + STEP * all.len() as f64 + 42.0;
     let values = all.iter().flat_map(|bar| [Some(bar.value), bar.mark]);
     let axis = Axis::fitting(label, Scale::Logarithmic, text, values.flatten());
-    let across = |value: f64| LEFT + axis.place(value) * (WIDTH - LEFT - RIGHT);
+    let across = |value: f64| left + axis.place(value) * SPAN;
     let floor = height - 36.0;
-    let mut svg = open(WIDTH, height, title);
+    let mut svg = open(width, height, title);
     for tick in axis.ticks() {
         let (x, text) = (across(tick), escape(&text(tick)));
         let _ = writeln!(
@@ -45,10 +51,10 @@ pub(crate) fn bars(title: &str, label: &str, text: fn(f64) -> String, all: &[Bar
         let (name, note) = (escape(&bar.label), escape(&bar.note));
         let _ = writeln!(
             svg,
-            r#"<text class="ink" x="{:.0}" y="{:.0}" text-anchor="end">{name}</text><rect x="{LEFT}" y="{y:.0}" width="{:.1}" height="16" rx="2" fill="{}"/><text class="ink" x="{:.1}" y="{:.0}">{note}</text>"#,
-            LEFT - 10.0,
+            r#"<text class="ink" x="{:.0}" y="{:.0}" text-anchor="end">{name}</text><rect x="{left:.0}" y="{y:.0}" width="{:.1}" height="16" rx="2" fill="{}"/><text class="ink" x="{:.1}" y="{:.0}">{note}</text>"#,
+            left - 10.0,
             y + 13.0,
-            (end - LEFT).max(1.0),
+            (end - left).max(1.0),
             colour(bar.group),
             end + 8.0,
             y + 13.0
@@ -65,7 +71,7 @@ pub(crate) fn bars(title: &str, label: &str, text: fn(f64) -> String, all: &[Bar
     }
     let _ = writeln!(
         svg,
-        r#"<text class="dim" x="{LEFT}" y="{:.0}">{}</text></svg>"#,
+        r#"<text class="dim" x="{left:.0}" y="{:.0}">{}</text></svg>"#,
         TOP - 10.0,
         escape(label)
     );

@@ -4,12 +4,19 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     error::ReadError,
-    id::Location,
+    id::{Location, SegmentId},
     record,
     table::{Segment, Table},
 };
 
 const WINDOW_BYTES: usize = 256 << 10;
+
+/// What is read at once of payloads that turn out to follow one another; doubled from there on.
+const WINDOW_BYTES_MIN: usize = 32 << 10;
+
+/// Payloads no further apart than this follow one another: reading what lies between them costs about
+/// as much as asking again.
+const GAP_BYTES: u32 = 16 << 10;
 
 pub(crate) fn read(table: &Table, location: Location) -> Result<Vec<u8>, ReadError> {
     let segment = table
@@ -64,13 +71,26 @@ fn verify<'a>(
     }
 }
 
-/// Reads payloads that lie close together, 256 KiB at a time. The segment that it read last stays
-/// pinned until it reads another one, [rests](Reader::rest) or is dropped.
+/// Reads payloads: scattered ones each by itself, those that lie close together up to 256 KiB at a time.
+/// The segment that it read last stays pinned until it reads another one, [rests](Reader::rest) or is
+/// dropped.
 pub struct Reader {
     table: Arc<Table>,
     segment: Option<Arc<Segment>>,
     start: u32,
+    /// Memory; what was read is its first `filled` bytes. The rest is what was there before, since
+    /// zeroing it would cost as much as reading.
     window: Vec<u8>,
+    filled: usize,
+    last: Option<Run>,
+}
+
+/// What was read last of a segment, and up to where.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    segment: SegmentId,
+    end: u32,
+    bytes: usize,
 }
 
 impl fmt::Debug for Reader {
@@ -79,7 +99,7 @@ impl fmt::Debug for Reader {
             .debug_struct("Reader")
             .field("segment", &self.segment.as_ref().map(|segment| segment.id))
             .field("start", &self.start)
-            .field("bytes", &self.window.len())
+            .field("bytes", &self.filled)
             .finish_non_exhaustive()
     }
 }
@@ -91,6 +111,8 @@ impl Reader {
             segment: None,
             start: 0,
             window: Vec::new(),
+            filled: 0,
+            last: None,
         }
     }
 
@@ -99,7 +121,7 @@ impl Reader {
         let segment = match self.segment.take() {
             Some(segment) if segment.id == location.segment => segment,
             _ => {
-                self.window.clear();
+                self.filled = 0;
                 self.table
                     .find(location.segment)
                     .ok_or(ReadError::NoSegment(location.segment))?
@@ -107,7 +129,7 @@ impl Reader {
         };
         let (start, length) = span(&segment, location)?;
         let within = start.checked_sub(self.start).map(|within| within as usize);
-        let held = within.filter(|within| within + length <= self.window.len());
+        let held = within.filter(|within| within + length <= self.filled);
         let within = match held {
             Some(within) => within,
             None => {
@@ -116,7 +138,8 @@ impl Reader {
             }
         };
         let segment = self.segment.insert(segment);
-        let bytes = self.window.get(within..within + length).unwrap_or_default();
+        let read = &self.window[..self.filled];
+        let bytes = read.get(within..within + length).unwrap_or_default();
         verify(segment, location, bytes)
     }
 
@@ -144,10 +167,17 @@ impl Reader {
         }
     }
 
-    /// Lets go of the segment and of the memory.
+    /// Lets go of the segment, and of memory beyond 256 KiB.
     pub fn rest(&mut self) {
         self.segment = None;
-        self.window = Vec::new();
+        self.filled = 0;
+        self.shrink();
+    }
+
+    /// One huge payload must not keep its memory.
+    fn shrink(&mut self) {
+        self.window.truncate(WINDOW_BYTES);
+        self.window.shrink_to(WINDOW_BYTES);
     }
 
     fn load(
@@ -158,18 +188,37 @@ impl Reader {
         length: usize,
     ) -> Result<(), ReadError> {
         let end = segment.extent.lock().end_offset;
-        let ahead = WINDOW_BYTES.min((end - start) as usize).max(length);
-        if ahead <= WINDOW_BYTES {
-            // One huge payload must not keep its memory.
-            self.window.truncate(WINDOW_BYTES);
-            self.window.shrink_to(WINDOW_BYTES);
+        let wanted = self.ahead(segment.id, start, length);
+        let bytes = wanted.min((end - start) as usize).max(length);
+        if bytes <= WINDOW_BYTES {
+            self.shrink();
         }
-        // What is there already is written over: zeroing it first would cost as much as reading.
-        self.window.resize(ahead, 0);
+        if self.window.len() < bytes {
+            self.window.resize(bytes, 0);
+        }
         self.start = start;
-        let filled = fill(&self.table, segment, location, start, &mut self.window);
+        let read = &mut self.window[..bytes];
+        let filled = fill(&self.table, segment, location, start, read);
         // Nothing of what was there before may pass for what could not be read.
-        self.window.truncate(*filled.as_ref().unwrap_or(&0));
+        self.filled = *filled.as_ref().unwrap_or(&0);
+        self.last = Some(Run {
+            segment: segment.id,
+            end: start.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            bytes: wanted,
+        });
         filled.map(drop)
+    }
+
+    /// How much to read from `start` on: more and more as long as payloads follow one another.
+    fn ahead(&self, segment: SegmentId, start: u32, length: usize) -> usize {
+        let follows = |run: &Run| {
+            run.segment == segment
+                && start <= run.end.saturating_add(GAP_BYTES)
+                && start as usize + length > run.end as usize
+        };
+        match self.last.filter(follows) {
+            Some(run) => (run.bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES),
+            None => length,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Definitions: what disk, live declarations and exports share.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,17 +15,17 @@ use crate::wire::{TableReader, TableWriter, Value};
 
 /// Arguments of a declaration: the field table, bit for bit as the client sent it.
 ///
-/// Two are equal when their bytes are. Bindings are compared [sorted](Self::sorted) (spec 3.4.1),
+/// Copies share the bytes. Two are equal when their bytes are. Bindings are compared [sorted](Self::sorted) (spec 3.4.1),
 /// and declarations argument by argument (spec 4.1.5).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Arguments(Vec<u8>);
+pub struct Arguments(Arc<[u8]>);
 
 impl Arguments {
     /// Wraps the table's content (without its length), which the wire layer has validated.
     #[must_use]
     pub fn from_wire(content: &[u8]) -> Self {
-        Self(content.to_vec())
+        Self(content.into())
     }
 
     /// The table's content, without its length.
@@ -52,7 +53,7 @@ impl Arguments {
                 table.copy(&entry);
             }
         }
-        Self(table.finish())
+        Self(table.finish().into())
     }
 
     /// The same arguments and one more.
@@ -64,7 +65,7 @@ impl Arguments {
         }
         // A name and a value of ours are never too long.
         let _ = table.entry(key, Value::LongString(text.as_bytes()));
-        Self(table.finish())
+        Self(table.finish().into())
     }
 
     /// Whether there are no arguments.

@@ -55,12 +55,46 @@ impl QueueCatalog {
 pub(crate) struct Catalog {
     pub(crate) mark: Mark,
     pub(crate) queues: BTreeMap<QueueId, QueueCatalog>,
-    pub(crate) definitions: BTreeMap<Vec<u8>, Entity>,
+    pub(crate) definitions: BTreeMap<DefinitionKey, Defined>,
     pub(crate) segments: BTreeMap<SegmentId, Pins>,
     /// Delivery counts above 0, by position, of the blocks that have any.
     pub(crate) counts: BTreeMap<(QueueId, u8, u64), Vec<(u64, u32)>>,
-    /// The checksums of all `d` and `q` values.
-    digests: BTreeMap<Vec<u8>, u32>,
+    /// The checksums of all `q` values.
+    queue_digests: BTreeMap<QueueId, u32>,
+}
+
+/// What names a definition: the hash of its entity's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DefinitionKey([u8; 16]);
+
+impl DefinitionKey {
+    /// The key of an entity.
+    pub(crate) fn of(entity: &EntityKey) -> Self {
+        // Keys are strings and numbers: nothing in them can fail to become JSON.
+        let named = serde_json::to_vec(entity).unwrap_or_default();
+        let hash = Sha256::digest(&named);
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash[..16]);
+        Self(short)
+    }
+
+    /// The key that the state has for it.
+    pub(crate) fn in_state(self) -> Vec<u8> {
+        key::of_definition(self.0)
+    }
+
+    fn read(found: &[u8]) -> Option<Self> {
+        let hash = found.get(1..)?.try_into().ok()?;
+        Some(Self(hash))
+    }
+}
+
+/// A definition in the state.
+#[derive(Clone, Debug)]
+pub(crate) struct Defined {
+    pub(crate) entity: Entity,
+    /// The checksum of its `d` value.
+    pub(crate) digest: u32,
 }
 
 /// Why a state cannot be used.
@@ -106,9 +140,10 @@ impl Catalog {
     fn load_definitions(&mut self, state: &State) -> Result<(), Unusable> {
         scan(state, key::DEFINITION, |found, value| {
             let entity = decode_definition(value).ok()?;
-            self.digests
-                .insert(found.to_vec(), summary::digest(found, value));
-            self.definitions.insert(found.to_vec(), entity);
+            let digest = summary::digest(found, value);
+            let defined = Defined { entity, digest };
+            self.definitions
+                .insert(DefinitionKey::read(found)?, defined);
             Some(())
         })
     }
@@ -130,8 +165,8 @@ impl Catalog {
                 blocks: read.blocks,
                 levels: levels.collect(),
             };
-            self.digests
-                .insert(found.to_vec(), summary::digest(found, value));
+            self.queue_digests
+                .insert(queue, summary::digest(found, value));
             self.queues.insert(queue, catalog);
             Some(())
         })
@@ -188,20 +223,22 @@ impl Catalog {
 
     /// Number and sum of the checksums of all `d` and `q` values.
     pub(crate) fn sum(&self) -> (u64, u64) {
-        let sum = self
-            .digests
-            .values()
-            .fold(0_u64, |sum, digest| sum.wrapping_add(u64::from(*digest)));
-        (self.digests.len() as u64, sum)
+        let definitions = self.definitions.values().map(|defined| defined.digest);
+        let sum = definitions
+            .chain(self.queue_digests.values().copied())
+            .fold(0_u64, |sum, digest| sum.wrapping_add(u64::from(digest)));
+        let values = self.definitions.len() + self.queue_digests.len();
+        (values as u64, sum)
     }
 
-    /// Notes that a `d` or `q` value was written, or removed.
-    pub(crate) fn note(&mut self, found: &[u8], value: Option<&[u8]>) {
+    /// Notes that a queue's `q` value was written, or removed.
+    pub(crate) fn note_queue(&mut self, queue: QueueId, value: Option<&[u8]>) {
+        let key = key::of_queue(key::QUEUE, queue);
         match value {
             Some(value) => self
-                .digests
-                .insert(found.to_vec(), summary::digest(found, value)),
-            None => self.digests.remove(found),
+                .queue_digests
+                .insert(queue, summary::digest(&key, value)),
+            None => self.queue_digests.remove(&queue),
         };
     }
 
@@ -209,7 +246,7 @@ impl Catalog {
     pub(crate) fn defined_queues(&self) -> BTreeSet<QueueId> {
         self.definitions
             .values()
-            .filter_map(Entity::queue)
+            .filter_map(|defined| defined.entity.queue())
             .collect()
     }
 }
@@ -227,16 +264,6 @@ pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<
         Entity::Permission { .. } | Entity::TopicPermission { .. } => (6, 0),
     });
     all
-}
-
-/// The key of a definition.
-pub(crate) fn definition_key(entity: &EntityKey) -> Vec<u8> {
-    // Keys are strings and numbers: nothing in them can fail to become JSON.
-    let named = serde_json::to_vec(entity).unwrap_or_default();
-    let hash = Sha256::digest(&named);
-    let mut short = [0; 16];
-    short.copy_from_slice(&hash[..16]);
-    key::of_definition(short)
 }
 
 fn malformed(key: &[u8]) -> Unusable {

@@ -283,7 +283,12 @@ impl Checkpointer {
 
     fn write_definitions(&mut self, below: Lsn, next_queue: u32) -> Result<(), CheckpointError> {
         self.definitions_stale = true;
-        let all = ordered(self.catalog.definitions.values());
+        let all = ordered(
+            self.catalog
+                .definitions
+                .values()
+                .map(|defined| &defined.entity),
+        );
         let content = Definitions::new(below, next_queue, all).encode();
         files::write(&*self.options.disk, &self.layout.definitions(), &content)?;
         self.definitions_stale = false;

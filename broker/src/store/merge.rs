@@ -10,13 +10,13 @@ use leveret_log::SegmentId;
 use crate::model::{EntityChange, QueueId};
 
 use super::block::{self, IndexEntry};
-use super::catalog::{Catalog, definition_key};
+use super::catalog::{Catalog, Defined, DefinitionKey};
 use super::delta::{Delta, LevelDelta};
 use super::index::Block;
 use super::key::{self, CHUNK_BLOCKS};
 use super::report::HeldLevel;
 use super::state::{Change, State, StateError};
-use super::summary::{encode_chunk, encode_definition, encode_group, group_of};
+use super::summary::{digest, encode_chunk, encode_definition, encode_group, group_of};
 use super::{BLOCK_POSITIONS, ranges::RangeSet};
 
 /// Changes that one batch gathers before what belongs to them is added.
@@ -67,15 +67,21 @@ pub(crate) fn merge(
 impl Merge<'_> {
     fn definitions(&mut self, entities: &[EntityChange]) -> Result<(), StateError> {
         for change in entities {
-            let (key, entity) = match change {
-                EntityChange::Put(entity) => (definition_key(&entity.key()), Some(entity.clone())),
-                EntityChange::Remove(key) => (definition_key(key), None),
+            let (named, entity) = match change {
+                EntityChange::Put(entity) => {
+                    (DefinitionKey::of(&entity.key()), Some(entity.clone()))
+                }
+                EntityChange::Remove(key) => (DefinitionKey::of(key), None),
             };
+            let key = named.in_state();
             let value = entity.clone().map(encode_definition);
-            self.catalog.note(&key, value.as_deref());
-            match entity {
-                Some(entity) => drop(self.catalog.definitions.insert(key.clone(), entity)),
-                None => drop(self.catalog.definitions.remove(&key)),
+            let definitions = &mut self.catalog.definitions;
+            match (entity, &value) {
+                (Some(entity), Some(value)) => {
+                    let digest = digest(&key, value);
+                    definitions.insert(named, Defined { entity, digest });
+                }
+                (None, _) | (_, None) => drop(definitions.remove(&named)),
             }
             // A batch is not ordered within itself: only the last change of a key may be in it.
             self.changes.retain(|(other, _)| *other != key);
@@ -323,10 +329,14 @@ impl Merge<'_> {
                 }
             }
         }
-        self.flush()?;
+        // What is gathered about the queue must not be written once it is forgotten. Mostly that is
+        // nothing, and many queues go in one batch.
+        if self.queues.contains(&queue) {
+            self.flush()?;
+        }
         self.catalog.queues.remove(&queue);
         let key = key::of_queue(key::QUEUE, queue);
-        self.catalog.note(&key, None);
+        self.catalog.note_queue(queue, None);
         self.change(key, None)
     }
 
@@ -336,7 +346,7 @@ impl Merge<'_> {
             let held = self.catalog.queues.entry(queue).or_default();
             let value = held.summary().encode();
             let key = key::of_queue(key::QUEUE, queue);
-            self.catalog.note(&key, Some(&value));
+            self.catalog.note_queue(queue, Some(&value));
             self.changes.push((key, Some(value)));
         }
         for (queue, level, chunk) in std::mem::take(&mut self.chunks) {

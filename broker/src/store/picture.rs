@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Entity, EntityChange, QueueId, Seq, SeqRange};
 
 use super::BLOCK_POSITIONS;
-use super::catalog::{Catalog, LevelCatalog, definition_key, ordered};
+use super::catalog::{Catalog, DefinitionKey, LevelCatalog, ordered};
 use super::delta::{Delta, LevelDelta};
 use super::index::Block;
 use super::ranges::RangeSet;
@@ -25,18 +25,21 @@ pub(crate) struct Picture<'a> {
 impl Picture<'_> {
     /// All definitions as they stand now.
     pub(crate) fn definitions(&self) -> Vec<Entity> {
-        let mut definitions = self.catalog.definitions.clone();
+        let known = self.catalog.definitions.iter();
+        let mut definitions: BTreeMap<DefinitionKey, &Entity> = known
+            .map(|(key, defined)| (*key, &defined.entity))
+            .collect();
         for change in &self.delta.entities {
             match change {
                 EntityChange::Put(entity) => {
-                    definitions.insert(definition_key(&entity.key()), entity.clone());
+                    definitions.insert(DefinitionKey::of(&entity.key()), entity);
                 }
                 EntityChange::Remove(key) => {
-                    definitions.remove(&definition_key(key));
+                    definitions.remove(&DefinitionKey::of(key));
                 }
             }
         }
-        ordered(definitions.values())
+        ordered(definitions.into_values())
     }
 
     /// All queues that `definitions` names.

@@ -249,7 +249,7 @@ fn numbers(damaged: &BTreeSet<Place>, census: Census, catalog: &mut Catalog) -> 
         (held.count, held.bytes) = (count, bytes);
         let value = held.summary().encode();
         let key = key::of_queue(key::QUEUE, queue);
-        catalog.note(&key, Some(&value));
+        catalog.note_queue(queue, Some(&value));
         changes.push((key, Some(value)));
     }
     let groups = catalog.segments.keys().chain(census.pins.keys());

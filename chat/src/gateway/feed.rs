@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use leveret_client::message::{Delivery, MessageId, Timestamp, UserId, envelope};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -20,6 +21,8 @@ use crate::topology::CONTROL_EXCHANGE;
 
 /// Deliveries that are not acknowledged yet: each is dealt with in no time.
 const PREFETCH: u16 = 500;
+/// Deliveries that are acknowledged together, at most; more wait already when they are.
+const TOGETHER_MAX: u16 = PREFETCH / 4;
 /// How long to wait after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -85,9 +88,15 @@ impl Feed {
         loop {
             tokio::select! {
                 incoming = subscription.next() => {
-                    let incoming = incoming?;
-                    self.hear(&link, &queue, &incoming).await?;
-                    subscription.ack(incoming.tag, Reach::One).await?;
+                    let mut last = incoming?;
+                    self.hear(&link, &queue, &last).await?;
+                    // What else is there is acknowledged with it.
+                    for _ in 1..TOGETHER_MAX {
+                        let Some(next) = subscription.next().now_or_never() else { break };
+                        last = next?;
+                        self.hear(&link, &queue, &last).await?;
+                    }
+                    subscription.ack(last.tag, Reach::UpTo).await?;
                 }
                 _ = renewal.tick() => {
                     self.renew(&link, &queue).await?;

@@ -13,6 +13,7 @@
 //! `{"code": …, "message": …}`.
 
 mod accounts;
+mod budget;
 mod caller;
 mod feed;
 mod hub;
@@ -39,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::budget::Budget;
 use self::caller::{SameOrigin, Source};
 use self::feed::Feed;
 use self::hub::Hub;
@@ -58,6 +60,8 @@ use crate::store::ChatStore;
 
 /// Octets that a WebSocket reads at once. It is kept for each, so it is small.
 const READ_BUFFER_BYTES: usize = 4 << 10;
+/// How long an answer may wait for room, below what a client waits for it.
+const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the gateway's tasks may take when it stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -115,6 +119,7 @@ struct State {
     courier: Courier,
     hub: Arc<Hub>,
     feed: Feed,
+    answers: Arc<Budget>,
     origins: Arc<[String]>,
     rates: Arc<Mutex<Rates<Source>>>,
     settings: Arc<GatewaySettings>,
@@ -142,6 +147,11 @@ impl State {
                 hub: hub.clone(),
             },
             hub,
+            answers: Arc::new(Budget::new(
+                settings.answer_bytes_max,
+                settings.answer_bytes_per_user_max,
+                ROOM_PATIENCE,
+            )),
             origins: options.origins.into(),
             rates: Arc::new(Mutex::new(rates)),
             settings: Arc::new(settings),

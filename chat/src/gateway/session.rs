@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::State;
+use super::budget::Room;
 use super::hub::{Seat, bytes_of};
 use super::listener::told_to;
 use super::mailbox::Next;
@@ -50,8 +51,22 @@ enum End {
     Bye(ByeCode),
 }
 
-/// What was under way, when it is done.
-type UnderWay = Pin<Box<dyn Future<Output = Vec<ServerFrame>> + Send>>;
+/// What was under way, when it is done: what is to be said, and the room that it takes until it is.
+struct Done {
+    messages: Vec<Message>,
+    room: Option<Room>,
+}
+
+impl Done {
+    fn new(frames: &[ServerFrame]) -> Self {
+        Self {
+            messages: frames.iter().map(text).collect(),
+            room: None,
+        }
+    }
+}
+
+type UnderWay = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// Serves a connection until it ends.
 pub(super) async fn run(mut socket: WebSocket, state: State, mut stop: watch::Receiver<bool>) {
@@ -129,6 +144,14 @@ fn text(frame: &ServerFrame) -> Message {
     Message::Text(Utf8Bytes::try_from(bytes_of(frame)).unwrap_or_default())
 }
 
+fn bytes(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
+    }
+}
+
 /// Who it is: the first frame must say so, in time.
 async fn greet(socket: &mut WebSocket, state: &State) -> Result<(Hello, Login), End> {
     let first = timeout(state.settings.hello_patience, socket.recv()).await;
@@ -200,11 +223,7 @@ impl Session<'_> {
             tokio::select! {
                 () = seat.woken() => {}
                 frame = self.socket.recv(), if has_room => self.hear(frame).await?,
-                Some(frames) = self.under_way.next() => {
-                    for frame in frames {
-                        self.say(frame).await?;
-                    }
-                }
+                Some(done) = self.under_way.next() => self.finish(done).await?,
                 _ = pulse.tick() => self.pulse().await?,
             }
         }
@@ -216,12 +235,29 @@ impl Session<'_> {
             positions,
             limit: RESUMED_MAX,
         };
-        let reply = self.state.desk.answer(&self.login.user, request).await;
-        match reply {
-            Reply::Sync(page) => self.say(ServerFrame::Resumed(page)).await,
+        let user = &self.login.user;
+        let bytes_max = self.state.desk.answer_bytes_max(&request);
+        let Ok(mut room) = self.state.answers.room(user, bytes_max).await else {
+            return self.say(ServerFrame::Resync).await;
+        };
+        let resumed = match self.state.desk.answer(user, request).await {
+            Reply::Sync(page) => text(&ServerFrame::Resumed(page)),
             // The store does not work: the client is to try it itself.
-            _ => self.say(ServerFrame::Resync).await,
+            _ => text(&ServerFrame::Resync),
+        };
+        room.shrink(bytes(&resumed));
+        let messages = vec![resumed];
+        let room = Some(room);
+        self.finish(Done { messages, room }).await
+    }
+
+    async fn finish(&mut self, done: Done) -> Result<(), End> {
+        for message in done.messages {
+            self.write(|socket| Box::pin(socket.send(message))).await?;
         }
+        // The socket has it.
+        drop(done.room);
+        Ok(())
     }
 
     /// What waits for the client, or a good part of it.
@@ -337,9 +373,18 @@ impl Session<'_> {
     /// Asks the desk, beside the rest.
     fn ask(&self, nr: u64, request: Request) {
         let (desk, user) = (self.state.desk.clone(), self.login.user.clone());
+        let answers = self.state.answers.clone();
         self.under_way.push(Box::pin(async move {
+            let Ok(mut room) = answers.room(&user, desk.answer_bytes_max(&request)).await else {
+                return Done::new(&refusal(Some(nr), None, RejectionCode::Unavailable));
+            };
             let reply = desk.answer(&user, request).await;
-            vec![ServerFrame::Answer { nr, reply }]
+            let answer = text(&ServerFrame::Answer { nr, reply });
+            room.shrink(bytes(&answer));
+            Done {
+                messages: vec![answer],
+                room: Some(room),
+            }
         }));
     }
 
@@ -356,9 +401,9 @@ impl Session<'_> {
         };
         self.under_way.push(Box::pin(async move {
             if is_kept(pending).await {
-                return nr.map(|nr| ServerFrame::Kept { nr }).into_iter().collect();
+                return Done::new(nr.map(|nr| ServerFrame::Kept { nr }).as_slice());
             }
-            refusal(nr, id, RejectionCode::Unavailable)
+            Done::new(&refusal(nr, id, RejectionCode::Unavailable))
         }));
         Ok(())
     }

@@ -1,15 +1,22 @@
 //! Conversations over HTTP: what the WebSocket does, one request at a time. For bots and scripts.
 
+use std::convert::Infallible;
+
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 use leveret_client::message::{
     ConversationId, Handle, HistoryRange, MessageId, RejectionCode, Reply, Request, Seq, Toggle,
-    UserId, UserSummary,
+    UserId, UserSummary, envelope,
 };
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::budget::NoRoom;
 use super::caller::{Asked, Caller, Named, With};
 use super::refusal::Refusal;
 use super::routes::Routes;
@@ -27,13 +34,35 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .put("/v1/receipts", receipts)
 }
 
-type Answer = Result<Json<Reply>, Refusal>;
+/// Octets of an answer that are handed to the socket at once.
+const PIECE_BYTES: usize = 16 << 10;
+
+type Answer = Result<Response, Refusal>;
 
 async fn ask(state: &State, caller: &Caller, request: Request) -> Answer {
-    match state.desk.answer(&caller.session.user, request).await {
-        Reply::Refused { code } => Err(code.into()),
-        reply => Ok(Json(reply)),
-    }
+    let user = &caller.session.user;
+    let bytes_max = state.desk.answer_bytes_max(&request);
+    let room = state.answers.room(user, bytes_max).await;
+    let mut room = room.map_err(|NoRoom| RejectionCode::Unavailable)?;
+    let reply = match state.desk.answer(user, request).await {
+        Reply::Refused { code } => return Err(code.into()),
+        reply => Bytes::from(envelope::encode(&reply)),
+    };
+    room.shrink(reply.len());
+    let length = reply.len();
+    let pieces = stream::unfold((reply, room), async |(mut rest, room)| {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        // The room is held until the socket has asked for what comes after the last piece.
+        Some((Ok::<_, Infallible>(piece), (rest, room)))
+    });
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CONTENT_LENGTH, HeaderValue::from(length)),
+    ];
+    Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
 async fn conversations(Shared(state): Shared<State>, caller: Caller) -> Answer {
@@ -100,7 +129,7 @@ async fn mute(
         conv,
         state: asked.state,
     };
-    let Json(_) = ask(&state, &caller, request).await?;
+    ask(&state, &caller, request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -110,7 +139,7 @@ async fn receipts(
     Asked(asked): Asked<Switch>,
 ) -> Result<StatusCode, Refusal> {
     let request = Request::Receipts { state: asked.state };
-    let Json(_) = ask(&state, &caller, request).await?;
+    ask(&state, &caller, request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::time::Duration;
 
-use leveret_client::journal::Journal;
+use leveret_client::journal::AsyncJournal;
 use leveret_client::message::{Body, Post, Seq, Text, UserId};
 
 use super::arguments::{SendOptions, Wait};
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was written and could not be sent, opened by one call at a time.
 struct Outbox {
-    journal: Journal,
+    journal: AsyncJournal,
     posts: Vec<Post>,
 }
 
@@ -26,7 +26,7 @@ impl Outbox {
         let path = setting.home.outbox();
         // Another call may have it for a moment.
         for _ in 0..100 {
-            match Journal::open(&path) {
+            match AsyncJournal::open(&path).await {
                 Ok((journal, remembered)) => {
                     return Ok(Self {
                         journal,
@@ -44,6 +44,15 @@ impl Outbox {
         )))
     }
 
+    /// The message is on the disk when this returns.
+    async fn keep(&self, post: &Post) -> Result<(), Failure> {
+        let post = post.clone();
+        Ok(self
+            .journal
+            .with(move |journal| journal.posted(&post))
+            .await?)
+    }
+
     /// Sends what is there. A message that is refused is out of it as well; the last one's refusal is
     /// what the caller is told.
     async fn flush(
@@ -56,7 +65,13 @@ impl Outbox {
         for post in std::mem::take(&mut self.posts) {
             result = person.send(&post, wait, patience).await;
             match &result {
-                Ok(()) | Err(Failure::Denied(_)) => self.journal.showing(&[], &[post.id])?,
+                Ok(()) | Err(Failure::Denied(_)) => {
+                    let settled = post.id;
+                    let write = self
+                        .journal
+                        .with(move |journal| journal.showing(&[], &[settled]));
+                    write.await?;
+                }
                 Err(_) => return result,
             }
         }
@@ -93,7 +108,7 @@ pub(crate) async fn send(
     let post = person.post(&to, body);
     output.id(&post.id)?;
     let mut outbox = Outbox::open(setting).await?;
-    outbox.journal.posted(&post)?;
+    outbox.keep(&post).await?;
     // What was left over goes first, as it was written first.
     let earlier = outbox.flush(&person, Wait::Stored, PATIENCE).await;
     let result = match earlier {
@@ -134,8 +149,8 @@ async fn keep(
         &setting.login.device(),
         body(text, options.reply, Vec::new()),
     );
-    let mut outbox = Outbox::open(setting).await?;
-    outbox.journal.posted(&post)?;
+    let outbox = Outbox::open(setting).await?;
+    outbox.keep(&post).await?;
     output.id(&post.id)?;
     Err(Failure::Unreachable(format!(
         "{reason}; the message is kept here: chat outbox --send"

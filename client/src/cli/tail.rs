@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_client::message::{ConversationId, Message, Position, Reply, Request, Seq, UserId};
 use leveret_client::session::{Notice, Session, SessionOptions};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use super::output::Output;
 use super::person::Person;
@@ -39,7 +41,7 @@ impl Names {
 
 /// A file of messages that says itself what was shown.
 struct Record {
-    file: File,
+    file: Arc<File>,
 }
 
 impl Record {
@@ -73,14 +75,17 @@ impl Record {
         file.seek(SeekFrom::End(0))?;
         let shown = shown.into_iter();
         let positions = shown.map(|(conv, after)| Position { conv, after });
+        let file = Arc::new(file);
         Ok((Self { file }, positions.collect()))
     }
 
     /// One write for one line: all of it is there when it returns, or none counts.
-    fn append(&mut self, message: &Message) -> io::Result<()> {
+    async fn append(&self, message: &Message) -> io::Result<()> {
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
-        self.file.write_all(&line)
+        let file = self.file.clone();
+        let written = spawn_blocking(move || (&*file).write_all(&line)).await;
+        written.map_err(io::Error::other)?
     }
 }
 
@@ -100,9 +105,11 @@ pub(crate) async fn tail(
         }
         None => None,
     };
-    let (mut record, shown) = match into {
+    let (record, shown) = match into {
         Some(path) => {
-            let (record, shown) = Record::open(path)?;
+            let path = path.to_owned();
+            let opened = spawn_blocking(move || Record::open(&path)).await;
+            let (record, shown) = opened.map_err(io::Error::other)??;
             (Some(record), Some(shown))
         }
         None => (None, None),
@@ -130,8 +137,8 @@ pub(crate) async fn tail(
             Some(Notice::Message(message))
                 if only.as_ref().is_none_or(|only| *only == message.conv) =>
             {
-                match &mut record {
-                    Some(record) => record.append(&message)?,
+                match &record {
+                    Some(record) => record.append(&message).await?,
                     None => {
                         let from = names.of(&session, &message.from).await;
                         output.message(&message, &from)?;

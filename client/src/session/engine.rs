@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::state::State;
 use super::{Call, Notice};
-use crate::journal::Journal;
+use crate::journal::{AsyncJournal, Journal};
 use crate::message::{
     Command, ConversationId, MessageId, Position, Post, Presence, PresenceState, Reply, Request,
     Seq,
@@ -34,7 +33,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Engine {
     pub(super) connector: Arc<dyn Connector>,
     pub(super) state: State,
-    pub(super) journal: Arc<Mutex<Journal>>,
+    pub(super) journal: AsyncJournal,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) notices: mpsc::Sender<Notice>,
     /// Of a conversation that was never shown, at most so many messages are.
@@ -120,18 +119,12 @@ impl Engine {
         let _ = reply.send(posts.collect());
     }
 
-    async fn write<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&mut Journal) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let journal = self.journal.clone();
-        let written = tokio::task::spawn_blocking(move || write(&mut journal.lock()));
-        written.await.map_err(io::Error::other)?
-    }
-
     async fn post(&mut self, post: Post, reply: oneshot::Sender<io::Result<()>>) {
         let copy = post.clone();
-        let written = self.write(move |journal| journal.posted(&copy)).await;
+        let written = self
+            .journal
+            .with(move |journal| journal.posted(&copy))
+            .await;
         if written.is_ok() {
             self.state.outbox.push(post, Instant::now());
         }
@@ -342,14 +335,16 @@ impl Engine {
         let positions = self.state.take_news();
         let has_news = !positions.is_empty();
         if has_news || !settled.is_empty() {
-            let written = self.write(move |journal| journal.showing(&positions, &settled));
+            let written = self
+                .journal
+                .with(move |journal| journal.showing(&positions, &settled));
             self.require_disk(written.await)?;
         }
         for notice in notices {
             self.notify(notice).await;
         }
         if has_news {
-            let synced = self.write(|journal| journal.sync()).await;
+            let synced = self.journal.with(Journal::sync).await;
             self.require_disk(synced)?;
         }
         Ok(())

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::journal::Journal;
 use crate::message::{
     Body, ConversationKind, ConversationSummary, Event, Role, Seq, SyncPage, Timestamp,
 };

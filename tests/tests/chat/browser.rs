@@ -221,7 +221,7 @@ impl Socket {
         }
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.nr += 1;
         self.nr
     }

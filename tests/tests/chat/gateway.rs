@@ -5,15 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use leveret_chat::settings::GatewaySettings;
 use leveret_client::message::{
-    Body, ByeCode, Command, ConversationId, Event, GroupChange, GroupSettings, HistoryRange,
-    MessageId, Position, ReceiptStatus, RejectionCode, Reply, Request, Seq, ServerFrame, Timestamp,
-    UserId,
+    Body, ByeCode, ClientSays, Command, ConversationId, Event, GroupChange, GroupSettings,
+    HistoryRange, MessageId, Position, ReceiptStatus, RejectionCode, Reply, Request, Seq,
+    ServerFrame, Timestamp, UserId,
 };
 use leveret_tests::Context;
 use serde_json::json;
 
 use crate::browser::{Socket, Surfer, http, http_text};
-use crate::stage::{Stage, text};
+use crate::stage::{PATIENCE, Stage, text};
 
 chat_tests!(
     a_message_goes_from_socket_to_socket_and_its_marks_come_back,
@@ -23,6 +23,7 @@ chat_tests!(
     bad_input_is_answered_with_a_code_and_nobody_else_is_affected,
     who_is_not_logged_in_is_told_so_and_let_go,
     who_does_not_read_is_told_that_there_is_more,
+    answers_that_nobody_takes_leave_room_for_others,
     too_many_frames_are_refused_and_too_many_sockets_are_not_let_in,
     a_script_sends_once_however_often_it_asks_and_a_hook_writes_to_its_group_alone,
     the_page_is_served_with_a_strict_policy,
@@ -312,6 +313,59 @@ async fn who_does_not_read_is_told_that_there_is_more(context: &Context) -> Resu
     ensure!(seen == (1..=20).collect::<Vec<_>>(), "{seen:?}");
     narrow.shutdown().await;
     wide.shutdown().await;
+    stage.end().await;
+    Ok(())
+}
+
+async fn answers_that_nobody_takes_leave_room_for_others(context: &Context) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let settings = GatewaySettings {
+        answer_bytes_max: 2 << 20,
+        answer_bytes_per_user_max: 1 << 20,
+        frames_burst: 10_000,
+        ..GatewaySettings::default()
+    };
+    let gateway = stage.gateway(settings).await?;
+    let ana = Surfer::register(gateway.address(), "ana").await?;
+    let bruno = Surfer::register(gateway.address(), "bruno").await?;
+    let mut at_ana = ana.connect().await?;
+    let long = "so many words ".repeat(4_000);
+    for _ in 0..16 {
+        at_ana.says(&ana.to(&bruno.user, &long)).await?;
+    }
+    let history = || Request::History {
+        conv: ConversationId::direct(&ana.user, &bruno.user),
+        range: HistoryRange::NEWEST,
+        limit: 500,
+    };
+    // Asks, and takes nothing; what the system holds for it is full sooner or later.
+    let (mut deaf, mut other) = (bruno.connect().await?, bruno.connect().await?);
+    let refused = async {
+        loop {
+            for number in 0..8 {
+                let request = history();
+                deaf.say(Some(number), ClientSays::Ask { request }).await?;
+            }
+            let number = other.number();
+            let request = history();
+            other.say(Some(number), ClientSays::Ask { request }).await?;
+            let code = other.wait_for(|frame| match frame {
+                ServerFrame::Answer { nr, .. } if nr == number => Some(None),
+                ServerFrame::Refused { nr, code, .. } if nr == Some(number) => Some(Some(code)),
+                _ => None,
+            });
+            if let Some(code) = code.await? {
+                return anyhow::Ok(code);
+            }
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, refused).await??;
+    ensure!(refused == RejectionCode::Unavailable, "{refused:?}");
+    let Reply::Messages { messages } = at_ana.ask(history()).await? else {
+        bail!("somebody else is not answered");
+    };
+    ensure!(messages.len() == 16, "{}", messages.len());
+    gateway.shutdown().await;
     stage.end().await;
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(crate) const CLIENT: &[Room] = &[
     Room {
         name: "journal",
         rooms: &["message"],
-        crates: &["serde", "serde_json"],
+        crates: &["parking_lot", "serde", "serde_json", "tokio"],
     },
     Room {
         name: "transport",

@@ -10,8 +10,6 @@ pub(crate) struct Deeds {
     pub(crate) stops: u32,
     /// Services that ended by themselves: planted deaths, and starts without a broker.
     pub(crate) restarts: u32,
-    /// Times that a RabbitMQ was started again because it gave messages to a consumer that was dead.
-    pub(crate) exorcisms: u32,
     /// Dead letters that were sent again.
     pub(crate) replayed: usize,
 }
@@ -25,12 +23,11 @@ impl std::fmt::Display for Deeds {
             devices,
             stops,
             restarts,
-            exorcisms,
             replayed,
         } = self;
         write!(
             formatter,
-            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}; dead consumers {exorcisms}; sent again {replayed}"
+            "killed: broker {broker}, store {store}, service {service}, devices {devices}; stopped {stops}; ended by themselves {restarts}; sent again {replayed}"
         )
     }
 }

@@ -29,8 +29,6 @@ const REST_PATIENCE: Duration = Duration::from_secs(240);
 const BROKER_PATIENCE: Duration = Duration::from_secs(120);
 /// How long the send shards have no room.
 const FULL: Duration = Duration::from_secs(4);
-/// A shard that is given to a dead consumer for so long is so for ever.
-const HAUNTED: Duration = Duration::from_secs(20);
 /// A run of this length tries everything.
 const WHOLE: Duration = Duration::from_secs(30);
 /// Longer than that is long.
@@ -489,9 +487,7 @@ impl World {
         &mut self,
         is_so: impl AsyncFn(&mut Self) -> Result<bool>,
     ) -> Result<()> {
-        let mut deadline = Instant::now() + REST_PATIENCE;
-        let mut haunted: Vec<String> = Vec::new();
-        let mut look = Instant::now() + HAUNTED;
+        let deadline = Instant::now() + REST_PATIENCE;
         while Instant::now() < deadline {
             for _ in 0..50 {
                 self.tick()?;
@@ -500,17 +496,11 @@ impl World {
             if is_so(self).await? {
                 return Ok(());
             }
-            if look <= Instant::now() {
-                look = Instant::now() + HAUNTED;
-                let before = std::mem::replace(&mut haunted, self.haunted());
-                if haunted.iter().any(|name| before.contains(name)) {
-                    self.exorcise().await?;
-                    haunted.clear();
-                    deadline = Instant::now() + REST_PATIENCE;
-                }
-            }
         }
-        say("somebody does not come to rest");
+        let haunted = self.haunted();
+        say(&format!(
+            "somebody does not come to rest; shards given to the dead: {haunted:?}"
+        ));
         Ok(())
     }
 
@@ -521,14 +511,6 @@ impl World {
             Broker::Own { reach, .. } => trials::haunted(reach).unwrap_or_default(),
             Broker::Leveret { .. } | Broker::Embedded { .. } | Broker::Shared { .. } => Vec::new(),
         }
-    }
-
-    async fn exorcise(&mut self) -> Result<()> {
-        self.deeds.exorcisms += 1;
-        say(&format!("given to the dead: {:?}", self.haunted()));
-        self.broker.kill()?;
-        self.broker.restart()?;
-        self.heal().await
     }
 
     /// Whether nothing is in anybody's outbox.

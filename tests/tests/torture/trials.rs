@@ -99,9 +99,9 @@ async fn try_replay(reach: &Reach) -> Result<Vec<MessageId>> {
     Ok(ids)
 }
 
-/// The send shards in which messages wait while none of the consumers that there are is the active one. RabbitMQ
-/// 4.3.6 now and then goes on believing in a consumer whose connection has died: its unsettled deliveries never
-/// come back, and nobody else gets anything, until the node is started again.
+/// The send shards in which messages wait while none of the consumers that there are is the active one. After
+/// `kill -9` RabbitMQ 4.3.6 now and then goes on believing in a consumer of before: its unsettled deliveries do
+/// not come back, nobody else gets anything, and neither `consumer-timeout` nor another start helps.
 pub(crate) fn haunted(reach: &Reach) -> Result<Vec<String>> {
     let (policy, login) = policy(reach);
     let host = policy

@@ -39,9 +39,11 @@ const LIMITS: [&str; 12] = [
 ];
 
 /// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum RowName {
+    /// What a connected browser takes. It comes first: what others have left free would hide it.
+    Memory,
     /// Accepted and stored sends, and apart from them the client's confirms.
     Sends,
     /// From send to screen at a fixed rate, both by AMQP.
@@ -54,8 +56,6 @@ pub(super) enum RowName {
     Backlog,
     /// The same, through the gateway.
     BacklogGateway,
-    /// What a connected browser takes.
-    Memory,
     /// A message to a large group, whose members are at the gateway.
     Group,
     /// The same, with a queue for each member.
@@ -221,10 +221,12 @@ struct Run<'a> {
 pub(crate) fn run(command: &ChatCommand) -> Result<bool> {
     ensure!(command.rounds > 0, "--rounds has to be at least 1");
     command.options.check()?;
-    let rows = match &command.row[..] {
-        [] => RowName::value_variants(),
-        named => named,
+    let mut rows = match &command.row[..] {
+        [] => RowName::value_variants().to_vec(),
+        named => named.to_vec(),
     };
+    rows.sort();
+    rows.dedup();
     let brokers = command.targets.chat_brokers()?;
     let service = match &command.chat {
         Some(program) => program.clone(),
@@ -233,7 +235,7 @@ pub(crate) fn run(command: &ChatCommand) -> Result<bool> {
     ensure!(service.is_file(), "there is no {}", service.display());
     let run = Run {
         options: &command.options,
-        rows,
+        rows: &rows,
         service,
         runtime: tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -242,7 +244,7 @@ pub(crate) fn run(command: &ChatCommand) -> Result<bool> {
     };
     let report = Report::new(command.json);
     let mut all: Vec<Series> = Vec::new();
-    for row in rows {
+    for row in &rows {
         all.extend(brokers.iter().map(|broker| Series {
             target: broker.name().to_owned(),
             row: *row,

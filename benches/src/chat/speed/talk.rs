@@ -1,10 +1,13 @@
 //! Sending, and screens.
 
 use std::collections::HashSet;
+use std::future::{Future, poll_fn, ready};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use leveret_client::message::{
     Body, Command, ConversationId, Event, Message, MessageId, MessageStatus, Post, Reply, Request,
     Seq,
@@ -45,10 +48,30 @@ pub(super) async fn hand_over_all(
     transport: &dyn ClientTransport,
     posts: Vec<Post>,
 ) -> Result<Instant> {
-    let hand_over = |post| async move { transport.hand_over(&Command::Send(post)).await };
-    let all = stream::iter(posts).map(hand_over).buffered(WINDOW);
-    all.try_collect::<()>().await?;
+    let mut under_way = FuturesUnordered::new();
+    for post in posts {
+        if under_way.len() >= WINDOW
+            && let Some(kept) = under_way.next().await
+        {
+            kept?;
+        }
+        let kept = async move { transport.hand_over(&Command::Send(post)).await };
+        under_way.push(begun(kept).await);
+    }
+    under_way.try_collect::<()>().await?;
     Ok(Instant::now())
+}
+
+/// Begins something, so that what is begun first goes out first.
+async fn begun<'f, T: Send + 'f>(
+    something: impl Future<Output = T> + Send + 'f,
+) -> Pin<Box<dyn Future<Output = T> + Send + 'f>> {
+    // It gives its message a place when it is first asked, unless the runtime makes it wait for its turn.
+    let mut something = Box::pin(tokio::task::unconstrained(something));
+    match poll_fn(|context| Poll::Ready(something.as_mut().poll(context))).await {
+        Poll::Ready(done) => Box::pin(ready(done)),
+        Poll::Pending => something,
+    }
 }
 
 /// Waits until the service has said of all of them that they are in the history; when it had.
@@ -121,10 +144,11 @@ pub(super) async fn send_on_time(
                 Some((place, due)) => {
                     let post = post(place);
                     times.push((due, due));
-                    under_way.push(async move {
+                    let kept = async move {
                         let kept = transport.hand_over(&Command::Send(post)).await;
                         kept.map(|()| (place, Instant::now()))
-                    });
+                    };
+                    under_way.push(begun(kept).await);
                 }
                 None => is_over = true,
             },

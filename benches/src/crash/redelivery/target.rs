@@ -161,57 +161,62 @@ impl TargetOptions {
 
     /// The brokers for a chat that has its own broker within it unless another one is named.
     pub(crate) fn chat_brokers(&self) -> Result<Vec<ChatBroker>> {
-        let names = match &self.target[..] {
-            [] => &[TargetName::Leveret][..],
-            named => named,
-        };
-        let only_leveret = names.iter().all(|name| *name == TargetName::Leveret);
-        if only_leveret && self.uri.is_none() {
-            return Ok(vec![ChatBroker::Embedded]);
-        }
-        let targets = self.chat_targets()?.into_iter();
-        let brokers = targets.map(|target| {
-            if target.name == LEVERET {
-                ChatBroker::Embedded
-            } else {
-                ChatBroker::Beside(Box::new(target))
+        let mut brokers: Vec<ChatBroker> = Vec::new();
+        for name in self.chat_names()? {
+            let broker = match name {
+                TargetName::Leveret => ChatBroker::Embedded,
+                TargetName::Rabbitmq | TargetName::RabbitmqClassic | TargetName::RabbitmqQuorum => {
+                    ChatBroker::Beside(Box::new(self.chat_rabbitmq()?))
+                }
+            };
+            if brokers.iter().all(|known| known.name() != broker.name()) {
+                brokers.push(broker);
             }
-        });
-        Ok(brokers.collect())
+        }
+        Ok(brokers)
     }
 
     /// The brokers for something that speaks to their HTTP APIs as well, and declares its own queues.
     pub(crate) fn chat_targets(&self) -> Result<Vec<Target>> {
-        ensure!(
-            self.uri.is_none(),
-            "the chat needs a broker's HTTP API: name a --target"
-        );
         let mut targets: Vec<Target> = Vec::new();
-        let names = match &self.target[..] {
-            [] => &[TargetName::Leveret][..],
-            named => named,
-        };
-        for name in names {
+        for name in self.chat_names()? {
             let target = match name {
                 TargetName::Leveret => self.leveret()?,
                 TargetName::Rabbitmq | TargetName::RabbitmqClassic | TargetName::RabbitmqQuorum => {
-                    Target {
-                        name: "rabbitmq".to_owned(),
-                        queue_arguments: Vec::new(),
-                        ..self.rabbitmq(QueueKind::Classic)?
-                    }
+                    self.chat_rabbitmq()?
                 }
             };
-            ensure!(
-                target.management_port.is_some(),
-                "{} has no HTTP API here",
-                target.name
-            );
             if targets.iter().all(|known| known.name != target.name) {
                 targets.push(target);
             }
         }
         Ok(targets)
+    }
+
+    fn chat_names(&self) -> Result<&[TargetName]> {
+        ensure!(
+            self.uri.is_none(),
+            "the chat needs a broker's HTTP API: name a --target"
+        );
+        Ok(match &self.target[..] {
+            [] => &[TargetName::Leveret],
+            named => named,
+        })
+    }
+
+    /// RabbitMQ with whatever queues the chat declares.
+    fn chat_rabbitmq(&self) -> Result<Target> {
+        let target = Target {
+            name: "rabbitmq".to_owned(),
+            queue_arguments: Vec::new(),
+            ..self.rabbitmq(QueueKind::Classic)?
+        };
+        ensure!(
+            target.management_port.is_some(),
+            "{} has no HTTP API here",
+            target.name
+        );
+        Ok(target)
     }
 
     fn leveret(&self) -> Result<Target> {

@@ -52,6 +52,19 @@ fn a_log_on_a_real_disk_keeps_what_it_was_given() {
         assert_eq!(reader.read(*location).unwrap(), payload);
         assert_eq!(log.read(*location).unwrap(), *payload);
     }
+    // In whatever order, with rests or without: near and far, forwards and backwards.
+    for step in [1, 7, 130, 1999] {
+        for turn in 0..found.records.len() {
+            let at = turn * step % found.records.len();
+            for at in [at, found.records.len() - 1 - at] {
+                let (_, location, payload) = &found.records[at];
+                assert_eq!(reader.read(*location).unwrap(), payload);
+            }
+            if turn % 50 == 0 {
+                reader.rest();
+            }
+        }
+    }
     let before = log.segments().len();
     let below = log.durable_lsn();
     let done = log

@@ -4,13 +4,12 @@
 use std::num::NonZeroU64;
 
 use super::ArgumentError;
-use super::check::{boolean, check_length, invalid, milliseconds, natural, text, zero};
-use super::queue::QueueArguments;
+use super::check::{boolean, check_length, milliseconds, natural, text, zero};
 use crate::model::deduplication::{DEFAULT_HEADER, Deduplication, Retention};
 use crate::wire::TableReader;
 
 const MESSAGE_DEDUPLICATION: &str = "x-message-deduplication";
-const CACHE_SIZE: &str = "x-cache-size";
+pub(super) const CACHE_SIZE: &str = "x-cache-size";
 const CACHE_TTL: &str = "x-cache-ttl";
 const HEADER: &str = "x-deduplication-header";
 
@@ -55,36 +54,4 @@ fn above_zero(
 ) -> Result<Option<NonZeroU64>, ArgumentError> {
     let number = number.map(|number| NonZeroU64::new(number).ok_or_else(|| zero(argument)));
     number.transpose()
-}
-
-impl QueueArguments {
-    /// Fills in how many keys are known where the arguments do not say.
-    ///
-    /// # Errors
-    ///
-    /// If the arguments ask for more than the broker allows.
-    pub fn limit_deduplication(
-        mut self,
-        limits: DeduplicationLimits,
-    ) -> Result<Self, ArgumentError> {
-        if let Some(deduplication) = &mut self.deduplication {
-            let keys_max = *deduplication.keys_max.get_or_insert(limits.keys);
-            if keys_max > limits.keys_max {
-                let detail = format!("{{max_value_exceeded,{keys_max}}}");
-                return Err(invalid(CACHE_SIZE, detail));
-            }
-        }
-        Ok(self)
-    }
-
-    /// The same for arguments that were accepted under other limits: what is too much is made the most
-    /// that there may be now.
-    #[must_use]
-    pub fn confine_deduplication(mut self, limits: DeduplicationLimits) -> Self {
-        if let Some(deduplication) = &mut self.deduplication {
-            let keys_max = deduplication.keys_max.unwrap_or(limits.keys);
-            deduplication.keys_max = Some(keys_max.min(limits.keys_max));
-        }
-        self
-    }
 }

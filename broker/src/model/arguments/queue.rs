@@ -8,7 +8,7 @@ use super::check::{
     boolean, check_length, choice, exchange_name, invalid, milliseconds, natural, quoted, text,
     zero,
 };
-use super::deduplication::deduplication;
+use super::deduplication::{CACHE_SIZE, DeduplicationLimits, deduplication};
 use super::queue_type::{QueueType, refuse_server_named};
 use crate::model::deduplication::Deduplication;
 use crate::model::name::ExchangeName;
@@ -243,6 +243,38 @@ impl QueueArguments {
             QueueVariant::Classic { .. } => QueueType::Classic,
             QueueVariant::Quorum(_) => QueueType::Quorum,
         }
+    }
+}
+
+impl QueueArguments {
+    /// Fills in how many keys are known where the arguments do not say.
+    ///
+    /// # Errors
+    ///
+    /// If the arguments ask for more than the broker allows.
+    pub fn limit_deduplication(
+        mut self,
+        limits: DeduplicationLimits,
+    ) -> Result<Self, ArgumentError> {
+        if let Some(deduplication) = &mut self.deduplication {
+            let keys_max = *deduplication.keys_max.get_or_insert(limits.keys);
+            if keys_max > limits.keys_max {
+                let detail = format!("{{max_value_exceeded,{keys_max}}}");
+                return Err(invalid(CACHE_SIZE, detail));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The same for arguments that were accepted under other limits: what is too much is made the most
+    /// that there may be now.
+    #[must_use]
+    pub fn confine_deduplication(mut self, limits: DeduplicationLimits) -> Self {
+        if let Some(deduplication) = &mut self.deduplication {
+            let keys_max = deduplication.keys_max.unwrap_or(limits.keys);
+            deduplication.keys_max = Some(keys_max.min(limits.keys_max));
+        }
+        self
     }
 }
 
