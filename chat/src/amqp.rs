@@ -1,5 +1,7 @@
-//! AMQP for services, against the embedded broker and RabbitMQ alike. The one file of the service that
+//! AMQP for services, against the embedded broker and RabbitMQ alike. The one module of the service that
 //! knows the AMQP library; everything else speaks of [`Link`]s.
+
+mod broker_url;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -18,7 +20,6 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::runtime::default_runtime;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
-use lapin::uri::AMQPUri;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
     PublisherConfirm,
@@ -26,9 +27,9 @@ use lapin::{
 use leveret_client::message::properties::{
     Address, BrokerUser, CONTENT_TYPE, CONVERSATION_HEADER, Properties, SENDER_HEADER, SEQ_HEADER,
 };
-use leveret_client::trust::Trust;
 use tokio::time::timeout;
 
+pub use self::broker_url::BrokerUrl;
 use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
 
 /// For everything that a broker should answer at once.
@@ -36,58 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds between two signs of life, unless the URL says otherwise: a process that has stopped loses its
 /// shards to others after two or three of these.
 const HEARTBEAT_SECONDS: u16 = 5;
-
-/// Where the broker is, with the service's login, and who may vouch for it. Not to be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BrokerUrl {
-    uri: AMQPUri,
-    trust: Trust,
-}
-
-impl BrokerUrl {
-    /// Reads `amqp://user:password@host:port/virtual-host`, or `amqps://…` for TLS.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        let uri = url.parse()?;
-        let trust = Trust::system();
-        Ok(Self { uri, trust })
-    }
-
-    /// The same, with others who may vouch for the broker.
-    #[must_use]
-    pub fn trusting(mut self, trust: &Trust) -> Self {
-        self.trust = trust.clone();
-        self
-    }
-
-    /// The service's user.
-    #[must_use]
-    pub fn user(&self) -> &str {
-        &self.uri.authority.userinfo.username
-    }
-
-    /// The virtual host.
-    #[must_use]
-    pub fn virtual_host(&self) -> &str {
-        &self.uri.vhost
-    }
-
-    /// The same without user and password, for a client.
-    #[must_use]
-    pub fn public(&self) -> String {
-        let (scheme, authority) = (&self.uri.scheme, &self.uri.authority);
-        let virtual_host = self.uri.vhost.replace('%', "%25").replace('/', "%2f");
-        format!(
-            "{scheme}://{}:{}/{virtual_host}",
-            authority.host, authority.port
-        )
-    }
-}
-
-impl fmt::Debug for BrokerUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.public())
-    }
-}
 
 /// Why something did not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,6 +16,7 @@ leveret_tests::on_both_targets![
     consumers_with_a_channel_wide_limit_are_refused,
     a_channel_wide_limit_after_the_consumer,
     get_beside_single_active_consumers_is_locked,
+    a_queue_whose_active_consumer_goes_while_it_hands_over,
     deleting_on_a_condition_is_refused,
     exclusive_consumers_are_ordinary_ones,
     priorities_need_no_argument,
@@ -156,6 +157,25 @@ async fn get_beside_single_active_consumers_is_locked(context: &Context) -> Resu
     client
         .refused(1, method::basic_get(&queue, true), &expected)
         .await
+}
+
+/// Spec 5.3.7. The active consumer holds a message for which one of a higher priority waits, and both go with
+/// their channel.
+async fn a_queue_whose_active_consumer_goes_while_it_hands_over(context: &Context) -> Result<()> {
+    let single = one("x-single-active-consumer", true);
+    let (mut client, queue) = declared(context, single).await?;
+    client.open(2).await?;
+    client.ok(2, consume(&queue, "active", 0)).await?;
+    client.put(1, &queue, "held").await?;
+    client.delivery(2).await?;
+    let higher = one("x-priority", Value::I32(1));
+    let waiting = method::basic_consume(&queue, "waiting", 0, &higher);
+    client.ok(2, waiting).await?;
+    client.ok(2, method::channel_close()).await?;
+    client.ok(1, consume(&queue, "next", 0)).await?;
+    // RabbitMQ has the message ready, and a consumer that could take it.
+    let ready = context.differs("5.3.7", 1, 0)?;
+    client.await_ready(1, &queue, ready).await
 }
 
 /// Spec 4.4.3. Spec 4.5.1.
