@@ -85,11 +85,25 @@ impl Engine {
         }
     }
 
-    async fn notify(&self, notice: Notice) -> bool {
-        self.notices.send(notice).await.is_ok()
+    /// Tells the program, if it is there. One that has not taken what it was told before may be waiting for one
+    /// of its calls to be taken, and takes nothing until then.
+    async fn notify(&mut self, notice: Notice) -> bool {
+        let notice = match self.notices.try_send(notice) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Full(notice)) => notice,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+        };
+        let notices = self.notices.clone();
+        match self.take_calls_during(notices.reserve_owned()).await {
+            Some(Ok(room)) => {
+                room.send(notice);
+                true
+            }
+            Some(Err(_)) | None => false,
+        }
     }
 
-    /// Takes calls while there is no connection, until something is over; `None` when the program is.
+    /// Takes calls while there is no connection, or no time for it, until something is over; `None` when the program is.
     /// A call that was taken is dealt with to its end.
     async fn take_calls_during<T>(&mut self, something: impl Future<Output = T>) -> Option<T> {
         let mut something = std::pin::pin!(something);

@@ -357,6 +357,30 @@ async fn who_is_told_that_events_may_be_missing_asks_and_stays_connected() {
 }
 
 #[tokio::test]
+async fn a_program_that_says_of_each_of_thousands_that_it_was_read_comes_to_the_end() {
+    const MESSAGES: u64 = 3_000;
+    let place = Place::new();
+    for number in 1..=MESSAGES {
+        place.service.says(number);
+    }
+    place.service.queue.lock().clear();
+    let (session, mut notices) = place.start(place.journal().as_path().into()).await;
+    let mut last = 0;
+    let reads = async {
+        while last < MESSAGES {
+            if let Some(Notice::Message(message)) = notices.recv().await {
+                last = message.seq.0;
+                session.read(&message).await.unwrap();
+            }
+        }
+    };
+    // Longer than for one thing, since there are many.
+    let in_time = tokio::time::timeout(4 * PATIENCE, reads).await;
+    assert!(in_time.is_ok(), "it goes no further than {last}");
+    session.close().await;
+}
+
+#[tokio::test]
 async fn a_message_whose_confirm_was_lost_is_sent_again_and_is_one() {
     let place = Place::new();
     place.service.losses.store(2, Ordering::SeqCst);
