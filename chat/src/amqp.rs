@@ -1,7 +1,7 @@
-//! AMQP for services, against the embedded broker and RabbitMQ alike. The one module of the service that
+//! AMQP for services, against the embedded broker and RabbitMQ alike. The one file of the service that
 //! knows the AMQP library; everything else speaks of [`Link`]s.
 
-mod broker_url;
+mod delivery;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -20,16 +20,20 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::runtime::default_runtime;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
+use lapin::uri::AMQPUri;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
     PublisherConfirm,
 };
 use leveret_client::message::properties::{
-    Address, BrokerUser, CONTENT_TYPE, CONVERSATION_HEADER, Properties, SENDER_HEADER, SEQ_HEADER,
+    BrokerUser, CONTENT_TYPE, CONVERSATION_HEADER, Properties, SENDER_HEADER, SEQ_HEADER,
 };
+use leveret_client::trust::Trust;
 use tokio::time::timeout;
 
-pub use self::broker_url::BrokerUrl;
+pub use self::delivery::{
+    ConsumeOptions, DeliveryTag, Depth, Incoming, Outgoing, Published, Reach,
+};
 use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
 
 /// For everything that a broker should answer at once.
@@ -37,6 +41,58 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds between two signs of life, unless the URL says otherwise: a process that has stopped loses its
 /// shards to others after two or three of these.
 const HEARTBEAT_SECONDS: u16 = 5;
+
+/// Where the broker is, with the service's login, and who may vouch for it. Not to be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    uri: AMQPUri,
+    trust: Trust,
+}
+
+impl BrokerUrl {
+    /// Reads `amqp://user:password@host:port/virtual-host`, or `amqps://…` for TLS.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let uri = url.parse()?;
+        let trust = Trust::system();
+        Ok(Self { uri, trust })
+    }
+
+    /// The same, with others who may vouch for the broker.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = trust.clone();
+        self
+    }
+
+    /// The service's user.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.uri.authority.userinfo.username
+    }
+
+    /// The virtual host.
+    #[must_use]
+    pub fn virtual_host(&self) -> &str {
+        &self.uri.vhost
+    }
+
+    /// The same without user and password, for a client.
+    #[must_use]
+    pub fn public(&self) -> String {
+        let (scheme, authority) = (&self.uri.scheme, &self.uri.authority);
+        let virtual_host = self.uri.vhost.replace('%', "%25").replace('/', "%2f");
+        format!(
+            "{scheme}://{}:{}/{virtual_host}",
+            authority.host, authority.port
+        )
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.public())
+    }
+}
 
 /// Why something did not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,30 +138,6 @@ async fn patiently<T>(
     }
 }
 
-/// What became of a published message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
-    /// Every queue it was for has it.
-    Confirmed,
-    /// A queue it was for did not take it.
-    Refused,
-    /// There was no queue for it.
-    Unroutable,
-}
-
-/// A message to be published.
-#[derive(Clone, Debug)]
-pub struct Outgoing<'a> {
-    /// Where.
-    pub address: Address,
-    /// Also to these queues, by the default exchange.
-    pub also: &'a [String],
-    /// Its properties.
-    pub properties: Properties,
-    /// Its body.
-    pub body: &'a [u8],
-}
-
 /// Writes a message, and gives the confirm that is to come.
 type Writing = Pin<Box<dyn Future<Output = Result<PublisherConfirm, lapin::Error>> + Send>>;
 
@@ -138,15 +170,6 @@ impl Pending {
             Confirmation::Nack(_) => Published::Refused,
         })
     }
-}
-
-/// How to consume.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ConsumeOptions {
-    /// Deliveries that are not settled, at most.
-    pub prefetch: u16,
-    /// Above others, if higher.
-    pub priority: i32,
 }
 
 /// A connection of a service: one channel that publishes with confirms, and one for each subscription.
@@ -349,15 +372,6 @@ fn note_drift(result: Result<(), LinkError>, drift: &mut Vec<String>) -> Result<
     Ok(())
 }
 
-/// How full a queue is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
-    /// Messages that nobody has in hand.
-    pub ready: u32,
-    /// Consumers.
-    pub consumers: u32,
-}
-
 /// Messages of a queue in an operator's hand. What is not [acknowledged](Self::ack) goes back to its place
 /// at the end.
 #[derive(Debug)]
@@ -422,44 +436,6 @@ impl Subscription {
         // while what came earlier is still here.
         patiently(self.channel.close(200, "done".into())).await
     }
-}
-
-/// Names a delivery to its subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeliveryTag(u64);
-
-/// Whether one delivery is meant, or all up to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// This one.
-    One,
-    /// This one and all before it.
-    UpTo,
-}
-
-/// A delivery.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    /// For settling it.
-    pub tag: DeliveryTag,
-    /// Whether it may have come before.
-    pub redelivered: bool,
-    /// How often it came before and was not settled, as far as the broker counts.
-    pub delivery_count: u32,
-    /// The user of the broker that published it, as the broker attests.
-    pub user_id: Option<String>,
-    /// For whom a service published it. To be believed from services only.
-    pub sender: Option<BrokerUser>,
-    /// Whether it came by dead-lettering.
-    pub was_dead_lettered: bool,
-    /// Where its answer goes.
-    pub reply_to: Option<String>,
-    /// What its answer is to be called.
-    pub correlation_id: Option<String>,
-    /// The routing key it was delivered with.
-    pub routing_key: String,
-    /// Its body.
-    pub body: Vec<u8>,
 }
 
 fn incoming(delivery: LapinDelivery) -> Incoming {

@@ -171,11 +171,17 @@ async fn a_queue_whose_active_consumer_goes_while_it_hands_over(context: &Contex
     let higher = one("x-priority", Value::I32(1));
     let waiting = method::basic_consume(&queue, "waiting", 0, &higher);
     client.ok(2, waiting).await?;
-    client.ok(2, method::channel_close()).await?;
+    let missing = context.queue("no exchange");
+    let bind = method::exchange_bind(&missing, &missing, "", &Table::new());
+    let refused = format!("404c no exchange '{missing}' in vhost '/'");
+    client.refused(2, bind, &refused).await?;
     client.ok(1, consume(&queue, "next", 0)).await?;
-    // RabbitMQ has the message ready, and a consumer that could take it.
-    let ready = context.differs("5.3.7", 1, 0)?;
-    client.await_ready(1, &queue, ready).await
+    if context.differs("5.3.7", false, true)? {
+        let delivery = client.delivery(1).await?;
+        ensure!(delivery.content.body == b"held", "{delivery:?}");
+        return Ok(());
+    }
+    client.no_delivery(1, &queue).await
 }
 
 /// Spec 4.4.3. Spec 4.5.1.
