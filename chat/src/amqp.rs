@@ -31,9 +31,7 @@ use leveret_client::message::properties::{
 use leveret_client::trust::Trust;
 use tokio::time::timeout;
 
-pub use self::delivery::{
-    ConsumeOptions, DeliveryTag, Depth, Incoming, Outgoing, Published, Reach,
-};
+pub use self::delivery::{DeliveryTag, Depth, Incoming, Outgoing, Published, Reach};
 use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
 
 /// For everything that a broker should answer at once.
@@ -344,19 +342,11 @@ impl Link {
         })
     }
 
-    /// Consumes a queue, on a channel of its own.
-    pub async fn consume(
-        &self,
-        queue: &str,
-        options: ConsumeOptions,
-    ) -> Result<Subscription, LinkError> {
+    /// Consumes a queue, on a channel of its own, with so many unsettled deliveries at most.
+    pub async fn consume(&self, queue: &str, prefetch: u16) -> Result<Subscription, LinkError> {
         let channel = patiently(self.connection.create_channel()).await?;
-        patiently(channel.basic_qos(options.prefetch, BasicQosOptions::default())).await?;
-        let mut arguments = FieldTable::default();
-        if options.priority != 0 {
-            arguments.insert("x-priority".into(), AMQPValue::LongInt(options.priority));
-        }
-        let tag = ShortString::from("");
+        patiently(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        let (tag, arguments) = (ShortString::from(""), FieldTable::default());
         let consume = BasicConsumeOptions::default();
         let consumer =
             patiently(channel.basic_consume(queue.into(), tag, consume, arguments)).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leveret_client::message::properties::BrokerUser;
-use leveret_client::message::{ConversationId, DeviceId, Seq, UserId};
+use leveret_client::message::{ConversationId, DeviceId, MessageId, Seq, UserId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,11 @@ pub enum Control {
         queue: String,
         /// Who.
         user: UserId,
+    },
+    /// A process routes; good for a few seconds.
+    Routes {
+        /// Made at its start.
+        instance: MessageId,
     },
     /// Who has just started asks all gateways to say who is there.
     Who,
@@ -157,7 +162,7 @@ impl Directory {
                     gateway.users.remove(user);
                 }
             }
-            Control::Who | Control::Unknown => {}
+            Control::Routes { .. } | Control::Who | Control::Unknown => {}
         }
     }
 

@@ -25,6 +25,7 @@ mod retention;
 mod router;
 pub mod service;
 pub mod settings;
+mod shares;
 pub mod store;
 pub mod topology;
 pub mod transfer;

@@ -49,7 +49,7 @@ impl fmt::Display for Moment {
 pub struct Planted {
     /// A text that brings a router down, to see what becomes of such a message and of its neighbours.
     pub poison: Option<String>,
-    /// One in so many times that a worker comes to a [`Moment`], its process dies there, with no more
+    /// One in so many times that a worker comes between two of its steps, its process dies there, with no more
     /// warning than `kill -9` gives.
     pub deaths: Option<NonZeroU32>,
 }

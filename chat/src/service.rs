@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::amqp::{BrokerUrl, ConsumeOptions, Link, LinkError, Outgoing};
+use crate::amqp::{BrokerUrl, Link, LinkError, Outgoing};
 use crate::dead_letters::DeadLetters;
 use crate::desk::Desk;
 use crate::directory::{Control, Directory};
@@ -29,6 +28,7 @@ use crate::requests::Requests;
 use crate::retention;
 use crate::router::{Router, Routing};
 use crate::settings::Settings;
+use crate::shares::{SAY_EVERY, Share, Shares};
 use crate::store::{ChatStore, Deployment, StoreError};
 use crate::topology::{self, CONTROL_EXCHANGE, DEAD_WATCH_QUEUE, REQUEST_QUEUE, Topology};
 use crate::worker::{Handler, Worker};
@@ -167,6 +167,8 @@ impl Service {
         let fanout = Arc::new(Fanout::new(directory.clone(), settings.fanout_chunk));
         let desk = Desk::new(store.clone(), settings.clone());
         let services = Services::new(options.trusted.into_iter().chain([own]));
+        let instance = MessageId::new(Timestamp::now());
+        let shares = Arc::new(Shares::new(instance, deployment.shards));
         let plan = Plan {
             store: store.clone(),
             directory: directory.clone(),
@@ -175,7 +177,7 @@ impl Service {
             services,
             settings,
             shards: deployment.shards,
-            instance: MessageId::new(Timestamp::now()),
+            shares: shares.clone(),
         };
         let (stop, stopped) = watch::channel(false);
         let mut workers = JoinSet::new();
@@ -183,11 +185,15 @@ impl Service {
             for worker in plan.workers(role) {
                 workers.spawn(worker.run(links.clone(), stopped.clone()));
             }
+            if role == Role::Router {
+                workers.spawn(say(links.clone(), instance, stopped.clone()));
+            }
             if role == Role::Retention {
                 workers.spawn(retention::run(store.clone(), stopped.clone()));
             }
         }
-        workers.spawn(listen(links.clone(), directory.clone(), stopped));
+        let listening = listen(links.clone(), directory.clone(), shares, stopped);
+        workers.spawn(listening);
         Ok(Self {
             links,
             directory,
@@ -259,18 +265,7 @@ struct Plan {
     services: Services,
     settings: Settings,
     shards: ShardCount,
-    /// Of this process, and of no other.
-    instance: MessageId,
-}
-
-/// How much a process wants a shard. Each process draws its own lot for each shard, and the broker takes
-/// the highest: so shards are spread over whoever is there without anybody knowing who that is, and if
-/// one goes only its shards move.
-fn lot(instance: MessageId, shard: SendShard) -> i32 {
-    let mut hasher = DefaultHasher::new();
-    (instance.as_bytes(), shard.number()).hash(&mut hasher);
-    // Positive, and never the priority of those that draw none.
-    i32::try_from(hasher.finish() % 1_000_000).unwrap_or_default() + 1
+    shares: Arc<Shares>,
 }
 
 impl Plan {
@@ -301,7 +296,7 @@ impl Plan {
         let worker = |shard: SendShard| Worker {
             queue: topology::send_queue(shard),
             prefetch: settings.send_prefetch,
-            priority: lot(self.instance, shard),
+            share: Some(Share::new(&self.shares, shard)),
             gather: Duration::ZERO,
             handler: Arc::new(Router {
                 routing: routing.clone(),
@@ -323,7 +318,7 @@ impl Plan {
         let worker = |shard: ReceiptShard| Worker {
             queue: topology::receipt_queue(shard),
             prefetch: self.settings.receipt_prefetch,
-            priority: 0,
+            share: None,
             gather: self.settings.receipt_delay,
             handler: handler.clone(),
         };
@@ -343,7 +338,7 @@ impl Plan {
         let worker = |shard: EphemeralShard| Worker {
             queue: topology::ephemeral_queue(shard),
             prefetch: 64,
-            priority: 0,
+            share: None,
             gather: Duration::ZERO,
             handler: handler.clone(),
         };
@@ -354,7 +349,7 @@ impl Plan {
         Worker {
             queue: REQUEST_QUEUE.to_owned(),
             prefetch: self.settings.request_prefetch,
-            priority: 0,
+            share: None,
             gather: Duration::ZERO,
             handler: Arc::new(Requests {
                 desk: self.desk.clone(),
@@ -367,7 +362,7 @@ impl Plan {
         Worker {
             queue: DEAD_WATCH_QUEUE.to_owned(),
             prefetch: 16,
-            priority: 0,
+            share: None,
             gather: Duration::ZERO,
             handler: Arc::new(DeadLetters {
                 store: self.store.clone(),
@@ -396,10 +391,36 @@ pub async fn announce(link: &Link, control: &Control) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// Hears what other services have to say.
-async fn listen(links: Arc<Links>, directory: Arc<Directory>, mut stop: watch::Receiver<bool>) {
+/// Tells other services that this one routes.
+async fn say(links: Arc<Links>, instance: MessageId, mut stop: watch::Receiver<bool>) {
     loop {
-        let heard = hear(&links, &directory);
+        let said =
+            async { announce(&*links.current().await?, &Control::Routes { instance }).await };
+        tokio::select! {
+            said = said => if let Err(error) = said {
+                tracing::debug!(%error, "other services do not hear that this one routes");
+            },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SAY_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// News on their way to a service, at most.
+const NEWS_MAX: u16 = 100;
+
+/// Hears what other services have to say.
+async fn listen(
+    links: Arc<Links>,
+    directory: Arc<Directory>,
+    shares: Arc<Shares>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let heard = hear(&links, &directory, &shares);
         tokio::select! {
             Err(error) = heard => tracing::warn!(%error, "does not hear other services"),
             _ = stop.wait_for(|stop| *stop) => return,
@@ -411,20 +432,21 @@ async fn listen(links: Arc<Links>, directory: Arc<Directory>, mut stop: watch::R
     }
 }
 
-async fn hear(links: &Links, directory: &Directory) -> Result<std::convert::Infallible, LinkError> {
+async fn hear(
+    links: &Links,
+    directory: &Directory,
+    shares: &Shares,
+) -> Result<std::convert::Infallible, LinkError> {
     let link = links.current().await?;
     let queue = format!("ctl.{}", MessageId::new(Timestamp::now()));
     link.declare_own(&queue, Some(CONTROL_EXCHANGE)).await?;
-    let options = ConsumeOptions {
-        prefetch: 100,
-        priority: 0,
-    };
-    let mut news = link.consume(&queue, options).await?;
+    let mut news = link.consume(&queue, NEWS_MAX).await?;
     directory.forget_devices();
     announce(&link, &Control::Who).await?;
     loop {
         let incoming = news.next().await?;
         match serde_json::from_slice(&incoming.body) {
+            Ok(Control::Routes { instance }) => shares.heard(instance, Instant::now()),
             Ok(control) => directory.learn(&control, Instant::now()),
             Err(error) => tracing::warn!(%error, "news that cannot be read"),
         }

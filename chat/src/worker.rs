@@ -13,15 +13,16 @@ use std::future::{self, Future};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
-use crate::amqp::{ConsumeOptions, Incoming, Link, LinkError, Reach, Subscription};
+use crate::amqp::{Incoming, Link, LinkError, Reach, Subscription};
 use crate::fanout::FanoutError;
 use crate::links::Links;
+use crate::shares::Share;
 use crate::store::StoreError;
 
 /// After a failure the next try waits this long, and twice as long each time,
@@ -71,8 +72,8 @@ pub(crate) struct Worker {
     pub(crate) queue: String,
     /// Unsettled deliveries, at most; half of them are a batch.
     pub(crate) prefetch: u16,
-    /// Of several workers of a queue with a single active consumer, the highest is it.
-    pub(crate) priority: i32,
+    /// Its part in the queues that are spread over processes, if it is of one of them.
+    pub(crate) share: Option<Share>,
     /// Waits so long for a batch to grow.
     pub(crate) gather: Duration,
     pub(crate) handler: Arc<dyn Handler>,
@@ -95,6 +96,8 @@ enum End {
     Calm,
     /// The handler panicked over one of these.
     Panicked,
+    /// Another process is to have the queue.
+    Left,
     Failed(HandleError),
 }
 
@@ -127,7 +130,7 @@ impl Worker {
         let mut delay = RETRY_FIRST;
         let mut care = Care::Usual;
         loop {
-            let started = std::time::Instant::now();
+            let started = Instant::now();
             let end = self.subscribe(&links, care, &mut stop).await;
             match end {
                 End::Stopped => return,
@@ -140,6 +143,10 @@ impl Worker {
                     care = Care::One;
                     tokio::time::sleep(RETRY_PANICKED).await;
                     continue;
+                }
+                End::Left => {
+                    tracing::debug!(queue = self.queue, "left to another process");
+                    delay = RETRY_FIRST;
                 }
                 End::Failed(error) => tracing::warn!(queue = self.queue, %error, "begins again"),
             }
@@ -157,14 +164,11 @@ impl Worker {
     async fn subscribe(&self, links: &Links, care: Care, stop: &mut watch::Receiver<bool>) -> End {
         let subscribed = async {
             let link = links.current().await?;
-            let options = ConsumeOptions {
-                prefetch: match care {
-                    Care::Usual => self.prefetch,
-                    Care::One => 1,
-                },
-                priority: self.priority,
+            let prefetch = match care {
+                Care::Usual => self.prefetch,
+                Care::One => 1,
             };
-            let subscription = link.consume(&self.queue, options).await?;
+            let subscription = link.consume(&self.queue, prefetch).await?;
             Ok::<_, LinkError>((link, subscription))
         };
         let subscribed = tokio::select! {
@@ -205,6 +209,9 @@ impl Worker {
                 Turn::Over(end) => break end,
             };
             let is_fresh = first.delivery_count == 0;
+            if is_fresh && self.is_to_be_left() {
+                break End::Left;
+            }
             let batch = match care {
                 Care::Usual => self.gather(subscription, first, &mut held).await,
                 Care::One => vec![first],
@@ -246,6 +253,11 @@ impl Worker {
             }
         }
         end
+    }
+
+    fn is_to_be_left(&self) -> bool {
+        let share = self.share.as_ref();
+        share.is_some_and(|share| share.leaves(Instant::now()))
     }
 
     async fn turn(

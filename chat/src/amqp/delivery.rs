@@ -26,15 +26,6 @@ pub struct Outgoing<'a> {
     pub body: &'a [u8],
 }
 
-/// How to consume.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ConsumeOptions {
-    /// Deliveries that are not settled, at most.
-    pub prefetch: u16,
-    /// Above others, if higher.
-    pub priority: i32,
-}
-
 /// How full a queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {

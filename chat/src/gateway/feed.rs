@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::hub::Hub;
 use super::listener::told_to;
-use crate::amqp::{ConsumeOptions, Incoming, Link, LinkError, Reach};
+use crate::amqp::{Incoming, Link, LinkError, Reach};
 use crate::directory::{Control, Directory, LEASE_RENEWAL};
 use crate::links::Links;
 use crate::service::announce;
@@ -73,11 +73,7 @@ impl Feed {
         // A queue of a connection that is going may still be there: a new name each time.
         let queue = format!("gw.{}", MessageId::new(Timestamp::now()));
         link.declare_own(&queue, Some(CONTROL_EXCHANGE)).await?;
-        let options = ConsumeOptions {
-            prefetch: PREFETCH,
-            priority: 0,
-        };
-        let mut subscription = link.consume(&queue, options).await?;
+        let mut subscription = link.consume(&queue, PREFETCH).await?;
         self.hub.set_queue(Some(queue.clone()));
         let mut renewal = tokio::time::interval(LEASE_RENEWAL);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,6 +121,7 @@ impl Feed {
                     Control::Gateway { .. }
                     | Control::Came { .. }
                     | Control::Went { .. }
+                    | Control::Routes { .. }
                     | Control::Unknown,
                 ) => {}
                 Err(error) => tracing::warn!(%error, "news that cannot be read"),

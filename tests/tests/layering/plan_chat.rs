@@ -201,8 +201,13 @@ pub(crate) const SERVICE: &[Room] = &[
         crates: &["leveret_client::message", "tracing"],
     },
     Room {
+        name: "shares",
+        rooms: &[],
+        crates: &["leveret_client::message", "parking_lot"],
+    },
+    Room {
         name: "worker",
-        rooms: &["amqp", "fanout", "links", "store"],
+        rooms: &["amqp", "fanout", "links", "shares", "store"],
         crates: &[
             "async_trait",
             "futures_util",
@@ -285,6 +290,7 @@ pub(crate) const SERVICE: &[Room] = &[
             "directory",
             "fanout",
             "desk",
+            "shares",
             "worker",
             "router",
             "receipts",
