@@ -16,10 +16,11 @@ use super::counters::Counter;
 use super::rights::Rights;
 use super::settings::AccessSettings;
 use crate::model::{
-    AccessTable, EntityChange, LoginRequest, PasswordHash, Secret, User, UserName, VirtualHostName,
+    AccessTable, Candidate, EntityChange, LoginRequest, PasswordHash, Secret, User, UserName,
+    VirtualHostName,
 };
 
-/// Slow password checks under way; more would take the threads from other blocking work.
+/// Password checks under way; more would take the threads from other blocking work.
 const LOGINS_AT_ONCE: usize = 4;
 
 /// Why somebody is not let in. Peers of AMQP are never told which it is.
@@ -200,8 +201,8 @@ fn is_local(peer: Option<SocketAddr>) -> bool {
 impl Engine {
     /// The user behind a login from `peer`; `None` is a peer inside the process.
     ///
-    /// Takes as long for an unknown name as for a wrong password, and does hashing that is slow where it
-    /// holds nobody up (spec 1.3.7). The brake on guessing is the caller's: see `refusal_delay_ms`.
+    /// Takes as long for an unknown name as for a wrong password, and does the hashing where it holds
+    /// nobody up (spec 1.3.7). The brake on guessing is the caller's: see `refusal_delay_ms`.
     pub(crate) async fn authenticate(
         &self,
         request: LoginRequest,
@@ -224,16 +225,12 @@ impl Access {
         request: LoginRequest,
         peer: Option<SocketAddr>,
     ) -> Result<Arc<User>, LoginRefusal> {
+        let turn = self.turns.acquire().await;
+        let _turn = turn.map_err(|_| LoginRefusal::Unchecked)?;
         let candidate = self.table().candidate(request, self.settings.hashing);
-        let verified = if candidate.is_quick() {
-            candidate.verified()
-        } else {
-            let turn = self.turns.acquire().await;
-            let _turn = turn.map_err(|_| LoginRefusal::Unchecked)?;
-            tokio::task::spawn_blocking(move || candidate.verified())
-                .await
-                .map_err(|_| LoginRefusal::Unchecked)?
-        };
+        let verified = tokio::task::spawn_blocking(move || Candidate::verified(candidate))
+            .await
+            .map_err(|_| LoginRefusal::Unchecked)?;
         let user = verified.ok_or(LoginRefusal::Credentials)?;
         if !is_local(peer) && self.is_loopback_only(&user) {
             return Err(LoginRefusal::NotFromLoopback);

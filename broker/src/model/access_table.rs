@@ -224,25 +224,11 @@ pub struct Candidate {
     request: LoginRequest,
 }
 
-/// A longer password takes too long to hash for an asynchronous worker, in bytes.
-const QUICK_PASSWORD_BYTES_MAX: usize = 256;
-
 impl Candidate {
-    /// Whether [`verified`](Self::verified) takes a few microseconds at most. Depends on nothing that
-    /// is secret: neither on the user nor on what the password is.
-    #[must_use]
-    pub fn is_quick(&self) -> bool {
-        let own = self.user.iter().map(|user| &user.password);
-        let mut hashes = own.chain(&self.decoys);
-        hashes.all(|hash| hash.algorithm().is_quick())
-            && self.request.password.byte_count() <= QUICK_PASSWORD_BYTES_MAX
-    }
-
     /// The user, if the password is right (spec 1.3.7, 1.3.8).
     ///
     /// Every algorithm in use is worked through exactly once, so that it takes as long for an unknown
-    /// name as for a wrong password. Not for an asynchronous worker, unless it
-    /// [is quick](Self::is_quick).
+    /// name as for a wrong password. Slow: not for an asynchronous worker.
     #[must_use]
     pub fn verified(self) -> Option<Arc<User>> {
         let password = &self.request.password;
@@ -320,32 +306,6 @@ mod tests {
             assert!(!logs_in(&table, name, password.as_bytes()), "{name}");
         }
         assert!(!logs_in(&table, "nobody", b""));
-    }
-
-    #[test]
-    fn whether_a_check_is_quick_depends_on_the_algorithms_in_use_and_never_on_the_user() {
-        let mut table = AccessTable::default();
-        let usual = HashAlgorithm::Sha256;
-        let is_quick = |table: &AccessTable, name: &str, password: &[u8]| {
-            let request = LoginRequest {
-                user: name.to_owned(),
-                password: Secret::new(password),
-            };
-            table.candidate(request, usual).is_quick()
-        };
-        table.put(&user("guest", b"guest", HashAlgorithm::Sha512));
-        for name in ["guest", "nobody"] {
-            assert!(is_quick(&table, name, b"guest") && is_quick(&table, name, b"guess"));
-            assert!(!is_quick(
-                &table,
-                name,
-                &[b'x'; QUICK_PASSWORD_BYTES_MAX + 1]
-            ));
-        }
-        table.put(&user("slow", b"slow", HashAlgorithm::Argon2id));
-        for name in ["guest", "nobody", "slow"] {
-            assert!(!is_quick(&table, name, b"guest"), "{name}");
-        }
     }
 
     #[test]

@@ -82,15 +82,6 @@ impl HashAlgorithm {
         }
     }
 
-    /// Whether a short password's hash takes about a microsecond: less than handing it to another
-    /// thread would.
-    pub(crate) const fn is_quick(self) -> bool {
-        match self {
-            Self::Sha256 | Self::Sha512 | Self::Md5 => true,
-            Self::Argon2id => false,
-        }
-    }
-
     const fn salt_bytes(self) -> usize {
         match self {
             Self::Sha256 | Self::Sha512 | Self::Md5 => SALT_BYTES,
