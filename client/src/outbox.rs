@@ -55,6 +55,8 @@ struct Entry {
     failures: u32,
     /// How often the broker took it.
     copies: u32,
+    /// It came before what it was to follow, and waits until it is known what became of that.
+    is_early: bool,
 }
 
 impl Entry {
@@ -86,24 +88,26 @@ impl Outbox {
             stage: Stage::Waiting { not_before: now },
             failures: 0,
             copies: 0,
+            is_early: false,
         };
         self.entries.insert(number, entry);
         true
     }
 
-    /// What is to be published now, oldest first; it is in flight from here on. To be asked only
-    /// while there is a connection.
+    /// What is to be published now, oldest first, each [`Post::after`] the one before it in its conversation
+    /// if that is here still; it is in flight from here on. To be asked only while there is a connection.
     pub fn due(&mut self, now: Instant) -> Vec<Post> {
         let mut busy = self.conversations_in_flight();
+        let mut before: HashMap<ConversationId, MessageId> = HashMap::new();
         let mut due = Vec::new();
         for entry in self.entries.values_mut() {
+            let after = before.insert(entry.post.conv.clone(), entry.post.id);
             let is_due = match entry.stage {
                 Stage::Flying => false,
                 Stage::Waiting { not_before } => {
                     // Later ones of its conversation wait for it, whether its time has come or not.
-                    let is_first = !busy.contains(&entry.post.conv);
-                    busy.insert(entry.post.conv.clone());
-                    is_first && not_before <= now
+                    let is_first = busy.insert(entry.post.conv.clone());
+                    is_first && not_before <= now && !entry.is_early
                 }
                 Stage::Kept { since } => {
                     let silence = now.saturating_duration_since(since);
@@ -113,7 +117,10 @@ impl Outbox {
             };
             if is_due {
                 entry.stage = Stage::Flying;
-                due.push(entry.post.clone());
+                due.push(Post {
+                    after,
+                    ..entry.post.clone()
+                });
             }
         }
         due
@@ -128,7 +135,8 @@ impl Outbox {
             let time = match entry.stage {
                 Stage::Flying => None,
                 Stage::Waiting { not_before } => {
-                    busy.insert(entry.post.conv.clone()).then_some(not_before)
+                    let is_first = busy.insert(entry.post.conv.clone());
+                    (is_first && !entry.is_early).then_some(not_before)
                 }
                 Stage::Kept { since } => {
                     (!busy.contains(&entry.post.conv)).then_some(since + entry.patience(SILENCE))
@@ -170,6 +178,22 @@ impl Outbox {
         }
     }
 
+    /// The service had not yet what it is to follow. It is published again when it is known what became of that;
+    /// until then it would be refused again, and so would all that follow.
+    pub fn out_of_turn(&mut self, id: MessageId, now: Instant) {
+        self.failed(id, now);
+        let Some(&number) = self.numbers.get(&id) else {
+            return;
+        };
+        let conversation = self.entries.get(&number).map(|entry| &entry.post.conv);
+        let mut earlier = self.entries.range(..number);
+        if earlier.any(|(_, earlier)| Some(&earlier.post.conv) == conversation)
+            && let Some(entry) = self.entries.get_mut(&number)
+        {
+            entry.is_early = true;
+        }
+    }
+
     /// The connection is gone, and with it the answer for everything in flight: it is to be
     /// published again as soon as there is another.
     pub fn disconnected(&mut self, now: Instant) {
@@ -195,7 +219,16 @@ impl Outbox {
     /// The service said what became of it. Gives it back, once.
     pub fn settled(&mut self, id: MessageId) -> Option<Post> {
         let number = self.numbers.remove(&id)?;
-        self.entries.remove(&number).map(|entry| entry.post)
+        let settled = self.entries.remove(&number)?.post;
+        let later = self.entries.range_mut(number..).map(|(_, entry)| entry);
+        let mut following = later.filter(|entry| entry.post.conv == settled.conv);
+        if let Some(next) = following.next()
+            && next.is_early
+        {
+            next.is_early = false;
+            following.for_each(|entry| entry.is_early = false);
+        }
+        Some(settled)
     }
 
     /// Everything in it, oldest first.
@@ -261,6 +294,44 @@ mod tests {
         assert_eq!(ids(&outbox.due(now)), []);
         outbox.accepted(a1.id, now);
         assert_eq!(ids(&outbox.due(now)), [a2.id]);
+    }
+
+    #[test]
+    fn what_came_before_its_turn_waits_for_what_it_follows() {
+        let now = Instant::now();
+        let mut outbox = Outbox::default();
+        let posts: Vec<_> = (1..=4).map(|number| post("g_a", number)).collect();
+        for post in &posts {
+            outbox.push(post.clone(), now);
+        }
+        for number in 0..posts.len() {
+            let [flying] = &outbox.due(now)[..] else {
+                panic!("one at a time");
+            };
+            let before = number.checked_sub(1).map(|before| posts[before].id);
+            assert_eq!((flying.id, flying.after), (posts[number].id, before));
+            outbox.accepted(flying.id, now);
+        }
+        // The second was lost on the way, or comes later.
+        outbox.out_of_turn(posts[2].id, now);
+        outbox.out_of_turn(posts[3].id, now);
+        outbox.settled(posts[0].id);
+        let later = now + SILENCE;
+        assert_eq!(outbox.next_due(), Some(later));
+        assert_eq!(ids(&outbox.due(now + RETRY_MAX)), []);
+        assert_eq!(ids(&outbox.due(later)), [posts[1].id]);
+        outbox.accepted(posts[1].id, later);
+        assert_eq!(ids(&outbox.due(later)), []);
+        outbox.settled(posts[1].id);
+        assert_eq!(outbox.due(later)[0].after, None);
+        outbox.accepted(posts[2].id, later);
+        assert_eq!(outbox.due(later)[0].after, Some(posts[2].id));
+        // Where nothing is before it any more it is as good as refused.
+        outbox.settled(posts[2].id);
+        outbox.out_of_turn(posts[3].id, later);
+        let next = outbox.next_due().unwrap();
+        assert!(next > later && next < later + RETRY_MAX);
+        assert_eq!(ids(&outbox.due(next)), [posts[3].id]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The `leveret` binary as its operator meets it: started, asked, stopped.
 //!
-//! `LEVERET_BIN` names the binary to test. Without it the one beside this test is used, and built
-//! first if it is missing or older than its sources.
+//! `LEVERET_BINARY` names the binary to test. Without it this workspace's is brought up to date and used.
 
 #[path = "server/attacks.rs"]
 mod attacks;

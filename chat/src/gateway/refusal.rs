@@ -71,7 +71,9 @@ impl From<RejectionCode> for Refusal {
             | RejectionCode::Forbidden
             | RejectionCode::Forged => StatusCode::FORBIDDEN,
             RejectionCode::NoSuchUser | RejectionCode::NoSuchMessage => StatusCode::NOT_FOUND,
-            RejectionCode::Exists | RejectionCode::IdReused => StatusCode::CONFLICT,
+            RejectionCode::Exists | RejectionCode::IdReused | RejectionCode::OutOfTurn => {
+                StatusCode::CONFLICT
+            }
             RejectionCode::Malformed | RejectionCode::Unsupported | RejectionCode::Clock => {
                 StatusCode::BAD_REQUEST
             }

@@ -114,6 +114,8 @@ async fn send(
         from,
         dev,
         sent_at: Timestamp::now(),
+        // Whoever sends this way is told what became of it before sending the next.
+        after: None,
         body,
     };
     deliver(&state, post).await

@@ -53,6 +53,11 @@ pub struct Post {
     pub dev: DeviceId,
     /// When it was written, by the client's clock. Nothing is ordered by it.
     pub sent_at: Timestamp,
+    /// The sender's message before it in this conversation, if the sender does not know yet what became of
+    /// that. It is not taken before that one is: a broker may give back what a consumer had in its hands after
+    /// what came later, and one that was refused for a passing reason comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<MessageId>,
     /// What it says.
     pub body: Body,
 }
@@ -80,6 +85,7 @@ impl Post {
             from: from.clone(),
             dev: dev.clone(),
             sent_at: now,
+            after: None,
             body,
         }
     }

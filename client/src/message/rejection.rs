@@ -52,6 +52,9 @@ pub enum RejectionCode {
     /// Too many of them at once.
     #[error("too many messages at once; try again in a moment")]
     RateLimited,
+    /// It is to follow a message that is not there yet.
+    #[error("an earlier message of this device is still on its way")]
+    OutOfTurn,
     /// The service cannot do it now.
     #[error("the service cannot do this at the moment")]
     Unavailable,
@@ -70,7 +73,7 @@ impl RejectionCode {
     #[must_use]
     pub fn is_temporary(self) -> bool {
         match self {
-            Self::RateLimited | Self::Unavailable => true,
+            Self::RateLimited | Self::OutOfTurn | Self::Unavailable => true,
             Self::NotMember
             | Self::Banned
             // Nobody wants to be heard an hour later, when it is over.

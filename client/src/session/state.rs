@@ -8,7 +8,7 @@ use crate::journal::Remembered;
 use crate::message::properties::BrokerUser;
 use crate::message::{
     ConversationId, ConversationSummary, Cursor, Event, Message, Position, Receipt, ReceiptStatus,
-    Seq, SyncPage, Timestamp, UserId,
+    RejectionCode, Seq, SyncPage, Timestamp, UserId,
 };
 use crate::outbox::Outbox;
 use crate::timeline::{Arrival, Timelines};
@@ -90,7 +90,10 @@ impl State {
                 }
             }
             // It stays in the outbox, and is sent again like what the broker refused.
-            Event::Rejected(rejected) if rejected.retry => self.outbox.failed(rejected.id, now),
+            Event::Rejected(rejected) if rejected.retry => match rejected.code {
+                RejectionCode::OutOfTurn => self.outbox.out_of_turn(rejected.id, now),
+                _ => self.outbox.failed(rejected.id, now),
+            },
             Event::Rejected(rejected) => {
                 if let Some(post) = self.outbox.settled(rejected.id) {
                     notices.push(Notice::Rejected(rejected, Box::new(post)));

@@ -57,6 +57,7 @@ fn post(message: &Message) -> Post {
         from: message.from.clone(),
         dev: "dterm".parse().unwrap(),
         sent_at: message.sent_at,
+        after: None,
         body: message.body.clone(),
     }
 }

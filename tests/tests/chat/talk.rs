@@ -17,6 +17,7 @@ chat_tests!(
     sending_again_shows_nothing_twice,
     a_group_is_for_its_members,
     what_is_refused_is_said_to_the_sender,
+    what_comes_before_its_turn_is_taken_in_its_turn,
     every_device_of_a_person_has_everything,
     a_deleted_account_is_gone_and_what_it_said_is_as_it_chose,
 );
@@ -259,6 +260,33 @@ async fn what_is_refused_is_said_to_the_sender(context: &Context) -> Result<()> 
     // Nobody else is affected.
     at_ana.says(&ana.to(&bruno, "still here")).await?;
     ensure!(text(&at_bruno.message().await?)? == "still here");
+    stage.end().await;
+    Ok(())
+}
+
+async fn what_comes_before_its_turn_is_taken_in_its_turn(context: &Context) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let (ana, bruno) = (stage.person("ana").await?, stage.person("bruno").await?);
+    let (at_ana, at_bruno) = (ana.connect().await?, bruno.connect().await?);
+    let first = ana.to(&bruno, "first");
+    let mut second = ana.to(&bruno, "second");
+    second.after = Some(first.id);
+    // As a broker hands it over that gives back last what a router had first in its hands.
+    at_ana.send(&second).await?;
+    let early = at_ana.wait_for(|event| match event {
+        Event::Rejected(rejected) if rejected.id == second.id => Some(rejected),
+        _ => None,
+    });
+    let early = early.await?;
+    ensure!(
+        early.code == RejectionCode::OutOfTurn && early.retry,
+        "{early:?}"
+    );
+    at_ana.send(&first).await?;
+    at_ana.says(&second).await?;
+    for expected in ["first", "second"] {
+        ensure!(text(&at_bruno.message().await?)? == expected);
+    }
     stage.end().await;
     Ok(())
 }

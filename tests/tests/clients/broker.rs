@@ -2,9 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -139,7 +138,7 @@ fn free_ports() -> anyhow::Result<(u16, u16)> {
 
 /// Starts the binary and waits until it says that it is ready.
 fn serve(data: &Path, amqp: u16, management: u16) -> anyhow::Result<Child> {
-    let mut child = Command::new(binary()?)
+    let mut child = Command::new(leveret_tests::process::binary()?)
         .arg("serve")
         .arg("--data-dir")
         .arg(data)
@@ -161,40 +160,6 @@ fn serve(data: &Path, amqp: u16, management: u16) -> anyhow::Result<Child> {
         line.clear();
     }
     bail!("leveret ended with {} before it was ready", child.wait()?)
-}
-
-/// The binary that `LEVERET_BIN` names, or else the one that this workspace builds.
-fn binary() -> anyhow::Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    if let Some(path) = std::env::var_os("LEVERET_BIN") {
-        return Ok(path.into());
-    }
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    built.clone().map_err(anyhow::Error::msg)
-}
-
-/// Builds the binary in the profile of this test, which lies in `TARGET/PROFILE/deps`.
-fn build() -> anyhow::Result<PathBuf> {
-    let executable = std::env::current_exe()?;
-    let profile = executable
-        .ancestors()
-        .nth(2)
-        .context("no profile directory")?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package",
-        "leveret",
-        "--bin",
-        "leveret",
-    ]);
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    ensure!(cargo.status()?.success(), "leveret does not build");
-    Ok(profile.join("leveret"))
 }
 
 /// A RabbitMQ node that belongs to these tests: killed and started at will, removed at the end.

@@ -20,6 +20,7 @@ export const REASONS = {
   clock: "the clock of this device is wrong, or the message has waited for more than 25 days",
   id_reused: "this id was used for another message",
   rate_limited: "too many messages at once",
+  out_of_turn: "an earlier message of this device is still on its way",
   unavailable: "the service cannot do this at the moment",
   poison: "it could not be processed and was set aside for the operator",
 };
@@ -27,7 +28,10 @@ export const REASONS = {
 export const reason = (code) => REASONS[code] ?? code.replaceAll("_", " ");
 
 export class Outbox {
-  /** id → {post, state: waiting | going | kept | failed, until, code} */
+  /**
+   * id → {post, state: waiting | going | kept | failed, until, code, early}; what is early came before what
+   * it was to follow, and waits until it is known what became of that
+   */
   entries = new Map();
   #changed;
   #timer = null;
@@ -66,6 +70,7 @@ export class Outbox {
     for (const entry of this.entries.values()) {
       if (entry.state === "going" || entry.state === "kept") entry.state = "waiting";
       entry.until = 0;
+      entry.early = false;
     }
     await this.load();
     this.pump();
@@ -77,29 +82,34 @@ export class Outbox {
     if (!this.connection?.isReady) return;
     const now = Date.now();
     const busy = new Set();
+    const before = new Map();
     let next = Infinity;
     for (const entry of this.entries.values()) {
       if (entry.state === "failed") continue;
       const conv = entry.post.conv;
+      const after = before.get(conv);
+      before.set(conv, entry.post.id);
       if (entry.state === "kept" && entry.until > now) {
         next = Math.min(next, entry.until);
         continue;
       }
       if (busy.has(conv)) continue;
-      if (entry.state === "going" || entry.until > now) {
+      if (entry.state === "going" || entry.early || entry.until > now) {
         busy.add(conv);
-        if (entry.state !== "going") next = Math.min(next, entry.until);
+        if (entry.state !== "going" && !entry.early) next = Math.min(next, entry.until);
         continue;
       }
       busy.add(conv);
-      this.#send(entry);
+      this.#send(entry, after);
     }
     if (next < Infinity) this.#timer = setTimeout(() => this.pump(), Math.max(next - now, 50));
   }
 
-  async #send(entry) {
+  /** To be taken after an earlier one of which it is not known what became, if there is one. */
+  async #send(entry, after) {
     entry.state = "going";
     const { failed, ...post } = entry.post;
+    if (after) post.after = after;
     try {
       const answer = await this.connection.say({ type: "send", ...post, dev: this.device });
       if (!this.entries.has(post.id)) return;
@@ -124,9 +134,18 @@ export class Outbox {
     entry.until = Date.now() + entry.delay;
   }
 
+  /** It is known what became of it: the next ones may go, if they came too early before. */
+  #settled(conv, id) {
+    const later = this.of(conv).filter((entry) => entry.state !== "failed" && entry.post.id !== id);
+    if (later[0]?.early) for (const entry of later) entry.early = false;
+  }
+
   /** The history has it. */
   async stored(id) {
-    if (!this.entries.delete(id)) return;
+    const entry = this.entries.get(id);
+    if (!entry) return;
+    this.entries.delete(id);
+    this.#settled(entry.post.conv, id);
     this.#changed();
     this.pump();
     await dropPost(id);
@@ -138,10 +157,13 @@ export class Outbox {
     if (retry) {
       entry.state = "waiting";
       entry.code = code;
+      const first = this.of(entry.post.conv).find((other) => other.state !== "failed");
+      entry.early = code === "out_of_turn" && first !== entry;
       this.#later(entry);
     } else {
       entry.state = "failed";
       entry.code = code;
+      this.#settled(entry.post.conv, id);
       await putPost({ ...entry.post, failed: code });
     }
     this.#changed();
@@ -149,7 +171,9 @@ export class Outbox {
   }
 
   async discard(id) {
+    const entry = this.entries.get(id);
     this.entries.delete(id);
+    if (entry) this.#settled(entry.post.conv, id);
     this.#changed();
     await dropPost(id);
     this.pump();

@@ -14,6 +14,7 @@ pub(super) async fn check(open: &impl AsyncFn() -> Arc<dyn ChatStore>) {
     numbers_have_no_gaps_and_time_does_not_run_back(&Scene::new(open).await).await;
     appending_again_changes_nothing(&Scene::new(open).await).await;
     what_was_refused_for_good_stays_refused(&Scene::new(open).await).await;
+    what_is_to_follow_a_message_is_not_taken_before_it(&Scene::new(open).await).await;
     a_direct_conversation_begins_with_its_first_message(&Scene::new(open).await).await;
     a_batch_is_as_good_as_one_by_one(&Scene::new(open).await).await;
     history_is_read_in_pieces(&Scene::new(open).await).await;
@@ -81,6 +82,45 @@ async fn appending_again_changes_nothing(scene: &Scene) {
     let forgotten = scene.store.forget_ids(scene.now()).await;
     assert!(forgotten.expect("it works") >= 3);
     assert_eq!(scene.store.message_of(&scene.ana, post.id).await, Ok(None));
+}
+
+async fn what_is_to_follow_a_message_is_not_taken_before_it(scene: &Scene) {
+    let group = scene.group(titled("ops"), &[&scene.ana]).await;
+    let mut posts: Vec<_> = (0..4)
+        .map(|number| scene.post(&group, &scene.ana, Body::text(&number.to_string())))
+        .collect();
+    for number in 1..posts.len() {
+        posts[number].after = Some(posts[number - 1].id);
+    }
+    let early = Appended::Denied(RejectionCode::OutOfTurn);
+    assert_eq!(scene.append(&posts[1]).await, early);
+    // It did not become anything by that.
+    assert_eq!(scene.append(&posts[2]).await, early);
+    let at = scene.now();
+    let append = |post: &Post| Append {
+        post: post.clone(),
+        at,
+    };
+    // Within one batch, too.
+    let batch = [1, 0, 1, 2].map(|number| append(&posts[number])).to_vec();
+    let appended = scene.store.append(batch).await.expect("it works");
+    let seqs = appended.iter().map(|appended| match appended {
+        Appended::Stored(message) => Some(message.seq),
+        _ => None,
+    });
+    let seqs: Vec<_> = seqs.collect();
+    assert_eq!(seqs, [None, Some(Seq(2)), Some(Seq(3)), Some(Seq(4))]);
+    assert_eq!(appended[0], early);
+    // What was refused for good is not waited for, nor is what may be forgotten.
+    let (stranger, refused) = (&scene.bruno, RejectionCode::NotMember);
+    let first = scene.post(&group, stranger, Body::text("may I?"));
+    assert_eq!(scene.append(&first).await, Appended::Denied(refused));
+    scene.says(&group, &scene.ana, add(stranger)).await;
+    let mut second = scene.post(&group, stranger, Body::text("now I may"));
+    second.after = Some(first.id);
+    assert!(matches!(scene.append(&second).await, Appended::Stored(_)));
+    posts[3].after = Some(MessageId::new(Timestamp::from_milliseconds(1_000)));
+    assert!(matches!(scene.append(&posts[3]).await, Appended::Stored(_)));
 }
 
 async fn what_was_refused_for_good_stays_refused(scene: &Scene) {

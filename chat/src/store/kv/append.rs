@@ -82,6 +82,19 @@ pub(super) fn refuse(
     Ok(Appended::Denied(code))
 }
 
+/// Whether it is known what became of the message before it, if it names one. Of one whose id may be forgotten
+/// that is not asked.
+fn is_its_turn(view: &dyn View, append: &Append) -> Result<bool, StoreError> {
+    let Some(before) = append.post.after else {
+        return Ok(true);
+    };
+    if append.at.since(before.time()) > Post::AGE_MAX {
+        return Ok(true);
+    }
+    let id_key = key::message_id(&append.post.from, before);
+    Ok(view::read::<Fate>(view, &id_key)?.is_some())
+}
+
 /// Ids forgotten by one call, at most.
 const FORGOTTEN_MAX: usize = 5_000;
 
@@ -136,6 +149,9 @@ pub(super) fn append(
     }
     if !members::is_user(changes, &post.from)? {
         return Ok(Appended::Denied(RejectionCode::NoSuchUser));
+    }
+    if !is_its_turn(changes, append)? {
+        return Ok(Appended::Denied(RejectionCode::OutOfTurn));
     }
     let found: Option<Conversation> = view::read(changes, &key::conversation(&post.conv))?;
     let (conversation, decision) = match found {

@@ -60,6 +60,8 @@ impl Scope {
                 key::member(&post.conv, &post.from),
                 key::cursor(&post.conv, &post.from),
             ]);
+            let before = post.after.map(|id| key::message_id(&post.from, id));
+            scope.ahead.extend(before);
         }
         scope
     }
