@@ -19,13 +19,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// What is logged: error, warn, info, debug, or a filter such as `leveret_chat=debug`.
-    #[arg(
-        long,
-        global = true,
-        // The library says what is returned with its whole body: what people wrote is for nobody's log.
-        default_value = "info,lapin=warn,lapin::returned_messages=off",
-        env = "LEVERET_CHAT_LOG"
-    )]
+    #[arg(long, global = true, default_value = "info", env = "LEVERET_CHAT_LOG")]
     pub(crate) log: String,
 }
 

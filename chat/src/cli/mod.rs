@@ -65,9 +65,22 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Its target in the log.
+const AMQP_LIBRARY: &str = "lapin";
+
 fn start_log(filter: &str) -> anyhow::Result<()> {
+    let mut filter = EnvFilter::try_new(filter)?;
+    let told = if filter.to_string().contains(AMQP_LIBRARY) {
+        // It says what is returned with its whole body: what people wrote is for nobody's log.
+        format!("{AMQP_LIBRARY}::returned_messages=off")
+    } else {
+        // What ends a connection is an error to it, also an end in order. What it means is told by whoever had the
+        // connection.
+        format!("{AMQP_LIBRARY}=off")
+    };
+    filter = filter.add_directive(told.parse()?);
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .try_init()

@@ -21,6 +21,8 @@ use crate::transport::{Arrived, ClientTransport, ConnectError, Connector, Transp
 const EVENTS_MAX: usize = 200;
 /// Messages of one answer while catching up.
 const PAGE: u32 = 500;
+/// Requests of the program that are not answered; beyond, its calls wait.
+const ASKING_MAX: usize = 32;
 /// Between two reports of what was delivered and read: one receipt per conversation says it for all
 /// before. The first one goes at once.
 const RECEIPT_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +48,19 @@ enum Left {
     /// The program has no use for it any more.
     Over,
     Lost(ConnectError),
+}
+
+/// What the program wants to know.
+struct Asked {
+    request: Box<Request>,
+    reply: oneshot::Sender<Result<Reply, TransportError>>,
+}
+
+impl Asked {
+    async fn by(self, transport: &dyn ClientTransport) {
+        // Whoever asked may be gone.
+        let _ = self.reply.send(transport.ask(&self.request).await);
+    }
 }
 
 /// When things are to be said that are said from time to time.
@@ -170,6 +185,7 @@ impl Engine {
             return Left::Over;
         }
         let mut handing_over = FuturesUnordered::new();
+        let mut asking = FuturesUnordered::new();
         let now = Instant::now();
         let mut rounds = Rounds {
             receipts: now,
@@ -184,10 +200,14 @@ impl Engine {
             }
             let due = self.next_due(&rounds);
             let done = tokio::select! {
-                call = self.calls.recv() => match call {
-                    Some(call) => self.call(transport, call, &mut rounds).await,
+                call = self.calls.recv(), if asking.len() < ASKING_MAX => match call {
+                    Some(call) => {
+                        let asked = self.call(transport, call, &mut rounds).await;
+                        asked.map(|asked| asking.extend(asked.map(|asked| asked.by(transport))))
+                    }
                     None => return Left::Over,
                 },
+                Some(()) = asking.next() => Ok(()),
                 Some((id, result)) = handing_over.next() => self.handed_over(id, result).await,
                 arrived = transport.next() => match arrived {
                     Ok(first) => self.arrived(transport, first).await,
@@ -239,18 +259,17 @@ impl Engine {
         })
     }
 
+    /// Gives back what is to be asked.
     async fn call(
         &mut self,
         transport: &dyn ClientTransport,
         call: Call,
         rounds: &mut Rounds,
-    ) -> Result<(), TransportError> {
+    ) -> Result<Option<Asked>, TransportError> {
         match call {
             Call::Post(post, reply) => self.post(*post, reply).await,
-            Call::Ask(request, reply) => {
-                // Whoever asked may be gone.
-                let _ = reply.send(transport.ask(&request).await);
-            }
+            // Nobody else waits for the answer.
+            Call::Ask(request, reply) => return Ok(Some(Asked { request, reply })),
             Call::Receipt(receipt) => self.state.note(*receipt),
             Call::Say(command) => {
                 // What may be lost is not said again.
@@ -265,7 +284,7 @@ impl Engine {
             }
             Call::Outbox(reply) => self.outbox(reply),
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn handed_over(

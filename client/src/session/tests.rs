@@ -175,6 +175,8 @@ impl ClientTransport for Line {
                     hidden: Vec::new(),
                 })
             }
+            // It takes for ever to find out.
+            Request::History { .. } => std::future::pending().await,
             _ => Reply::Unknown,
         })
     }
@@ -286,6 +288,35 @@ async fn watch(notices: &mut mpsc::Receiver<Notice>, screen: &mut Vec<u64>, last
     };
     // Being killed is what is tested.
     let _ = tokio::time::timeout(Duration::from_millis(time), shows).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_holds_nothing_else_up() {
+    let place = Place::new();
+    let (session, mut notices) = place.start(place.journal().as_path().into()).await;
+    let session = Arc::new(session);
+    let asks = {
+        let session = session.clone();
+        tokio::spawn(async move {
+            let request = Request::History {
+                conv: group(),
+                range: crate::message::HistoryRange::NEWEST,
+                limit: 1,
+            };
+            session.ask(request).await
+        })
+    };
+    tokio::task::yield_now().await;
+    assert!(session.ask(Request::Conversations).await.is_ok());
+    place.service.says(1);
+    let shown = async {
+        while !matches!(notices.recv().await, Some(Notice::Message(message)) if message.seq == Seq(1))
+        {
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, shown).await.is_ok());
+    assert!(!asks.is_finished());
+    asks.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

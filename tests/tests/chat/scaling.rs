@@ -6,7 +6,7 @@ use std::process::{Child, Command as Program, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::future::{try_join_all, try_join3};
 use leveret_chat::amqp::BrokerUrl;
 use leveret_chat::service::{Role, Service, ServiceOptions};
@@ -15,7 +15,9 @@ use leveret_chat::store::PostgresStore;
 use leveret_client::message::{
     Body, ConversationId, Event, GroupChange, GroupSettings, HistoryRange, Message, MessageId, Seq,
 };
+use leveret_tests::management::Management;
 use leveret_tests::{Context, process};
+use serde_json::Value;
 
 use crate::database::Database;
 use crate::stage::{Online, Person, Stage, shards};
@@ -29,6 +31,10 @@ chat_tests!(
 const PACE: Duration = Duration::from_millis(60);
 /// A shard may rest so long, whatever happens; the aim, which is printed and not asserted, is 2 s.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Each test ends with so many.
+const ROUTERS: usize = 4;
+/// Whatever the machine does besides.
+const SHARED_WITHIN: Duration = Duration::from_secs(30);
 /// Longer than the broker waits for a stopped router's signs of life.
 const STOPPED: Duration = Duration::from_secs(14);
 
@@ -43,7 +49,7 @@ async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reo
         for _ in 0..3 {
             more.push(router(&stage).await?);
         }
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        shards_are_shared(&stage).await?;
         // Two of them go again.
         for one in more.drain(..2) {
             one.shutdown().await;
@@ -57,6 +63,38 @@ async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reo
     }
     stage.end().await;
     Ok(())
+}
+
+/// Waits until as many routers deal with shards as there are, or all but one: who had them all leaves them one by one.
+async fn shards_are_shared(stage: &Stage) -> Result<()> {
+    let management = Management::new(&stage.management_url)?;
+    let (_, host) = stage.url.rsplit_once('/').context("a URL with a host")?;
+    let path = format!("consumers/{host}");
+    let deadline = Instant::now() + SHARED_WITHIN;
+    loop {
+        let consumers = management.get(&path).await?.body;
+        let consumers = consumers.as_array().context("consumers")?;
+        let of_shard = |consumer: &&Value| {
+            let queue = consumer.pointer("/queue/name").and_then(Value::as_str);
+            queue.is_some_and(|queue| queue.starts_with("chat.send."))
+        };
+        let active = consumers
+            .iter()
+            .filter(of_shard)
+            .filter(|consumer| consumer["active"] == true);
+        let routers: BTreeSet<_> = active
+            .filter_map(|consumer| {
+                consumer
+                    .pointer("/channel_details/connection_name")?
+                    .as_str()
+            })
+            .collect();
+        if routers.len() >= ROUTERS - 1 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "only {routers:?} route");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
 }
 
 async fn router(stage: &Stage) -> Result<Service> {
@@ -88,7 +126,7 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
     let scene = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let others = [start()?, start()?, start()?];
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        shards_are_shared(&stage).await?;
         others[0].signal("STOP")?;
         tokio::time::sleep(STOPPED).await;
         others[0].signal("CONT")?;
