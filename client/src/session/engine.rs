@@ -327,18 +327,17 @@ impl Engine {
                 Some(Err(_)) | None => break,
             }
         }
-        let mut tokens = Vec::with_capacity(batch.len());
+        let last = batch.last().map(|last| last.token);
         let mut notices = Vec::new();
         let mut missing = Vec::new();
         for arrived in batch {
-            tokens.push(arrived.token);
             let now = Instant::now();
             self.state
                 .event(arrived.event, now, &mut notices, &mut missing);
         }
         self.show(notices).await?;
-        for token in tokens {
-            transport.acknowledge(token).await?;
+        if let Some(last) = last {
+            transport.acknowledge(last).await?;
         }
         if missed {
             return self.catch_up(transport).await;

@@ -213,9 +213,11 @@ impl ClientTransport for Line {
         true
     }
 
-    async fn acknowledge(&self, _: AckToken) -> Result<(), TransportError> {
-        self.service.queue.lock().pop_front();
-        self.acknowledged.fetch_add(1, Ordering::SeqCst);
+    async fn acknowledge(&self, token: AckToken) -> Result<(), TransportError> {
+        let upto = token.0 + 1;
+        let before = self.acknowledged.fetch_max(upto, Ordering::SeqCst);
+        let count = usize::try_from(upto.saturating_sub(before)).unwrap();
+        self.service.queue.lock().drain(..count);
         Ok(())
     }
 

@@ -311,8 +311,9 @@ impl ClientTransport for Amqp {
     }
 
     async fn acknowledge(&self, token: AckToken) -> Result<(), TransportError> {
+        let up_to = BasicAckOptions { multiple: true };
         self.consuming
-            .basic_ack(token.0, BasicAckOptions::default())
+            .basic_ack(token.0, up_to)
             .await
             .map_err(closed)
     }

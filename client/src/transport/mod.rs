@@ -32,7 +32,7 @@ pub trait ClientTransport: Send + Sync + fmt::Debug {
     /// handed over before is lost with the connection, and they are to be handed over again.
     fn keeps_events(&self) -> bool;
 
-    /// Everything that an event says was kept: it need not come again.
+    /// Everything that an event, and all events before it, say was kept: they need not come again.
     async fn acknowledge(&self, token: AckToken) -> Result<(), TransportError>;
 
     /// Ends the connection in order.
