@@ -4,10 +4,10 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use leveret_client::http::ServiceHttp;
+use leveret_client::http::{AmqpAccess, HttpError, ServiceHttp};
 use leveret_client::message::properties::BrokerUser;
 use leveret_client::message::{
     Body, ConversationId, DeviceId, Post, ShardCount, Timestamp, UserId,
@@ -24,6 +24,10 @@ const EXPORT_VERSION: u32 = 1;
 const LOGIN: Duration = Duration::from_secs(86_400);
 /// Connections made at the same time.
 pub(super) const CONNECTS_MAX: usize = 16;
+
+/// For a device to be let in to the broker, and between two tries.
+const ACCESS_PATIENCE: Duration = Duration::from_secs(60);
+const ACCESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How somebody reaches the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,11 +151,25 @@ impl Crowd {
         people.context("there are not so many people")
     }
 
+    /// What the service cannot do at the moment is asked for again, as every client does: a RabbitMQ with much to
+    /// do may take long to make a user and its queue.
+    async fn access(&self, person: &Person) -> Result<AmqpAccess> {
+        let deadline = Instant::now() + ACCESS_PATIENCE;
+        loop {
+            match self.http.amqp(&person.token).await {
+                Err(HttpError::Refused { status: 503, .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(ACCESS_INTERVAL).await;
+                }
+                access => return Ok(access?),
+            }
+        }
+    }
+
     /// How this person reaches the chat. By AMQP the device gets its queue here.
     pub(super) async fn connector(&self, person: &Person, way: Way) -> Result<Box<dyn Connector>> {
         match way {
             Way::Amqp => {
-                let access = self.http.amqp(&person.token).await?;
+                let access = self.access(person).await?;
                 let options = AmqpOptions {
                     url: access.url,
                     user: person.device.clone(),
