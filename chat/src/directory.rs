@@ -322,7 +322,7 @@ mod tests {
         };
         // All at once, as after a pause; or once more, after a crash.
         let batch = bodies.into_iter().map(append).collect();
-        let appended = store.append(batch).await.unwrap();
+        let appended = store.append(batch).await.unwrap().outcomes;
         assert!(
             appended
                 .iter()

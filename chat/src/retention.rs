@@ -147,7 +147,11 @@ mod tests {
                 };
                 let device: DeviceId = "dterm".parse().unwrap();
                 let post = Post::to_group(&group, &ana.id, &device, body, at);
-                let appended = store.append(vec![Append { post, at }]).await.unwrap();
+                let appended = store
+                    .append(vec![Append { post, at }])
+                    .await
+                    .unwrap()
+                    .outcomes;
                 assert!(matches!(&appended[..], [Appended::Stored(_)]));
             }
             groups.push(group);

@@ -22,7 +22,7 @@ use crate::fanout::{Fanout, Flying, Keeping, Parcel};
 use crate::identity::{Claims, Services};
 use crate::planted::{Moment, Planted};
 use crate::rate::Rates;
-use crate::store::{Append, Appended, ChatStore, Conversation, StoreError};
+use crate::store::{Append, Appended, Appends, ChatStore, Conversation, StoreError};
 use crate::worker::{HandleError, Handler, Settling};
 
 /// What the routers of a process share.
@@ -233,14 +233,19 @@ impl Handler for Router {
         }
         let Routing { store, planted, .. } = &*self.routing;
         planted.pass(Moment::BeforeAppend);
-        let mut appended = store.append(appends.clone()).await?;
+        let Appends {
+            outcomes: mut appended,
+            conversations,
+        } = store.append(appends.clone()).await?;
         if !declined.is_empty() {
             appended.extend(store.refuse(declined.clone()).await?);
             appends.extend(declined.into_iter().map(|(append, _)| append));
         }
         planted.pass(Moment::AfterAppend);
-        // As they are after all of it, each read once.
-        let mut conversations = HashMap::new();
+        let known = conversations.into_iter();
+        let mut conversations = known
+            .map(|conversation| (conversation.id.clone(), conversation))
+            .collect();
         for (number, (append, appended)) in appends.iter().zip(appended).enumerate() {
             let more = match appended {
                 Appended::Stored(message) | Appended::Duplicate(message) => {

@@ -35,8 +35,8 @@ pub use self::memory::MemoryStore;
 pub use self::postgres::{PostgresOpenError, PostgresStore};
 pub use self::record::{EXPORT_VERSION, Record};
 pub use self::types::{
-    AddedUser, Advance, Append, Appended, Conversation, CursorAt, Deployment, Device, DeviceKind,
-    Member, Membership, PasswordHash, Session, TokenHash, User, UserChange,
+    AddedUser, Advance, Append, Appended, Appends, Conversation, CursorAt, Deployment, Device,
+    DeviceKind, Member, Membership, PasswordHash, Session, TokenHash, User, UserChange,
 };
 
 /// What the chat knows.
@@ -52,12 +52,12 @@ pub trait ChatStore: Send + Sync + fmt::Debug + 'static {
     /// Sets the chat up, unless it was before; gives what holds now.
     async fn set_up(&self, deployment: Deployment) -> Result<Deployment, StoreError>;
 
-    /// Appends messages to their conversations, each as if alone, in this order. The answers are in the
-    /// same order. A message that was appended before is a [`Appended::Duplicate`], and one that was
+    /// Appends messages to their conversations, each as if alone, in this order. A message that was
+    /// appended before is a [`Appended::Duplicate`], and one that was
     /// refused for good ([`RejectionCode::is_temporary`]) is refused again, whatever has changed since:
     /// what its sender was told stays true. Of what is asked of a message, [`Post::check`](leveret_client::message::Post) is
     /// the caller's.
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError>;
+    async fn append(&self, batch: Vec<Append>) -> Result<Appends, StoreError>;
 
     /// Refuses messages for reasons of the caller's, each unless it was appended before, and then it is a
     /// [`Appended::Duplicate`]. A refusal for good is kept, like those of [`ChatStore::append`].

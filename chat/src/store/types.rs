@@ -39,6 +39,15 @@ pub enum Appended {
     Denied(RejectionCode),
 }
 
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appends {
+    /// What became of each message, in the order of the batch.
+    pub outcomes: Vec<Appended>,
+    /// The conversations of those that are in the history, each once, as they are after the batch.
+    pub conversations: Vec<Conversation>,
+}
+
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {

@@ -32,7 +32,7 @@ async fn say(store: &dyn ChatStore, post: Post) -> Append {
     };
     let appended = store.append(vec![append.clone()]).await.expect("it works");
     assert!(
-        matches!(&appended[..], [Appended::Stored(_)]),
+        matches!(&appended.outcomes[..], [Appended::Stored(_)]),
         "{appended:?}"
     );
     append
@@ -164,7 +164,10 @@ async fn a_store_goes_through_all_kinds_of_stores_and_comes_out_the_same() {
         assert_eq!(before, all);
         // What is found by something else was put in, too.
         let again = store.append(vec![sent.clone()]).await.expect("it works");
-        assert!(matches!(&again[..], [Appended::Duplicate(_)]), "{again:?}");
+        assert!(
+            matches!(&again.outcomes[..], [Appended::Duplicate(_)]),
+            "{again:?}"
+        );
         let ana = store.user_by_handle(&"ana".parse().expect("a name")).await;
         let ana = ana.expect("it works").expect("she is there");
         assert_eq!(store.devices(&ana.id).await.expect("it works").len(), 1);

@@ -36,7 +36,12 @@ async fn numbers_have_no_gaps_and_time_does_not_run_back(scene: &Scene) {
             post: post.clone(),
             at,
         };
-        let appended = scene.store.append(vec![append]).await.expect("it works");
+        let appended = scene
+            .store
+            .append(vec![append])
+            .await
+            .expect("it works")
+            .outcomes;
         let [Appended::Stored(message)] = &appended[..] else {
             panic!("not stored: {appended:?}");
         };
@@ -104,6 +109,12 @@ async fn what_is_to_follow_a_message_is_not_taken_before_it(scene: &Scene) {
     // Within one batch, too.
     let batch = [1, 0, 1, 2].map(|number| append(&posts[number])).to_vec();
     let appended = scene.store.append(batch).await.expect("it works");
+    assert_eq!(
+        appended.conversations,
+        [scene.conversation(&group).await],
+        "as they are afterwards"
+    );
+    let appended = appended.outcomes;
     let seqs = appended.iter().map(|appended| match appended {
         Appended::Stored(message) => Some(message.seq),
         _ => None,
@@ -214,7 +225,7 @@ async fn a_batch_is_as_good_as_one_by_one(scene: &Scene) {
     let outside = scene.post(&group, &scene.carla, Body::text("let me in"));
     let at = scene.now();
     batch.push(Append { post: outside, at });
-    let appended = scene.store.append(batch).await.expect("it works");
+    let appended = scene.store.append(batch).await.expect("it works").outcomes;
     let mut seqs = Vec::new();
     for one in &appended[..5] {
         let Appended::Stored(message) = one else {

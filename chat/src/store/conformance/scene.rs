@@ -76,7 +76,12 @@ impl Scene {
             post: post.clone(),
             at: self.now(),
         };
-        let mut appended = self.store.append(vec![append]).await.expect("it works");
+        let mut appended = self
+            .store
+            .append(vec![append])
+            .await
+            .expect("it works")
+            .outcomes;
         assert_eq!(appended.len(), 1);
         appended.remove(0)
     }

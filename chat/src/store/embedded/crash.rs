@@ -227,7 +227,7 @@ async fn write(store: Arc<dyn ChatStore>, writer: usize, is_liar: bool) {
         let at = Timestamp::now();
         let post = Post::to_user(&user, &user, &device, Body::text(&text), at);
         let appended = store.append(vec![Append { post, at }]).await;
-        let [Appended::Stored(message)] = &appended.expect("it works")[..] else {
+        let [Appended::Stored(message)] = &appended.expect("it works").outcomes[..] else {
             panic!("it is not stored");
         };
         say(&message.conv, message.seq, &text);

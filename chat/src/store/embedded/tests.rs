@@ -29,7 +29,7 @@ async fn send(store: &dyn ChatStore, from: &UserId, to: &UserId, text: &str) -> 
         post: post.clone(),
         at: Timestamp::now(),
     };
-    let appended = store.append(vec![append]).await.expect("it works");
+    let appended = store.append(vec![append]).await.expect("it works").outcomes;
     assert!(matches!(&appended[..], [Appended::Stored(_)]));
     post
 }

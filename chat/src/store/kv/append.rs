@@ -1,5 +1,7 @@
 //! An append: everything that is decided about a message, and everything that it changes.
 
+use std::collections::BTreeSet;
+
 use leveret_client::message::{
     Body, ConversationId, ConversationKind, Erasure, GroupChange, MemberChange, Message, Post,
     RejectionCode, Role, Seq, Timestamp, UserId,
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::members::{self, Question, Verdict};
 use super::view::{self, Direction, Range, Step, Transaction, View};
 use super::{cursors, history, key};
-use crate::store::{Append, Appended, Conversation, CursorAt, Member, StoreError};
+use crate::store::{Append, Appended, Appends, Conversation, CursorAt, Member, StoreError};
 
 /// Where the message with a sender's id is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,11 +139,29 @@ struct Effects {
 
 type Decision = Result<Effects, RejectionCode>;
 
-/// Appends one message, or says why not.
-pub(super) fn append(
+/// Appends one after the other.
+pub(super) fn append_all(
     changes: &mut Transaction<'_>,
-    append: &Append,
-) -> Result<Appended, StoreError> {
+    batch: &[Append],
+) -> Result<Appends, StoreError> {
+    let mut appends = Appends::default();
+    let mut touched = BTreeSet::new();
+    for one in batch {
+        let outcome = append(changes, one)?;
+        if !matches!(outcome, Appended::Denied(_)) {
+            touched.insert(&one.post.conv);
+        }
+        appends.outcomes.push(outcome);
+    }
+    for id in touched {
+        let conversation = view::read(changes, &key::conversation(id))?;
+        appends.conversations.extend(conversation);
+    }
+    Ok(appends)
+}
+
+/// Appends one message, or says why not.
+fn append(changes: &mut Transaction<'_>, append: &Append) -> Result<Appended, StoreError> {
     let post = &append.post;
     let id_key = key::message_id(&post.from, post.id);
     if let Some(fate) = view::read::<Fate>(changes, &id_key)? {

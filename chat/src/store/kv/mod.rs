@@ -22,8 +22,8 @@ use leveret_client::message::{
 use self::scope::Scope;
 use self::view::{Transaction, View};
 use super::{
-    AddedUser, Advance, Append, Appended, ChatStore, Conversation, CursorAt, Deployment, Device,
-    Member, Record, Session, StoreError, TokenHash, User, UserChange,
+    AddedUser, Advance, Append, Appended, Appends, ChatStore, Conversation, CursorAt, Deployment,
+    Device, Member, Record, Session, StoreError, TokenHash, User, UserChange,
 };
 
 /// Keeps keys and values.
@@ -68,12 +68,9 @@ impl<E: Engine> ChatStore for KeyValueStore<E> {
         self.0.write(Scope::deployment(), write).await
     }
 
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, batch: Vec<Append>) -> Result<Appends, StoreError> {
         let scope = Scope::of_appends(&batch);
-        let write = move |changes: &mut Transaction<'_>| {
-            let appended = batch.iter().map(|append| append::append(changes, append));
-            appended.collect()
-        };
+        let write = move |changes: &mut Transaction<'_>| append::append_all(changes, &batch);
         self.0.write(scope, write).await
     }
 

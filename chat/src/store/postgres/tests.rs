@@ -68,7 +68,11 @@ async fn several_processes_that_append_at_once_number_messages_without_gaps() {
             let mut stored = 0;
             for one in shared {
                 let own = append(&bruno, &ana, &format!("{number}"));
-                let appended = store.append(vec![one, own]).await.expect("it works");
+                let appended = store
+                    .append(vec![one, own])
+                    .await
+                    .expect("it works")
+                    .outcomes;
                 for appended in appended {
                     match appended {
                         Appended::Stored(_) => stored += 1,
@@ -104,7 +108,11 @@ async fn a_message_that_was_committed_by_one_that_died_is_found_by_the_next() {
     let store = open(&url).await;
     let (ana, bruno) = (person(&*store, "ana").await, person(&*store, "bruno").await);
     let append = append(&ana, &bruno, "oi\u{0}!");
-    let appended = store.append(vec![append.clone()]).await.expect("it works");
+    let appended = store
+        .append(vec![append.clone()])
+        .await
+        .expect("it works")
+        .outcomes;
     let [Appended::Stored(message)] = &appended[..] else {
         panic!("not stored: {appended:?}");
     };
@@ -112,8 +120,8 @@ async fn a_message_that_was_committed_by_one_that_died_is_found_by_the_next() {
     store.close().await;
     assert_eq!(store.deployment().await, Err(StoreError::Closed));
     let store = open(&url).await;
-    let again = store.append(vec![append]).await;
-    assert_eq!(again, Ok(vec![Appended::Duplicate(message.clone())]));
+    let again = store.append(vec![append]).await.expect("it works").outcomes;
+    assert_eq!(again, [Appended::Duplicate(message.clone())]);
     store.close().await;
     database.clean("died").await;
 }
@@ -134,7 +142,7 @@ async fn one_that_stops_in_the_middle_of_a_write_does_not_stop_the_others() {
         ahead: [].into(),
     };
     begin(&stuck, &scope).await.expect("begins");
-    let appended = store.append(vec![append]).await.expect("it works");
+    let appended = store.append(vec![append]).await.expect("it works").outcomes;
     assert!(matches!(&appended[..], [Appended::Stored(_)]));
     // What it had in hand comes to nothing.
     assert!(stuck.batch_execute("COMMIT").await.is_err());
