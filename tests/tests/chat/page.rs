@@ -27,6 +27,7 @@ macro_rules! page_tests {
 page_tests!(
     two_people_register_talk_and_see_the_marks,
     what_was_written_without_a_connection_is_sent_once_after_coming_back,
+    what_came_before_its_turn_waits_for_what_it_follows,
     nothing_that_people_write_becomes_markup,
     a_group_is_made_changed_and_left,
     messages_are_answered_changed_deleted_found_and_read_back_to_the_first,
@@ -197,6 +198,50 @@ const MARKUP: [&str; 5] = [
     "</li></ol><iframe srcdoc='<script>parent.pwned=1</script>'>",
     "{{constructor.constructor('window.pwned=1')()}} javascript:window.pwned=1",
 ];
+
+/// Three posts through the page's own outbox to a gateway that keeps everything, and says later that the third came
+/// too early: gives what was sent, and by what each was to be preceded.
+const OUT_OF_TURN: &str = r#"
+const { Outbox } = await import("/outbox.js");
+const sent = [];
+const connection = {
+  isReady: true,
+  say: async (frame) => {
+    sent.push([frame.body, frame.after ?? null]);
+    return { type: "kept" };
+  },
+};
+const outbox = new Outbox("u_nobody", () => {});
+await outbox.ready(connection, "d_this");
+const ids = [];
+for (const body of ["one", "two", "three"]) ids.push(await outbox.add("g_here", null, body));
+const calm = () => new Promise((done) => setTimeout(done, 300));
+await calm();
+await outbox.rejected(ids[2], "out_of_turn", true);
+await outbox.stored(ids[0]);
+outbox.entries.get(ids[2]).until = 0;
+outbox.pump();
+await calm();
+const early = sent.length;
+await outbox.stored(ids[1]);
+await calm();
+await outbox.stored(ids[2]);
+return [early, sent.map(([body, after]) => [body, ids.indexOf(after)])];
+"#;
+
+async fn what_came_before_its_turn_waits_for_what_it_follows(context: &Context) -> Result<()> {
+    let Some(scene) = Scene::new(context).await? else {
+        return Ok(());
+    };
+    let browser = scene.driver.browser(Screen::Desktop).await?;
+    browser.driver.goto(&scene.url()).await?;
+    let script = format!("return (async () => {{{OUT_OF_TURN}}})();");
+    let seen = browser.run(&script).await?;
+    // The index of what it is to follow; nothing is to be before the first, nor before the third at last.
+    let sent = json!([["one", -1], ["two", 0], ["three", 1], ["three", -1]]);
+    ensure!(seen == json!([3, sent]), "{seen}");
+    scene.end([browser]).await
+}
 
 async fn nothing_that_people_write_becomes_markup(context: &Context) -> Result<()> {
     let Some(scene) = Scene::new(context).await? else {
