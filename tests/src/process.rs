@@ -192,13 +192,13 @@ fn tail(log: &Path) -> String {
 pub fn binary() -> Result<PathBuf> {
     match env::var_os("LEVERET_BINARY") {
         Some(given) => Ok(given.into()),
-        None => program("leveret", "leveret"),
+        None => program("leveret"),
     }
 }
 
 /// A binary of this workspace: the one in the folder that `LEVERET_PROGRAMS` names, or brought up to date
 /// once.
-pub fn program(package: &str, name: &str) -> Result<PathBuf> {
+pub fn program(name: &str) -> Result<PathBuf> {
     if let Some(folder) = env::var_os("LEVERET_PROGRAMS") {
         return Ok(Path::new(&folder).join(name));
     }
@@ -208,20 +208,21 @@ pub fn program(package: &str, name: &str) -> Result<PathBuf> {
     let mut built = BUILT.lock();
     let found = built
         .entry(name.to_owned())
-        .or_insert_with(|| build(package, name).map_err(|error| format!("{error:#}")));
+        .or_insert_with(|| build(name).map_err(|error| format!("{error:#}")));
     found.clone().map_err(anyhow::Error::msg)
 }
 
-fn build(package: &str, name: &str) -> Result<PathBuf> {
+fn build(name: &str) -> Result<PathBuf> {
     let test = env::current_exe()?;
     let profile_folder = test.parent().and_then(Path::parent);
     let profile_folder = profile_folder.context("a test lies in target/PROFILE/deps")?;
     let profile = profile_folder.file_name().unwrap_or_default();
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build
-        .args(["build", "--quiet", "--package", package, "--bin", name])
-        // The same features as those that the tests were built with: nothing is built twice.
-        .args(["--package", "leveret-tests"])
+        .args(["build", "--quiet", "--workspace", "--bin", name])
+        // A test among what is built, and the whole workspace, make the features of all libraries those that
+        // `cargo test --workspace` built them with: nothing is built twice. It is a small one, and there already.
+        .args(["--test", "conformance_table"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null());
     if profile == "release" {

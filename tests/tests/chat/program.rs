@@ -28,7 +28,7 @@ const MESSAGES: u64 = 300;
 
 fn chat() -> Result<PathBuf> {
     static CHAT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    CHAT.get_or_init(|| program("leveret-client", "chat").map_err(|error| format!("{error:#}")))
+    CHAT.get_or_init(|| program("chat").map_err(|error| format!("{error:#}")))
         .clone()
         .map_err(anyhow::Error::msg)
 }
@@ -223,7 +223,7 @@ async fn the_counter_of_the_demonstration_sees_a_planted_duplicate(
 }
 
 async fn demonstrate(context: &Context, plant: Option<&str>, expected: i32) -> Result<()> {
-    let program = program("leveret-chat", "leveret-chat")?;
+    let program = program("leveret-chat")?;
     let api = context.management.as_ref().context("it has an HTTP API")?;
     let login = format!("{}:{}", context.address.user, context.address.password);
     let broker = format!("amqp://{login}@{}", context.address.socket);

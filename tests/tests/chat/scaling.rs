@@ -119,7 +119,7 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
     let mut roles = BTreeSet::from(Role::ALL);
     roles.remove(&Role::Router);
     let stage = Stage::on(context, store, roles).await?;
-    let binary = process::program("leveret-chat", "leveret-chat")?;
+    let binary = process::program("leveret-chat")?;
     let start = || RouterProcess::start(&binary, &stage, &database.url);
     let first = start()?;
     let people = people(&stage).await?;

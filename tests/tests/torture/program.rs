@@ -172,7 +172,7 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// One of the workspace's binaries, brought up to date once.
 pub(crate) fn chat_binary() -> Result<PathBuf> {
-    leveret_tests::process::program("leveret-chat", "leveret-chat")
+    leveret_tests::process::program("leveret-chat")
 }
 
 /// The program of a device: the one in the folder that `LEVERET_PROGRAMS` names, or that of this build.
