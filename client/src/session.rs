@@ -159,7 +159,9 @@ impl Session {
     /// Asks the service; fails if there is no connection.
     pub async fn ask(&self, request: Request) -> Result<Reply, TransportError> {
         let (reply, answer) = oneshot::channel();
-        let closed = |_| TransportError::Closed("the session has ended".to_owned());
+        // The session may go on, on another connection; whoever asked asks again.
+        let closed =
+            |_| TransportError::Closed("the connection ended before the answer".to_owned());
         self.calls
             .send(Call::Ask(Box::new(request), reply))
             .await
