@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::outcome::{Close, Outcome};
 use crate::raw::content::Properties;
@@ -104,7 +104,7 @@ impl Client {
     pub async fn connect(address: &Address, options: &Options) -> Result<Self> {
         match Self::try_connect(address, options).await? {
             Ok(client) => Ok(client),
-            Err(outcome) => bail!("the connection was refused: {outcome:?}"),
+            Err(outcome) => Err(outcome.unexpected("the connection was refused".to_owned())),
         }
     }
 
@@ -248,7 +248,7 @@ impl Client {
                 ensure!(fits, "{id:?} was answered with {reply:?}");
                 Ok(*received)
             }
-            other => bail!("{id:?} failed: {other:?}"),
+            other => Err(other.unexpected(format!("{id:?} failed"))),
         }
     }
 

@@ -7,7 +7,9 @@
 //!
 //! In a text `…` stands for anything. Alternatives are parted by ` || `.
 
-use anyhow::{Result, ensure};
+use std::fmt;
+
+use anyhow::Result;
 
 use crate::client::Received;
 use crate::raw::bytes::Reader;
@@ -25,6 +27,23 @@ pub enum Outcome {
     /// The connection ended without a close.
     Dropped,
 }
+
+/// An outcome that a test did not expect.
+#[derive(Debug)]
+pub struct Unexpected {
+    /// Of what, and what was expected.
+    pub what: String,
+    /// What came.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Unexpected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {:?}", self.what, self.outcome)
+    }
+}
+
+impl std::error::Error for Unexpected {}
 
 /// The arguments of channel.close or connection.close.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +87,17 @@ impl Outcome {
         let met = expected
             .split(" || ")
             .any(|pattern| text_matches(pattern, &actual));
-        ensure!(met, "expected {expected:?}, got {actual:?} ({self:?})");
-        Ok(())
+        if met {
+            return Ok(());
+        }
+        Err(self.unexpected(format!("expected {expected:?}, got {actual:?}")))
+    }
+
+    /// The failure of a test that did not expect this outcome.
+    #[must_use]
+    pub fn unexpected(&self, what: String) -> anyhow::Error {
+        let outcome = self.clone();
+        Unexpected { what, outcome }.into()
     }
 
     /// The close, if it is one.
