@@ -89,12 +89,37 @@ impl DefinitionKey {
     }
 }
 
-/// A definition in the state.
-#[derive(Clone, Debug)]
+/// A definition in the state. It is not kept here itself: there may be many.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Defined {
-    pub(crate) entity: Entity,
+    pub(crate) place: Place,
     /// The checksum of its `d` value.
     pub(crate) digest: u32,
+}
+
+/// Where a definition stands in an order in which all can be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    rank: u8,
+    /// A queue's number.
+    queue: Option<QueueId>,
+}
+
+impl Place {
+    /// The place of an entity.
+    pub(crate) fn of(entity: &Entity) -> Self {
+        let rank = match entity {
+            Entity::VirtualHost { .. } => 0,
+            Entity::Policy { .. } | Entity::Parameter { .. } | Entity::GlobalParameter { .. } => 1,
+            Entity::Exchange { .. } => 2,
+            Entity::Queue { .. } | Entity::Delay { .. } => 3,
+            Entity::Binding { .. } => 4,
+            Entity::User { .. } => 5,
+            Entity::Permission { .. } | Entity::TopicPermission { .. } => 6,
+        };
+        let queue = entity.queue();
+        Self { rank, queue }
+    }
 }
 
 /// Why a state cannot be used.
@@ -139,13 +164,21 @@ impl Catalog {
 
     fn load_definitions(&mut self, state: &State) -> Result<(), Unusable> {
         scan(state, key::DEFINITION, |found, value| {
-            let entity = decode_definition(value).ok()?;
+            let place = Place::of(&decode_definition(value).ok()?);
             let digest = summary::digest(found, value);
-            let defined = Defined { entity, digest };
+            let defined = Defined { place, digest };
             self.definitions
                 .insert(DefinitionKey::read(found)?, defined);
             Some(())
         })
+    }
+
+    /// The keys of all definitions, in an order in which these can be applied.
+    pub(crate) fn ordered(&self) -> Vec<DefinitionKey> {
+        let known = self.definitions.iter();
+        let mut all: Vec<_> = known.map(|(key, defined)| (defined.place, *key)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, key)| key).collect()
     }
 
     fn load_queues(&mut self, state: &State) -> Result<(), Unusable> {
@@ -246,24 +279,18 @@ impl Catalog {
     pub(crate) fn defined_queues(&self) -> BTreeSet<QueueId> {
         self.definitions
             .values()
-            .filter_map(|defined| defined.entity.queue())
+            .filter_map(|defined| defined.place.queue)
             .collect()
     }
 }
 
-/// Definitions in an order in which they can be applied.
-pub(crate) fn ordered<'a>(definitions: impl Iterator<Item = &'a Entity>) -> Vec<Entity> {
-    let mut all: Vec<Entity> = definitions.cloned().collect();
-    all.sort_by_key(|entity| match entity {
-        Entity::VirtualHost { .. } => (0, 0),
-        Entity::Policy { .. } | Entity::Parameter { .. } | Entity::GlobalParameter { .. } => (1, 0),
-        Entity::Exchange { .. } => (2, 0),
-        Entity::Queue { id, .. } | Entity::Delay { id, .. } => (3, *id),
-        Entity::Binding { .. } => (4, 0),
-        Entity::User { .. } => (5, 0),
-        Entity::Permission { .. } | Entity::TopicPermission { .. } => (6, 0),
-    });
-    all
+/// Reads a definition that the state should have.
+pub(crate) fn definition(state: &State, named: DefinitionKey) -> Result<Entity, StateError> {
+    let key = named.in_state();
+    let value = state.get(&key)?;
+    value
+        .and_then(|value| decode_definition(&value).ok())
+        .ok_or(StateError::Damaged(key))
 }
 
 fn malformed(key: &[u8]) -> Unusable {

@@ -18,10 +18,12 @@ use parking_lot::Mutex;
 
 use super::CheckpointCallback;
 use super::author::{Shared, StoreAuthor};
-use super::catalog::{Catalog, Unusable, ordered};
+use super::catalog::{Catalog, Unusable, definition};
+
+use super::definitions;
 use super::delta::Delta;
 use super::error::StoreError;
-use super::files::{self, Definitions, Layout};
+use super::files::Layout;
 use super::key;
 use super::merge::merge;
 use super::options::StoreOptions;
@@ -283,14 +285,15 @@ impl Checkpointer {
 
     fn write_definitions(&mut self, below: Lsn, next_queue: u32) -> Result<(), CheckpointError> {
         self.definitions_stale = true;
-        let all = ordered(
-            self.catalog
-                .definitions
-                .values()
-                .map(|defined| &defined.entity),
-        );
-        let content = Definitions::new(below, next_queue, all).encode();
-        files::write(&*self.options.disk, &self.layout.definitions(), &content)?;
+        let state = self.state.get()?;
+        let all = self.catalog.ordered();
+        definitions::write(
+            &*self.options.disk,
+            &self.layout.definitions(),
+            (below, next_queue),
+            all.into_iter()
+                .map(|named| definition(&state, named).map_err(CheckpointError::from)),
+        )?;
         self.definitions_stale = false;
         self.definitions_next_queue = next_queue;
         Ok(())

@@ -5,18 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use leveret_log::{Disk, DiskLock, Lsn};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use crate::model::Entity;
+use leveret_log::{Disk, DiskFile, DiskLock};
 
 use super::error::StoreError;
 
 /// The format of the folder as a whole, and the newest that this version reads. 2 knows definitions
 /// of users, rights, policies, parameters and delayed exchanges, and flags of messages.
 const FORMAT: u32 = 2;
-const DEFINITIONS_FORMAT: u32 = 1;
 
 /// Where everything lies in a store's folder.
 #[derive(Clone, Debug)]
@@ -138,147 +133,36 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Stor
 
 /// Replaces a file durably: whatever happens, the old content is there or the new.
 pub(crate) fn write(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    replace(disk, path, |file| {
+        file.write_at(0, content)
+            .map_err(|source| StoreError::io("write", path, source))
+    })
+}
+
+/// Replaces a file by what `fill` writes: whatever happens, the old content is there or the new.
+pub(crate) fn replace<E: From<StoreError>>(
+    disk: &dyn Disk,
+    path: &Path,
+    fill: impl FnOnce(&dyn DiskFile) -> Result<(), E>,
+) -> Result<(), E> {
     let failed = |source| StoreError::io("write", path, source);
     let temporary = path.with_extension("tmp");
     match disk.remove(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error).into()),
         Ok(()) | Err(_) => {}
     }
     let file = disk.create(&temporary).map_err(failed)?;
-    file.write_at(0, content).map_err(failed)?;
+    fill(&*file)?;
     file.sync_data().map_err(failed)?;
     disk.rename(&temporary, path).map_err(failed)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    disk.sync_directory(folder).map_err(failed)
-}
-
-/// What `definitions.json` holds: all definitions, as of one moment of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Definitions {
-    /// ENTITY records below this are in it.
-    lsn: u64,
-    pub(crate) next_queue: u32,
-    pub(crate) definitions: Vec<Entity>,
-}
-
-/// The file as it is written and read: the content is looked at only once its checksum holds.
-#[derive(Serialize, Deserialize)]
-struct DefinitionsFile {
-    format: u32,
-    /// CRC-32C of the content as it stands in the file, white space left out.
-    checksum: String,
-    content: Box<RawValue>,
-}
-
-impl Definitions {
-    pub(crate) fn new(lsn: Lsn, next_queue: u32, definitions: Vec<Entity>) -> Self {
-        Self {
-            lsn: lsn.0,
-            next_queue,
-            definitions,
-        }
-    }
-
-    pub(crate) fn lsn(&self) -> Lsn {
-        Lsn(self.lsn)
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        // Definitions are strings, numbers and lists: nothing in them can fail to become JSON.
-        let content = serde_json::to_string_pretty(self).unwrap_or_default();
-        let content = RawValue::from_string(content).unwrap_or_default();
-        let file = DefinitionsFile {
-            format: DEFINITIONS_FORMAT,
-            checksum: checksum(&content),
-            content,
-        };
-        let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
-    }
-
-    /// The definitions, or in words why they cannot be used.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let file: DefinitionsFile =
-            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if file.format > DEFINITIONS_FORMAT {
-            return Err(format!("format {} is newer than this version", file.format));
-        }
-        if file.checksum != checksum(&file.content) {
-            return Err("the checksum fails".to_owned());
-        }
-        serde_json::from_str(file.content.get()).map_err(|error| error.to_string())
-    }
-}
-
-/// The checksum of a content as it stands in the file. What was read is not written anew for it: the
-/// order of a JSON object's keys would then depend on how `serde_json` was built.
-fn checksum(content: &RawValue) -> String {
-    format!("{:08x}", crc32c::crc32c(&without_space(content.get())))
-}
-
-/// Valid JSON without the white space between its tokens.
-fn without_space(json: &str) -> Vec<u8> {
-    let (mut in_string, mut escaped) = (false, false);
-    let is_kept = |byte: &u8| {
-        if in_string {
-            in_string = escaped || *byte != b'"';
-            escaped = !escaped && *byte == b'\\';
-            return true;
-        }
-        in_string = *byte == b'"';
-        !byte.is_ascii_whitespace()
-    };
-    json.bytes().filter(is_kept).collect()
+    Ok(disk.sync_directory(folder).map_err(failed)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{VirtualHostLimits, VirtualHostMetadata, VirtualHostName};
     use leveret_log::RealDisk;
-
-    fn sample() -> Definitions {
-        let name = VirtualHostName::from("/");
-        Definitions::new(
-            Lsn(7),
-            3,
-            vec![Entity::VirtualHost {
-                name,
-                metadata: VirtualHostMetadata::default(),
-                limits: VirtualHostLimits::default(),
-            }],
-        )
-    }
-
-    #[test]
-    fn definitions_come_back_and_a_changed_byte_does_not_pass() {
-        let bytes = sample().encode();
-        assert_eq!(Definitions::decode(&bytes), Ok(sample()));
-        for at in 0..bytes.len() {
-            let mut flipped = bytes.clone();
-            flipped[at] ^= 0x04;
-            // A change that leaves the meaning alone is harmless: white space, for example.
-            if let Ok(decoded) = Definitions::decode(&flipped) {
-                assert_eq!(decoded, sample(), "byte {at}");
-            }
-        }
-    }
-
-    /// Whether a program keeps the order of keys is decided by whoever enables `preserve_order` anywhere
-    /// in its dependencies.
-    #[test]
-    fn the_order_in_which_another_program_wrote_an_objects_keys_does_not_matter() {
-        let entity =
-            r#"{"entity":"global_parameter","name":"n","value":{"z \\\" ":1,"a":{"y":2,"b":[]}}}"#;
-        let content = format!(r#"{{"lsn":7,"next_queue":3,"definitions":[{entity}]}}"#);
-        let checksum = crc32c::crc32c(content.as_bytes());
-        let spaced = content.replace(',', " ,\n\t").replace("\":", "\" : ");
-        let file = format!(r#"{{"format": 1, "checksum": "{checksum:08x}", "content": {spaced}}}"#);
-        let decoded = Definitions::decode(file.as_bytes()).expect("the checksum holds");
-        assert_eq!(decoded.lsn(), Lsn(7));
-        assert_eq!(Definitions::decode(&decoded.encode()), Ok(decoded));
-    }
 
     #[test]
     fn a_folder_of_a_newer_version_is_refused() {

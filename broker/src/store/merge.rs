@@ -10,7 +10,7 @@ use leveret_log::SegmentId;
 use crate::model::{EntityChange, QueueId};
 
 use super::block::{self, IndexEntry};
-use super::catalog::{Catalog, Defined, DefinitionKey};
+use super::catalog::{Catalog, Defined, DefinitionKey, Place};
 use super::delta::{Delta, LevelDelta};
 use super::index::Block;
 use super::key::{self, CHUNK_BLOCKS};
@@ -67,22 +67,21 @@ pub(crate) fn merge(
 impl Merge<'_> {
     fn definitions(&mut self, entities: &[EntityChange]) -> Result<(), StateError> {
         for change in entities {
-            let (named, entity) = match change {
-                EntityChange::Put(entity) => {
-                    (DefinitionKey::of(&entity.key()), Some(entity.clone()))
-                }
-                EntityChange::Remove(key) => (DefinitionKey::of(key), None),
-            };
-            let key = named.in_state();
-            let value = entity.clone().map(encode_definition);
             let definitions = &mut self.catalog.definitions;
-            match (entity, &value) {
-                (Some(entity), Some(value)) => {
-                    let digest = digest(&key, value);
-                    definitions.insert(named, Defined { entity, digest });
+            let (key, value) = match change {
+                EntityChange::Put(entity) => {
+                    let named = DefinitionKey::of(&entity.key());
+                    let (key, value) = (named.in_state(), encode_definition(entity.clone()));
+                    let (place, digest) = (Place::of(entity), digest(&key, &value));
+                    definitions.insert(named, Defined { place, digest });
+                    (key, Some(value))
                 }
-                (None, _) | (_, None) => drop(definitions.remove(&named)),
-            }
+                EntityChange::Remove(key) => {
+                    let named = DefinitionKey::of(key);
+                    definitions.remove(&named);
+                    (named.in_state(), None)
+                }
+            };
             // A batch is not ordered within itself: only the last change of a key may be in it.
             self.changes.retain(|(other, _)| *other != key);
             self.change(key, value)?;

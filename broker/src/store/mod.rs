@@ -30,6 +30,7 @@ mod catalog;
 mod checkpoint;
 mod cleaner;
 mod codec;
+mod definitions;
 mod delta;
 mod durable;
 mod error;

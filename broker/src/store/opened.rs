@@ -8,8 +8,9 @@ use crate::model::{Entity, Operation, QueueId, Seq};
 
 use super::author::{Shared, StoreAuthor};
 use super::catalog::Catalog;
+use super::definitions::Definitions;
 use super::error::StoreError;
-use super::files::{self, Definitions, Layout};
+use super::files::{self, Layout};
 use super::options::{Durability, StoreOptions};
 use super::picture::Picture;
 use super::recovered::RecoveredQueue;
@@ -167,7 +168,7 @@ pub(crate) fn read_definitions(
     let Some(bytes) = files::read(&*options.disk, &layout.definitions())? else {
         return Ok((None, None));
     };
-    match Definitions::decode(&bytes) {
+    match Definitions::decode(bytes) {
         Ok(definitions) => Ok((Some(definitions), None)),
         Err(reason) => Ok((
             None,

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Entity, EntityChange, QueueId, Seq, SeqRange};
 
 use super::BLOCK_POSITIONS;
-use super::catalog::{Catalog, DefinitionKey, LevelCatalog, ordered};
+use super::catalog::{Catalog, DefinitionKey, LevelCatalog, Place, definition};
 use super::delta::{Delta, LevelDelta};
 use super::index::Block;
 use super::ranges::RangeSet;
 use super::recovered::{BlockRange, DeliveryCount, RecoveredLevel, RecoveredQueue};
 use super::report::ReportedDamage;
-use super::state::State;
+use super::state::{State, StateError};
 
 /// Puts the picture together.
 pub(crate) struct Picture<'a> {
@@ -23,23 +23,41 @@ pub(crate) struct Picture<'a> {
 }
 
 impl Picture<'_> {
-    /// All definitions as they stand now.
-    pub(crate) fn definitions(&self) -> Vec<Entity> {
-        let known = self.catalog.definitions.iter();
-        let mut definitions: BTreeMap<DefinitionKey, &Entity> = known
-            .map(|(key, defined)| (*key, &defined.entity))
-            .collect();
+    /// All definitions as they stand now, in an order in which they can be applied.
+    pub(crate) fn definitions(&mut self) -> Vec<Entity> {
+        let mut changed: BTreeMap<DefinitionKey, Option<Entity>> = BTreeMap::new();
         for change in &self.delta.entities {
             match change {
                 EntityChange::Put(entity) => {
-                    definitions.insert(DefinitionKey::of(&entity.key()), entity);
+                    changed.insert(DefinitionKey::of(&entity.key()), Some(entity.clone()));
                 }
                 EntityChange::Remove(key) => {
-                    definitions.remove(&DefinitionKey::of(key));
+                    changed.insert(DefinitionKey::of(key), None);
                 }
             }
         }
-        ordered(definitions.into_values())
+        let mut definitions = Vec::with_capacity(self.catalog.definitions.len());
+        for named in self.catalog.definitions.keys() {
+            if !changed.contains_key(named) {
+                definitions.extend(self.definition(*named));
+            }
+        }
+        definitions.extend(changed.into_values().flatten());
+        definitions.sort_by_key(Place::of);
+        definitions
+    }
+
+    fn definition(&mut self, named: DefinitionKey) -> Option<Entity> {
+        let read = definition(self.state?, named);
+        let failed = |error: StateError| {
+            self.damage.push(ReportedDamage {
+                what: "a definition".to_owned(),
+                reason: error.to_string(),
+                consequence: "it is not there until the state is rebuilt".to_owned(),
+                quarantined: None,
+            });
+        };
+        read.map_err(failed).ok()
     }
 
     /// All queues that `definitions` names.

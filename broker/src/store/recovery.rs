@@ -15,9 +15,9 @@ use leveret_log::{CheckpointFound, Location, Lsn, Replay};
 use crate::model::{EntityChange, QueueId};
 
 use super::catalog::{Catalog, Unusable};
+use super::definitions::Definitions;
 use super::delta::Ledger;
 use super::error::StoreError;
-use super::files::Definitions;
 use super::key;
 use super::merge::merge;
 use super::ranges::RangeSet;
@@ -83,7 +83,7 @@ impl<'a> Recovery<'a> {
         progress: &'a mut dyn FnMut(u64, u64),
     ) -> Self {
         let below = definitions.as_ref().map_or(Lsn(0), Definitions::lsn);
-        let next_queue = definitions.as_ref().map_or(0, |read| read.next_queue);
+        let next_queue = definitions.as_ref().map_or(0, Definitions::next_queue);
         Self {
             state,
             may_write,
@@ -175,12 +175,24 @@ impl<'a> Recovery<'a> {
     }
 
     fn put_definitions(&mut self) {
-        let definitions = self.definitions.as_ref();
-        for entity in definitions
-            .into_iter()
-            .flat_map(|read| read.definitions.clone())
-        {
-            self.ledger.entity(EntityChange::Put(entity));
+        let Some(definitions) = &self.definitions else {
+            return;
+        };
+        match definitions.entities() {
+            Ok(entities) => {
+                for entity in entities {
+                    self.ledger.entity(EntityChange::Put(entity));
+                }
+            }
+            Err(reason) => {
+                self.definitions = None;
+                self.damage.push(ReportedDamage {
+                    what: "definitions.json".to_owned(),
+                    reason,
+                    consequence: "the log alone says what is defined".to_owned(),
+                    quarantined: None,
+                });
+            }
         }
     }
 

@@ -23,7 +23,9 @@ impl Checkpointer {
         let limit = self.shared.disk_free_limit.load(Ordering::Relaxed);
         let bytes = u64::from(self.options.segment_bytes_max);
         let is_scarce = free < limit.saturating_mul(2);
-        if !is_scarce || free <= bytes || disk.open_read(&path).is_ok() {
+        // Room that the reserve has just made is for the log, which may not have come to it yet.
+        let is_room_for_two = free >= bytes.saturating_mul(2);
+        if !is_scarce || !is_room_for_two || disk.open_read(&path).is_ok() {
             return;
         }
         let made = disk.create(&path).and_then(|file| file.allocate(bytes));
