@@ -199,8 +199,9 @@ async fn heartbeats_go_on_while_a_client_is_blocked(context: &Context) -> Result
         }),
         ..Options::default()
     };
-    let mut client = broker.client_with(&options).await?;
+    // Before there is a client that has to send heartbeats: an operator's command takes its time.
     broker.lack_memory().await?;
+    let mut client = broker.client_with(&options).await?;
     for _ in 0..2 {
         client.put(1, "nobody", "x").await?;
     }
