@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::access::{Permission, TopicPermission, User, VirtualHostLimits};
 use super::arguments::QueueType;
@@ -19,13 +19,25 @@ use crate::wire::{TableReader, TableWriter, Value};
 /// and declarations argument by argument (spec 4.1.5).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Arguments(Arc<[u8]>);
+pub struct Arguments(#[serde(deserialize_with = "shared_if_empty")] Arc<[u8]>);
+
+/// Most definitions have no arguments: these share one allocation.
+fn shared_if_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[u8]>, D::Error> {
+    Ok(shared(&Vec::deserialize(deserializer)?))
+}
+
+fn shared(content: &[u8]) -> Arc<[u8]> {
+    if content.is_empty() {
+        return Arc::default();
+    }
+    content.into()
+}
 
 impl Arguments {
     /// Wraps the table's content (without its length), which the wire layer has validated.
     #[must_use]
     pub fn from_wire(content: &[u8]) -> Self {
-        Self(content.into())
+        Self(shared(content))
     }
 
     /// The table's content, without its length.

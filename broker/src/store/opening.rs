@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use leveret_log::Report;
 
-use crate::model::Seq;
+use crate::model::{Entity, Seq};
 
 use super::Store;
 use super::durable::{DurableStore, Parts};
@@ -52,7 +52,7 @@ pub fn open(
         report.messages += queue.ready_count;
         report.bytes += queue.ready_bytes;
     }
-    report.queues = queues.len() as u64;
+    report.queues = definitions.iter().filter_map(Entity::queue).count() as u64;
     if opened.rebuilt {
         let last_places = queues.iter().flat_map(|queue| {
             let used = queue.levels.iter().filter(|level| level.next_position > 0);

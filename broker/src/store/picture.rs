@@ -60,11 +60,14 @@ impl Picture<'_> {
         read.map_err(failed).ok()
     }
 
-    /// All queues that `definitions` names.
+    /// The queues of those that `definitions` names in which there was ever anything.
     pub(crate) fn queues(&mut self, definitions: &[Entity]) -> Vec<RecoveredQueue> {
         let mut queues = Vec::new();
         for entity in definitions {
-            if let Some(queue) = entity.queue() {
+            if let Some(queue) = entity.queue()
+                && (self.catalog.queues.contains_key(&queue)
+                    || self.delta.queues.contains_key(&queue))
+            {
                 queues.push(self.queue(queue));
             }
         }

@@ -84,7 +84,8 @@ pub struct Recovered {
     /// All definitions, in an order in which they can be applied: virtual hosts, policies and
     /// parameters, exchanges, queues, bindings, users, rights.
     pub definitions: Vec<Entity>,
-    /// All queues that `definitions` names, by ascending number.
+    /// The queues of those that `definitions` names in which there was ever anything, by ascending
+    /// number.
     pub queues: Vec<RecoveredQueue>,
     /// What was found and done.
     pub report: Arc<RecoveryReport>,

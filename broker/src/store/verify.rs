@@ -7,6 +7,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use leveret_log::RealDisk;
 
+use crate::model::Entity;
+
 use super::catalog::Catalog;
 use super::error::StoreError;
 use super::files::Layout;
@@ -62,7 +64,7 @@ pub fn verify(directory: &Path) -> Result<RecoveryReport, StoreError> {
     };
     let definitions_now = picture.definitions();
     let queues = picture.queues(&definitions_now);
-    report.queues = queues.len() as u64;
+    report.queues = definitions_now.iter().filter_map(Entity::queue).count() as u64;
     for queue in &queues {
         report.messages += queue.ready_count;
         report.bytes += queue.ready_bytes;

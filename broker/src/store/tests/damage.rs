@@ -27,7 +27,7 @@ fn a_lost_state_costs_settlements_and_no_messages() {
             .all(|queue| queue.all_redelivered)
     );
     assert_eq!(bench.messages(1), expected(100..300));
-    assert_eq!(bench.recovered.queues.len(), 2);
+    assert_eq!(bench.recovered.report.queues, 2);
     // It is whole again, and everything stays flagged.
     bench.checkpoint();
     bench.reopen_after_a_kill();

@@ -61,9 +61,9 @@ fn a_deleted_queue_and_its_messages_stay_deleted() {
     let ids = |bench: &Bench| {
         bench
             .recovered
-            .queues
+            .definitions
             .iter()
-            .map(|q| q.id.0)
+            .filter_map(|entity| entity.queue().map(|queue| queue.0))
             .collect::<Vec<_>>()
     };
     assert_eq!(ids(&bench), [2]);
