@@ -39,6 +39,7 @@
 //! Features: `management` is the HTTP API; `cli` is what the `leveret` binary needs beyond the
 //! library. An embedder does without: `default-features = false`.
 
+mod allocator;
 mod broker;
 mod config;
 mod engine;
@@ -46,6 +47,7 @@ mod engine;
 mod management;
 mod session;
 
+pub use allocator::settle_allocator;
 pub use broker::{Broker, BrokerBuilder, RecoveryProgress, ShutdownError, StartError};
 pub use config::{
     Config, ConfigError, ConfigSources, ConfigValue, DefaultQueueType, DiskFreeLimit, Durability,

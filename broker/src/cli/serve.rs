@@ -14,7 +14,11 @@ const SHUTDOWN_MAX: Duration = Duration::from_millis(9_500);
 
 /// Serves until a signal ends it.
 pub(crate) fn run(config: LoadedConfig) -> anyhow::Result<Verdict> {
+    let settled = leveret::settle_allocator();
     logging::start(&config.log)?;
+    if let Err(error) = settled {
+        tracing::warn!(%error, "the allocator keeps more memory than it has to");
+    }
     descriptors::raise_limit();
     // What the broker writes is for its own user's eyes.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);

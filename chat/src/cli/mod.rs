@@ -35,7 +35,18 @@ pub(crate) fn main() -> ExitCode {
         | Command::Import(_)
         | Command::Admin(_) => &arguments.log,
     };
+    let settled = match &arguments.command {
+        Command::Serve(_) => leveret::settle_allocator(),
+        Command::Init(_)
+        | Command::Export(_)
+        | Command::Import(_)
+        | Command::Admin(_)
+        | Command::Demo(_) => Ok(()),
+    };
     let result = start_log(log).and_then(|()| {
+        if let Err(error) = settled {
+            tracing::warn!(%error, "the allocator keeps more memory than it has to");
+        }
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             match arguments.command {

@@ -71,6 +71,11 @@ pub(crate) const BINARY: &str = "main";
 /// The broker's, from the bottom up.
 const ROOMS: &[Room] = &[
     Room {
+        name: "allocator",
+        rooms: &[],
+        crates: &[],
+    },
+    Room {
         name: "config",
         rooms: &[],
         crates: &["serde", "thiserror", "toml"],

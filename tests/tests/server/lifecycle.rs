@@ -28,6 +28,37 @@ fn the_ready_line_is_all_that_standard_output_gets() -> Result<()> {
     Ok(())
 }
 
+/// What glibc's allocator is told is in its environment; the process stays the one that was started.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_allocator_is_told_to_keep_little_unless_the_environment_says_otherwise() -> Result<()> {
+    for (given, expected) in [
+        (None, "MALLOC_ARENA_MAX=2"),
+        (Some("7"), "MALLOC_ARENA_MAX=7"),
+    ] {
+        let directory = tempfile::tempdir()?;
+        let mut command = command(directory.path());
+        command.args(ANY_PORTS);
+        if let Some(given) = given {
+            command.env("MALLOC_ARENA_MAX", given);
+        }
+        let mut server = Server::start(command)?;
+        let environment = fs::read(format!("/proc/{}/environ", server.pid()))?;
+        let told: Vec<_> = environment
+            .split(|byte| *byte == 0)
+            .map(String::from_utf8_lossy)
+            .filter(|variable| variable.starts_with("MALLOC_"))
+            .collect();
+        ensure!(told.iter().any(|told| told == expected), "{told:?}");
+        ensure!(
+            told.len() == if given.is_some() { 1 } else { 3 },
+            "{told:?}"
+        );
+        server.stop()?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_signal_closes_connections_with_320_and_ends_with_success() -> Result<()> {
     for (signal, before) in [("TERM", &[][..]), ("INT", &["serve"][..])] {
