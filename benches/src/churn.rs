@@ -4,11 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::load::{Latency, Percentiles, Shared, join, run_name, spawn};
 use crate::wire::{ClientError, Connection, Uri};
+
+/// What is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cycle {
+    /// Connect, open a channel, declare a durable queue, publish, get, delete, close.
+    Whole,
+    /// Connect, open a channel, close.
+    Connection,
+    /// On a connection that stays: declare a durable queue, delete it.
+    Queue,
+}
 
 /// What to repeat, and for how long.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -16,9 +28,9 @@ pub(crate) struct ChurnOptions {
     /// Threads, each with one connection at a time.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) clients: usize,
-    /// Keep the connection; only declare a durable queue and delete it.
-    #[arg(long)]
-    pub(crate) connected: bool,
+    /// What each of them repeats.
+    #[arg(long, value_enum, default_value_t = Cycle::Whole)]
+    pub(crate) cycle: Cycle,
     /// Measured seconds.
     #[arg(long, default_value_t = 10.0, value_name = "S")]
     pub(crate) seconds: f64,
@@ -72,8 +84,7 @@ impl ChurnOutcome {
     }
 }
 
-/// Repeats connect, declare, publish, get, delete, close in every thread, or only the declare and
-/// the delete.
+/// Repeats the cycle in every thread.
 pub(crate) fn run(uri: &Uri, options: &ChurnOptions) -> Result<ChurnOutcome> {
     ensure!(options.clients > 0, "--clients has to be at least 1");
     ensure!(
@@ -86,19 +97,19 @@ pub(crate) fn run(uri: &Uri, options: &ChurnOptions) -> Result<ChurnOutcome> {
     let shared = Arc::new(Shared::new(0, 0));
     let start = |client: usize| {
         let (uri, queue) = (uri.clone(), format!("{name}.churn.{client}"));
-        let (stop, connected) = (Arc::clone(&shared), options.connected);
-        spawn("churn", &shared, move || {
-            if !connected {
-                return repeat(from, to, &stop, || cycle(&uri, &queue));
+        let (stop, cycle) = (Arc::clone(&shared), options.cycle);
+        spawn("churn", &shared, move || match cycle {
+            Cycle::Whole => repeat(from, to, &stop, || whole(&uri, &queue)),
+            Cycle::Connection => repeat(from, to, &stop, || connect(&uri)?.close()),
+            Cycle::Queue => {
+                let mut connection = connect(&uri)?;
+                let latency = repeat(from, to, &stop, || {
+                    connection.declare_queue(1, &queue, true, &[])?;
+                    connection.delete_queue(1, &queue)
+                })?;
+                connection.close()?;
+                Ok(latency)
             }
-            let mut connection = Connection::open(&uri)?;
-            connection.open_channel(1)?;
-            let latency = repeat(from, to, &stop, || {
-                connection.declare_queue(1, &queue, true, &[])?;
-                connection.delete_queue(1, &queue)
-            })?;
-            connection.close()?;
-            Ok(latency)
         })
     };
     let workers = (0..options.clients).map(start).collect::<Result<_>>();
@@ -141,9 +152,15 @@ fn repeat(
     }
 }
 
-fn cycle(uri: &Uri, queue: &str) -> Result<(), ClientError> {
+/// A connection with channel 1 open.
+fn connect(uri: &Uri) -> Result<Connection, ClientError> {
     let mut connection = Connection::open(uri)?;
     connection.open_channel(1)?;
+    Ok(connection)
+}
+
+fn whole(uri: &Uri, queue: &str) -> Result<(), ClientError> {
+    let mut connection = connect(uri)?;
     connection.declare_queue(1, queue, true, &[])?;
     connection.publish(1, queue, b"here and gone")?;
     if connection.get(1, queue)?.is_none() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::churn::{self, ChurnOptions};
+use crate::churn::{self, ChurnOptions, Cycle};
 use crate::compare::disk;
 use crate::compare::workload::{self, Better, Sample, Work, Workload};
 use crate::load::{self, LoadOptions, LoadResults};
@@ -123,7 +123,7 @@ fn churn(broker: &Broker<'_>, options: &RoundOptions<'_>) -> Result<Round> {
         broker.uri,
         &ChurnOptions {
             clients: 2,
-            connected: false,
+            cycle: Cycle::Whole,
             seconds,
             warmup,
         },

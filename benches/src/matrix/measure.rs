@@ -99,10 +99,10 @@ pub(super) fn on_running(
         }
         Work::Growth { arguments, .. } => growth(row, arguments, &broker, effort),
         Work::SingleConfirm => confirms(&broker, effort),
-        Work::Churn { connected, goal } => {
+        Work::Churn { cycle, goal } => {
             let options = ChurnOptions {
                 clients: 2,
-                connected,
+                cycle,
                 seconds: effort.options.seconds,
                 warmup: effort.options.warmup,
             };

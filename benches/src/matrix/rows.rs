@@ -1,5 +1,6 @@
 //! The rows: what is measured, and what is to be reached.
 
+use crate::churn::Cycle;
 use serde::{Deserialize, Serialize};
 
 /// One row, and its place in the table.
@@ -34,7 +35,7 @@ pub(super) enum Work {
     },
     SingleConfirm,
     Churn {
-        connected: bool,
+        cycle: Cycle,
         goal: Goal,
     },
     Crash {
@@ -64,7 +65,7 @@ pub(super) enum Goal {
 const PERSISTENT: &str = "--size 1024 --persistent --confirm-window 1000 --prefetch 100";
 
 /// All rows, in the order of the table.
-pub(super) const ROWS: [Row; 18] = [
+pub(super) const ROWS: [Row; 19] = [
     Row {
         name: "transient-16",
         title: "transient, 16 B, automatic ack",
@@ -162,10 +163,18 @@ pub(super) const ROWS: [Row; 18] = [
         ),
     },
     Row {
+        name: "connection-churn",
+        title: "connect, open a channel, close",
+        work: Work::Churn {
+            cycle: Cycle::Connection,
+            goal: Goal::Times(20.0),
+        },
+    },
+    Row {
         name: "churn",
         title: "connect, declare, publish, get, delete, close",
         work: Work::Churn {
-            connected: false,
+            cycle: Cycle::Whole,
             goal: Goal::Times(20.0),
         },
     },
@@ -173,7 +182,7 @@ pub(super) const ROWS: [Row; 18] = [
         name: "queue-churn",
         title: "durable queue: declare, delete",
         work: Work::Churn {
-            connected: true,
+            cycle: Cycle::Queue,
             goal: Goal::Times(5.0),
         },
     },
