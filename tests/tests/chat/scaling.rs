@@ -33,10 +33,10 @@ const PACE: Duration = Duration::from_millis(60);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Each test ends with so many.
 const ROUTERS: usize = 4;
-/// Whatever the machine does besides.
+/// Whatever the machine does besides, and with a list of connections that RabbitMQ renews every five seconds.
 const SHARED_WITHIN: Duration = Duration::from_secs(30);
-/// Longer than the broker waits for a stopped router's signs of life.
-const STOPPED: Duration = Duration::from_secs(14);
+/// Seconds between heartbeats, in the broker's URL: a broker would miss a stopped router after two minutes or three.
+const HEARTBEAT: &str = "heartbeat=60";
 
 async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reordered(
     context: &Context,
@@ -67,39 +67,105 @@ async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reo
 
 /// Waits until as many routers deal with shards as there are, or all but one: who had them all leaves them one by one.
 async fn shards_are_shared(stage: &Stage) -> Result<()> {
-    let management = Management::new(&stage.management_url)?;
-    let (_, host) = stage.url.rsplit_once('/').context("a URL with a host")?;
-    let path = format!("consumers/{host}");
+    let connections = Connections::new(stage)?;
+    until("enough of them route", || async {
+        Ok(connections.of_shards().await?.len() >= ROUTERS - 1)
+    })
+    .await
+}
+
+/// Waits until it is so.
+async fn until<F: Future<Output = Result<bool>>>(what: &str, is_so: impl Fn() -> F) -> Result<()> {
     let deadline = Instant::now() + SHARED_WITHIN;
-    loop {
-        let consumers = management.get(&path).await?.body;
-        let consumers = consumers.as_array().context("consumers")?;
-        let of_shard = |consumer: &&Value| {
-            let queue = consumer.pointer("/queue/name").and_then(Value::as_str);
-            queue.is_some_and(|queue| queue.starts_with("chat.send."))
-        };
-        let active = consumers
-            .iter()
-            .filter(of_shard)
-            .filter(|consumer| consumer["active"] == true);
-        let routers: BTreeSet<_> = active
-            .filter_map(|consumer| {
-                consumer
-                    .pointer("/channel_details/connection_name")?
-                    .as_str()
-            })
-            .collect();
-        if routers.len() >= ROUTERS - 1 {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "only {routers:?} route");
+    while !is_so().await? {
+        ensure!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
+}
+
+/// The connections of the stage, as the management API shows them.
+struct Connections {
+    management: Management,
+    host: String,
+}
+
+impl Connections {
+    fn new(stage: &Stage) -> Result<Self> {
+        let (_, host) = stage.url.rsplit_once('/').context("a URL with a host")?;
+        Ok(Self {
+            management: Management::new(&stage.management_url)?,
+            host: host.to_owned(),
+        })
+    }
+
+    /// The services', by the name that each gives itself: what the broker calls them.
+    async fn of_services(&self) -> Result<BTreeMap<String, String>> {
+        let path = format!("vhosts/{}/connections", self.host);
+        let all = self.management.get(&path).await?.body;
+        let all = all.as_array().context("connections")?.iter();
+        let named = all.filter_map(|connection| {
+            let given = connection["user_provided_name"].as_str()?;
+            let name = connection["name"].as_str()?;
+            let is_service = given.starts_with("leveret-chat ");
+            is_service.then(|| (given.to_owned(), name.to_owned()))
+        });
+        Ok(named.collect())
+    }
+
+    /// What the broker calls those that have shards, and how many.
+    async fn of_shards(&self) -> Result<BTreeMap<String, usize>> {
+        let path = format!("consumers/{}", self.host);
+        let consumers = self.management.get(&path).await?.body;
+        let mut shards = BTreeMap::new();
+        for consumer in consumers.as_array().context("consumers")? {
+            let text = |path| consumer.pointer(path).and_then(Value::as_str);
+            let is_of_shard =
+                text("/queue/name").is_some_and(|queue| queue.starts_with("chat.send."));
+            if let Some(name) = text("/channel_details/connection_name")
+                && is_of_shard
+                && consumer["active"] == true
+            {
+                *shards.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Waits for a service that is none of these: the name that it gives itself.
+    async fn another(&self, than: &BTreeMap<String, String>) -> Result<String> {
+        let deadline = Instant::now() + SHARED_WITHIN;
+        loop {
+            let now = self.of_services().await?;
+            if let Some(name) = now.into_keys().find(|name| !than.contains_key(name)) {
+                return Ok(name);
+            }
+            ensure!(Instant::now() < deadline, "no other service comes");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Whether this service has a shard.
+    async fn routes(&self, service: &str) -> Result<bool> {
+        let shards = self.of_shards().await?;
+        let services = self.of_services().await?;
+        Ok(services
+            .get(service)
+            .is_some_and(|name| shards.contains_key(name)))
+    }
+
+    /// Whether this service has no connection, and others have all shards.
+    async fn go_on_without(&self, service: &str) -> Result<bool> {
+        let all = self.of_shards().await?.values().sum::<usize>();
+        let is_gone = !self.of_services().await?.contains_key(service);
+        Ok(is_gone && all == usize::from(shards().number()))
     }
 }
 
 async fn router(stage: &Stage) -> Result<Service> {
     let options = ServiceOptions {
         broker: BrokerUrl::parse(&stage.url).map_err(anyhow::Error::msg)?,
+        management: Some(stage.management.clone()),
         store: stage.service.store().clone(),
         roles: BTreeSet::from([Role::Router]),
         shards: shards(),
@@ -123,15 +189,27 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
     let start = || RouterProcess::start(&binary, &stage, &database.url);
     let first = start()?;
     let people = people(&stage).await?;
+    let connections = Connections::new(&stage)?;
     let scene = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let others = [start()?, start()?, start()?];
+        let before = connections.of_services().await?;
+        let stopped = start()?;
+        let name = connections.another(&before).await?;
+        let others = [start()?, start()?];
         shards_are_shared(&stage).await?;
-        others[0].signal("STOP")?;
-        tokio::time::sleep(STOPPED).await;
-        others[0].signal("CONT")?;
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        Ok(others)
+        until("it has a shard", || connections.routes(&name)).await?;
+        stopped.signal("STOP")?;
+        until("others have its shards", || {
+            connections.go_on_without(&name)
+        })
+        .await?;
+        stopped.signal("CONT")?;
+        until("it comes back", || async {
+            Ok(connections.of_services().await?.contains_key(&name))
+        })
+        .await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok((stopped, others))
     };
     let others = under_load(&stage, &people, "processes, one of them stopped", scene).await?;
     drop((first, others));
@@ -147,7 +225,7 @@ impl RouterProcess {
         let child = Program::new(binary)
             .args(["serve", "--role", "router"])
             .args(["--log", "warn", "--store", store])
-            .args(["--broker", &stage.url])
+            .args(["--broker", &format!("{}?{HEARTBEAT}", stage.url)])
             .args(["--management", &stage.management_url])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
