@@ -215,7 +215,9 @@ mod tests {
 
     /// What is heard next, and after how many milliseconds.
     fn words() -> impl Strategy<Value = Vec<(u64, usize)>> {
-        prop::collection::vec((0_u64..900, 0_usize..4), 0..300)
+        let pause = prop_oneof![20 => 0_u64..300, 1 => 600_u64..900];
+        let who = prop_oneof![5 => Just(0_usize), 1 => 1_usize..4];
+        prop::collection::vec((pause, who), 0..600)
     }
 
     proptest! {
