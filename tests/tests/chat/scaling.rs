@@ -132,15 +132,18 @@ impl Connections {
         Ok(shards)
     }
 
-    /// Waits for a service that is none of these: the name that it gives itself.
-    async fn another(&self, than: &BTreeMap<String, String>) -> Result<String> {
+    /// Waits until one service has all shards: the name that it gives itself.
+    async fn only_router(&self) -> Result<String> {
         let deadline = Instant::now() + SHARED_WITHIN;
+        let all = usize::from(shards().number());
         loop {
-            let now = self.of_services().await?;
-            if let Some(name) = now.into_keys().find(|name| !than.contains_key(name)) {
-                return Ok(name);
+            let shards = self.of_shards().await?;
+            let mut services = self.of_services().await?.into_iter();
+            let has_all = |(_, name): &(String, String)| shards.get(name) == Some(&all);
+            if let Some((service, _)) = services.find(has_all) {
+                return Ok(service);
             }
-            ensure!(Instant::now() < deadline, "no other service comes");
+            ensure!(Instant::now() < deadline, "nobody has all of {shards:?}");
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
@@ -156,8 +159,9 @@ impl Connections {
 
     /// Whether this service has no connection, and others have all shards.
     async fn go_on_without(&self, service: &str) -> Result<bool> {
-        let all = self.of_shards().await?.values().sum::<usize>();
+        // In this order: whoever is gone has none of them.
         let is_gone = !self.of_services().await?.contains_key(service);
+        let all = self.of_shards().await?.values().sum::<usize>();
         Ok(is_gone && all == usize::from(shards().number()))
     }
 }
@@ -192,24 +196,22 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
     let connections = Connections::new(&stage)?;
     let scene = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let before = connections.of_services().await?;
-        let stopped = start()?;
-        let name = connections.another(&before).await?;
-        let others = [start()?, start()?];
+        let name = connections.only_router().await?;
+        let others = [start()?, start()?, start()?];
         shards_are_shared(&stage).await?;
         until("it has a shard", || connections.routes(&name)).await?;
-        stopped.signal("STOP")?;
+        first.signal("STOP")?;
         until("others have its shards", || {
             connections.go_on_without(&name)
         })
         .await?;
-        stopped.signal("CONT")?;
+        first.signal("CONT")?;
         until("it comes back", || async {
             Ok(connections.of_services().await?.contains_key(&name))
         })
         .await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok((stopped, others))
+        Ok(others)
     };
     let others = under_load(&stage, &people, "processes, one of them stopped", scene).await?;
     drop((first, others));
