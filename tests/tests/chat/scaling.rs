@@ -35,6 +35,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const ROUTERS: usize = 4;
 /// Whatever the machine does besides, and with a list of connections that RabbitMQ renews every five seconds.
 const SHARED_WITHIN: Duration = Duration::from_secs(30);
+/// By then a router is known to those that have just started; who was never heard is not missed.
+const KNOWN_AFTER: Duration = Duration::from_secs(2);
 /// Seconds between heartbeats, in the broker's URL: a broker would miss a stopped router after two minutes or three.
 const HEARTBEAT: &str = "heartbeat=60";
 
@@ -200,6 +202,7 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
         let others = [start()?, start()?, start()?];
         shards_are_shared(&stage).await?;
         until("it has a shard", || connections.routes(&name)).await?;
+        tokio::time::sleep(KNOWN_AFTER).await;
         first.signal("STOP")?;
         until("others have its shards", || {
             connections.go_on_without(&name)
