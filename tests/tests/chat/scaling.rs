@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::future::{try_join_all, try_join3};
 use leveret_chat::amqp::BrokerUrl;
+use leveret_chat::management::{Management as ChatManagement, ManagementError};
 use leveret_chat::service::{Role, Service, ServiceOptions};
 use leveret_chat::settings::Settings;
 use leveret_chat::store::PostgresStore;
@@ -17,7 +18,7 @@ use leveret_client::message::{
 };
 use leveret_tests::management::Management;
 use leveret_tests::{Context, process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::database::Database;
 use crate::stage::{Online, Person, Stage, shards};
@@ -25,6 +26,7 @@ use crate::stage::{Online, Person, Stage, shards};
 chat_tests!(
     four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reordered,
     four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on,
+    a_login_that_may_not_end_connections_is_refused_and_ends_none,
 );
 
 /// A message of everybody each.
@@ -220,6 +222,35 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
     drop((first, others));
     stage.end().await;
     database.drop_schema().await
+}
+
+async fn a_login_that_may_not_end_connections_is_refused_and_ends_none(
+    context: &Context,
+) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let connections = Connections::new(&stage)?;
+    let service = connections.only_router().await?;
+    let link = stage.service.links().current().await?;
+    let host = stage.management_url.rsplit_once('@');
+    let (_, host) = host.context("a URL with a login")?;
+    let monitor = context.account("monitoring").await?;
+    let permissions = format!("permissions/{}/{}", connections.host, monitor.name);
+    let none = json!({"configure": "", "write": "", "read": ""});
+    let api = context.management()?;
+    api.done("PUT", &permissions, Some(none)).await?;
+    let login = format!("{}:{}", monitor.name, monitor.password.replace(' ', "%20"));
+    let monitor = ChatManagement::new(&format!("http://{login}@{host}"), &connections.host)?;
+    let refused = monitor.close_connections(&service, "no reason").await;
+    ensure!(
+        matches!(refused, Err(ManagementError::Refused { status: 401, .. })),
+        "{refused:?}"
+    );
+    ensure!(link.is_open(), "it was closed all the same");
+    let count = stage.management.close_connections(&service, "a reason");
+    ensure!(count.await? == 1, "it is one connection");
+    until("it is closed", || async { Ok(!link.is_open()) }).await?;
+    stage.end().await;
+    Ok(())
 }
 
 /// A process that routes; killed when it is dropped.
