@@ -148,7 +148,7 @@ pub struct Service {
 }
 
 /// Sets the chat up in store and broker, unless it is; gives what holds. Policies are not part of it:
-/// see [`Management`](crate::management::Management).
+/// see [`Management`].
 pub async fn init(
     link: &Link,
     store: &dyn ChatStore,
