@@ -36,8 +36,8 @@ use crate::topology::{Arguments, ExchangeKind, Queue, Topology, Value};
 
 /// For everything that a broker should answer at once.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Seconds between two signs of life, unless the URL says otherwise: a process that has stopped loses its
-/// shards to others after two or three of these.
+/// Seconds between two signs of life, unless the URL says otherwise: a process that has stopped loses what it
+/// has in its hands to others after two or three of these, if nobody notices sooner.
 const HEARTBEAT_SECONDS: u16 = 5;
 
 /// Where the broker is, with the service's login, and who may vouch for it. Not to be shown.

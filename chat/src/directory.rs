@@ -48,8 +48,13 @@ pub enum Control {
         /// Who.
         user: UserId,
     },
-    /// A process routes; good for a few seconds.
+    /// A process routes; good for a few seconds, and a sign of life.
     Routes {
+        /// Made at its start.
+        instance: MessageId,
+    },
+    /// A process that routed ends, in order.
+    Ends {
         /// Made at its start.
         instance: MessageId,
     },
@@ -162,7 +167,7 @@ impl Directory {
                     gateway.users.remove(user);
                 }
             }
-            Control::Routes { .. } | Control::Who | Control::Unknown => {}
+            Control::Routes { .. } | Control::Ends { .. } | Control::Who | Control::Unknown => {}
         }
     }
 
@@ -270,6 +275,13 @@ mod tests {
         directory.learn(&Control::Devices { user: ana.clone() }, now);
         let targets = directory.targets(&ana).await.unwrap();
         assert_eq!(*targets.inboxes, [device.id]);
+    }
+
+    #[test]
+    fn a_word_of_a_later_version_is_passed_over() {
+        let later = br#"{"type":"sleeps","instance":"x","until":[1]}"#;
+        let heard: Control = serde_json::from_slice(later).unwrap();
+        assert_eq!(heard, Control::Unknown);
     }
 
     #[tokio::test]

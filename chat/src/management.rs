@@ -62,6 +62,8 @@ impl fmt::Debug for Management {
 enum Method {
     Put,
     Delete,
+    /// The same of a connection, whose client is told why.
+    Close(&'static str),
 }
 
 impl Management {
@@ -137,6 +139,10 @@ impl Management {
                     .delete(&url)
                     .header("authorization", authorization);
                 request.call()
+            }
+            Method::Close(reason) => {
+                let request = self.agent.delete(&url).header("x-reason", reason);
+                request.header("authorization", authorization).call()
             }
         };
         let status = answer.map_err(unreachable)?.status().as_u16();
@@ -248,6 +254,29 @@ impl Management {
             .await?;
         let connections = format!("connections/username/{user}");
         self.call(Method::Delete, connections, None, true).await
+    }
+
+    /// Ends the connections in the chat's virtual host to which their client gave this name, and gives how many there
+    /// were. The client is told the reason if it listens; what it holds goes back in any case.
+    pub async fn close_connections(
+        &self,
+        client_name: &str,
+        reason: &'static str,
+    ) -> Result<usize, ManagementError> {
+        let host = encoded(&self.virtual_host);
+        // There is one for each device that is connected: no more of each than is needed.
+        let list = format!("vhosts/{host}/connections?columns=name,user_provided_name");
+        let list = self.get(list).await?;
+        let all = list.as_array().into_iter().flatten();
+        let same = all.filter(|connection| connection["user_provided_name"] == client_name);
+        let names: Vec<_> = same
+            .filter_map(|connection| connection["name"].as_str())
+            .collect();
+        for name in &names {
+            let path = format!("connections/{}", encoded(name));
+            self.call(Method::Close(reason), path, None, true).await?;
+        }
+        Ok(names.len())
     }
 }
 

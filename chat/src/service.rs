@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use leveret_client::message::properties::{Address, DeliveryMode, Properties};
 use leveret_client::message::{
     EphemeralShard, MessageId, ReceiptShard, SendShard, ShardCount, Timestamp,
 };
@@ -14,23 +13,27 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::amqp::{BrokerUrl, Link, LinkError, Outgoing};
+use crate::amqp::{BrokerUrl, Link, LinkError};
 use crate::dead_letters::DeadLetters;
 use crate::desk::Desk;
-use crate::directory::{Control, Directory};
+use crate::directory::Directory;
 use crate::ephemeral::Ephemeral;
+use crate::evictions::{connection_name, evictions};
 use crate::fanout::Fanout;
 use crate::identity::Services;
 use crate::links::Links;
+use crate::management::Management;
+use crate::news::{News, Watch, say};
 use crate::rate::Rates;
 use crate::receipts::Receipts;
 use crate::requests::Requests;
 use crate::retention;
 use crate::router::{Router, Routing};
 use crate::settings::Settings;
-use crate::shares::{SAY_EVERY, Share, Shares};
+use crate::shares::{Share, Shares};
+use crate::stillness::Stillness;
 use crate::store::{ChatStore, Deployment, StoreError};
-use crate::topology::{self, CONTROL_EXCHANGE, DEAD_WATCH_QUEUE, REQUEST_QUEUE, Topology};
+use crate::topology::{self, DEAD_WATCH_QUEUE, REQUEST_QUEUE, Topology};
 use crate::worker::{Handler, Worker};
 
 /// How long what is in hand may take when the service stops; what is not done by then comes again.
@@ -105,6 +108,9 @@ impl FromStr for Role {
 pub struct ServiceOptions {
     /// The broker, with the service's own login.
     pub broker: BrokerUrl,
+    /// Its management API, over which a router has the connections of others ended that stand still. Without it nobody is
+    /// judged by this process, and a stopped router keeps its shards until the broker misses its heartbeats.
+    pub management: Option<Management>,
     /// The store.
     pub store: Arc<dyn ChatStore>,
     /// What this process does.
@@ -142,7 +148,7 @@ pub struct Service {
 }
 
 /// Sets the chat up in store and broker, unless it is; gives what holds. Policies are not part of it:
-/// see [`Management`](crate::management::Management).
+/// see [`Management`].
 pub async fn init(
     link: &Link,
     store: &dyn ChatStore,
@@ -158,7 +164,8 @@ impl Service {
     /// Sets up what is missing, and begins to work.
     pub async fn start(options: ServiceOptions) -> Result<Self, StartError> {
         let own = options.broker.user().to_owned();
-        let links = Arc::new(Links::new(options.broker, "leveret-chat"));
+        let instance = MessageId::new(Timestamp::now());
+        let links = Arc::new(Links::new(options.broker, &connection_name(instance)));
         let link = links.current().await?;
         let store = options.store;
         let deployment = init(&link, &*store, options.shards).await?;
@@ -167,7 +174,7 @@ impl Service {
         let fanout = Arc::new(Fanout::new(directory.clone(), settings.fanout_chunk));
         let desk = Desk::new(store.clone(), settings.clone());
         let services = Services::new(options.trusted.into_iter().chain([own]));
-        let instance = MessageId::new(Timestamp::now());
+        let silence_max = settings.router_silence_max;
         let shares = Arc::new(Shares::new(instance, deployment.shards));
         let plan = Plan {
             store: store.clone(),
@@ -181,6 +188,7 @@ impl Service {
         };
         let (stop, stopped) = watch::channel(false);
         let mut workers = JoinSet::new();
+        let routes = options.roles.contains(&Role::Router);
         for role in options.roles {
             for worker in plan.workers(role) {
                 workers.spawn(worker.run(links.clone(), stopped.clone()));
@@ -192,8 +200,21 @@ impl Service {
                 workers.spawn(retention::run(store.clone(), stopped.clone()));
             }
         }
-        let listening = listen(links.clone(), directory.clone(), shares, stopped);
-        workers.spawn(listening);
+        let watch = options.management.filter(|_| routes).map(|management| {
+            let (evictions, evicted) = evictions();
+            workers.spawn(evicted.run(management, stopped.clone()));
+            Watch {
+                stillness: Stillness::new(instance, silence_max),
+                evictions,
+            }
+        });
+        let news = News {
+            links: links.clone(),
+            directory: directory.clone(),
+            shares,
+            watch,
+        };
+        workers.spawn(news.listen(stopped));
         Ok(Self {
             links,
             directory,
@@ -371,85 +392,5 @@ impl Plan {
                 planted: self.settings.planted.clone(),
             }),
         }
-    }
-}
-
-/// Tells all services something.
-pub async fn announce(link: &Link, control: &Control) -> Result<(), LinkError> {
-    let body = serde_json::to_vec(control).unwrap_or_default();
-    let now = Timestamp::now();
-    let message = Outgoing {
-        address: Address {
-            exchange: CONTROL_EXCHANGE.to_owned(),
-            routing_key: String::new(),
-        },
-        also: &[],
-        properties: Properties::new("chat.control.v1", DeliveryMode::Transient, now),
-        body: &body,
-    };
-    link.publish(message).await?.wait().await?;
-    Ok(())
-}
-
-/// Tells other services that this one routes.
-async fn say(links: Arc<Links>, instance: MessageId, mut stop: watch::Receiver<bool>) {
-    loop {
-        let said =
-            async { announce(&*links.current().await?, &Control::Routes { instance }).await };
-        tokio::select! {
-            said = said => if let Err(error) = said {
-                tracing::debug!(%error, "other services do not hear that this one routes");
-            },
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(SAY_EVERY) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-    }
-}
-
-/// News on their way to a service, at most.
-const NEWS_MAX: u16 = 100;
-
-/// Hears what other services have to say.
-async fn listen(
-    links: Arc<Links>,
-    directory: Arc<Directory>,
-    shares: Arc<Shares>,
-    mut stop: watch::Receiver<bool>,
-) {
-    loop {
-        let heard = hear(&links, &directory, &shares);
-        tokio::select! {
-            Err(error) = heard => tracing::warn!(%error, "does not hear other services"),
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-    }
-}
-
-async fn hear(
-    links: &Links,
-    directory: &Directory,
-    shares: &Shares,
-) -> Result<std::convert::Infallible, LinkError> {
-    let link = links.current().await?;
-    let queue = format!("ctl.{}", MessageId::new(Timestamp::now()));
-    link.declare_own(&queue, Some(CONTROL_EXCHANGE)).await?;
-    let mut news = link.consume(&queue, NEWS_MAX).await?;
-    directory.forget_devices();
-    announce(&link, &Control::Who).await?;
-    loop {
-        let incoming = news.next().await?;
-        match serde_json::from_slice(&incoming.body) {
-            Ok(Control::Routes { instance }) => shares.heard(instance, Instant::now()),
-            Ok(control) => directory.learn(&control, Instant::now()),
-            Err(error) => tracing::warn!(%error, "news that cannot be read"),
-        }
-        news.ack(incoming.tag, crate::amqp::Reach::One).await?;
     }
 }

@@ -38,6 +38,10 @@ pub struct Settings {
     pub cursor_members_max: u64,
     /// Members up to which everybody sees who is writing.
     pub typing_members_max: u64,
+    /// A router that others do not hear for so long is thrown out, so that its shards go on elsewhere. Short enough that
+    /// no shard is idle for two seconds, with time to throw it out; some five times as long as the pause between two
+    /// signs of life, so that a busy machine is not taken for a stopped process. Not below a second.
+    pub router_silence_max: Duration,
     /// Messages in one answer.
     pub page_messages_max: usize,
     /// Octets of messages in one answer, about: an answer is one AMQP message, kept in memory.
@@ -63,6 +67,7 @@ impl Default for Settings {
             fanout_chunk: 100,
             cursor_members_max: 32,
             typing_members_max: 200,
+            router_silence_max: Duration::from_millis(1_200),
             page_messages_max: 500,
             page_bytes_max: 1 << 20,
             search_messages_max: 20_000,

@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use leveret_client::message::{MessageId, SendShard, ShardCount};
 use parking_lot::Mutex;
 
-/// So often a process says that it routes.
-pub(crate) const SAY_EVERY: Duration = Duration::from_secs(2);
-/// Who was not heard for so long does not.
+/// Who was not heard for so long does not route.
 const HEARD_FOR: Duration = Duration::from_secs(7);
 /// A shard without a message for so long costs nobody anything.
 const BUSY_FOR: Duration = Duration::from_secs(5);

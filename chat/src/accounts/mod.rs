@@ -22,8 +22,8 @@ use crate::courier::Courier;
 use crate::directory::Control;
 use crate::links::Links;
 use crate::management::{Management, ManagementError};
+use crate::news::announce;
 use crate::rate::Rates;
-use crate::service::announce;
 use crate::store::{ChatStore, Device, DeviceKind, Session, StoreError, User, UserChange};
 use crate::topology;
 

@@ -80,11 +80,25 @@ pub(crate) struct ServeOptions {
     pub(crate) origins: Vec<String>,
     #[command(flatten)]
     pub(crate) rates: RateOptions,
+    /// How long a router may be silent until others have the broker end its connection and go on with its shards, in
+    /// milliseconds.
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        default_value_t = router_silence(),
+        value_parser = clap::value_parser!(u64).range(1_000..)
+    )]
+    pub(crate) router_silence: u64,
     #[command(flatten)]
     pub(crate) planted: PlantedOptions,
     /// Who may register.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) registration: WhoRegisters,
+}
+
+fn router_silence() -> u64 {
+    let default = Settings::default().router_silence_max.as_millis();
+    u64::try_from(default).unwrap_or(u64::MAX)
 }
 
 /// The demonstration.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use leveret::Broker;
@@ -117,12 +118,14 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<()> {
     let serves_http = roles.contains(&Role::Gateway);
     let service = Service::start(ServiceOptions {
         broker: broker.url.clone(),
+        management: Some(broker.management.clone()),
         store: store.clone(),
         roles,
         shards: options.broker.shards,
         trusted: Vec::new(),
         settings: Settings {
             planted: options.planted.into(),
+            router_silence_max: Duration::from_millis(options.router_silence),
             ..Settings::from(options.rates)
         },
     });

@@ -16,7 +16,7 @@ use super::listener::told_to;
 use crate::amqp::{Incoming, Link, LinkError, Reach};
 use crate::directory::{Control, Directory, LEASE_RENEWAL};
 use crate::links::Links;
-use crate::service::announce;
+use crate::news::announce;
 use crate::topology::CONTROL_EXCHANGE;
 
 /// Deliveries that are not acknowledged yet: each is dealt with in no time.
@@ -122,6 +122,7 @@ impl Feed {
                     | Control::Came { .. }
                     | Control::Went { .. }
                     | Control::Routes { .. }
+                    | Control::Ends { .. }
                     | Control::Unknown,
                 ) => {}
                 Err(error) => tracing::warn!(%error, "news that cannot be read"),

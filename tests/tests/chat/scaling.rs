@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::future::{try_join_all, try_join3};
 use leveret_chat::amqp::BrokerUrl;
+use leveret_chat::management::{Management as ChatManagement, ManagementError};
 use leveret_chat::service::{Role, Service, ServiceOptions};
 use leveret_chat::settings::Settings;
 use leveret_chat::store::PostgresStore;
@@ -17,7 +18,7 @@ use leveret_client::message::{
 };
 use leveret_tests::management::Management;
 use leveret_tests::{Context, process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::database::Database;
 use crate::stage::{Online, Person, Stage, shards};
@@ -25,6 +26,7 @@ use crate::stage::{Online, Person, Stage, shards};
 chat_tests!(
     four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reordered,
     four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on,
+    a_login_that_may_not_end_connections_is_refused_and_ends_none,
 );
 
 /// A message of everybody each.
@@ -33,10 +35,12 @@ const PACE: Duration = Duration::from_millis(60);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Each test ends with so many.
 const ROUTERS: usize = 4;
-/// Whatever the machine does besides.
+/// Whatever the machine does besides, and with a list of connections that RabbitMQ renews every five seconds.
 const SHARED_WITHIN: Duration = Duration::from_secs(30);
-/// Longer than the broker waits for a stopped router's signs of life.
-const STOPPED: Duration = Duration::from_secs(14);
+/// By then a router is known to those that have just started; who was never heard is not missed.
+const KNOWN_AFTER: Duration = Duration::from_secs(2);
+/// Seconds between heartbeats, in the broker's URL: a broker would miss a stopped router after two minutes or three.
+const HEARTBEAT: &str = "heartbeat=60";
 
 async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reordered(
     context: &Context,
@@ -67,39 +71,109 @@ async fn four_workers_of_one_process_share_the_shards_and_nothing_is_lost_or_reo
 
 /// Waits until as many routers deal with shards as there are, or all but one: who had them all leaves them one by one.
 async fn shards_are_shared(stage: &Stage) -> Result<()> {
-    let management = Management::new(&stage.management_url)?;
-    let (_, host) = stage.url.rsplit_once('/').context("a URL with a host")?;
-    let path = format!("consumers/{host}");
+    let connections = Connections::new(stage)?;
+    until("enough of them route", || async {
+        Ok(connections.of_shards().await?.len() >= ROUTERS - 1)
+    })
+    .await
+}
+
+/// Waits until it is so.
+async fn until<F: Future<Output = Result<bool>>>(what: &str, is_so: impl Fn() -> F) -> Result<()> {
     let deadline = Instant::now() + SHARED_WITHIN;
-    loop {
-        let consumers = management.get(&path).await?.body;
-        let consumers = consumers.as_array().context("consumers")?;
-        let of_shard = |consumer: &&Value| {
-            let queue = consumer.pointer("/queue/name").and_then(Value::as_str);
-            queue.is_some_and(|queue| queue.starts_with("chat.send."))
-        };
-        let active = consumers
-            .iter()
-            .filter(of_shard)
-            .filter(|consumer| consumer["active"] == true);
-        let routers: BTreeSet<_> = active
-            .filter_map(|consumer| {
-                consumer
-                    .pointer("/channel_details/connection_name")?
-                    .as_str()
-            })
-            .collect();
-        if routers.len() >= ROUTERS - 1 {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "only {routers:?} route");
+    while !is_so().await? {
+        ensure!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
+}
+
+/// The connections of the stage, as the management API shows them.
+struct Connections {
+    management: Management,
+    host: String,
+}
+
+impl Connections {
+    fn new(stage: &Stage) -> Result<Self> {
+        let (_, host) = stage.url.rsplit_once('/').context("a URL with a host")?;
+        Ok(Self {
+            management: Management::new(&stage.management_url)?,
+            host: host.to_owned(),
+        })
+    }
+
+    /// The services', by the name that each gives itself: what the broker calls them.
+    async fn of_services(&self) -> Result<BTreeMap<String, String>> {
+        let path = format!("vhosts/{}/connections", self.host);
+        let all = self.management.get(&path).await?.body;
+        let all = all.as_array().context("connections")?.iter();
+        let named = all.filter_map(|connection| {
+            let given = connection["user_provided_name"].as_str()?;
+            let name = connection["name"].as_str()?;
+            let is_service = given.starts_with("leveret-chat ");
+            is_service.then(|| (given.to_owned(), name.to_owned()))
+        });
+        Ok(named.collect())
+    }
+
+    /// What the broker calls those that have shards, and how many.
+    async fn of_shards(&self) -> Result<BTreeMap<String, usize>> {
+        let path = format!("consumers/{}", self.host);
+        let consumers = self.management.get(&path).await?.body;
+        let mut shards = BTreeMap::new();
+        for consumer in consumers.as_array().context("consumers")? {
+            let text = |path| consumer.pointer(path).and_then(Value::as_str);
+            let is_of_shard =
+                text("/queue/name").is_some_and(|queue| queue.starts_with("chat.send."));
+            if let Some(name) = text("/channel_details/connection_name")
+                && is_of_shard
+                && consumer["active"] == true
+            {
+                *shards.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Waits until one service has all shards: the name that it gives itself.
+    async fn only_router(&self) -> Result<String> {
+        let deadline = Instant::now() + SHARED_WITHIN;
+        let all = usize::from(shards().number());
+        loop {
+            let shards = self.of_shards().await?;
+            let mut services = self.of_services().await?.into_iter();
+            let has_all = |(_, name): &(String, String)| shards.get(name) == Some(&all);
+            if let Some((service, _)) = services.find(has_all) {
+                return Ok(service);
+            }
+            ensure!(Instant::now() < deadline, "nobody has all of {shards:?}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Whether this service has a shard.
+    async fn routes(&self, service: &str) -> Result<bool> {
+        let shards = self.of_shards().await?;
+        let services = self.of_services().await?;
+        Ok(services
+            .get(service)
+            .is_some_and(|name| shards.contains_key(name)))
+    }
+
+    /// Whether this service has no connection, and others have all shards.
+    async fn go_on_without(&self, service: &str) -> Result<bool> {
+        // In this order: whoever is gone has none of them.
+        let is_gone = !self.of_services().await?.contains_key(service);
+        let all = self.of_shards().await?.values().sum::<usize>();
+        Ok(is_gone && all == usize::from(shards().number()))
     }
 }
 
 async fn router(stage: &Stage) -> Result<Service> {
     let options = ServiceOptions {
         broker: BrokerUrl::parse(&stage.url).map_err(anyhow::Error::msg)?,
+        management: Some(stage.management.clone()),
         store: stage.service.store().clone(),
         roles: BTreeSet::from([Role::Router]),
         shards: shards(),
@@ -123,20 +197,60 @@ async fn four_processes_share_the_shards_and_one_of_them_may_stop_and_go_on(
     let start = || RouterProcess::start(&binary, &stage, &database.url);
     let first = start()?;
     let people = people(&stage).await?;
+    let connections = Connections::new(&stage)?;
     let scene = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
+        let name = connections.only_router().await?;
         let others = [start()?, start()?, start()?];
         shards_are_shared(&stage).await?;
-        others[0].signal("STOP")?;
-        tokio::time::sleep(STOPPED).await;
-        others[0].signal("CONT")?;
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        until("it has a shard", || connections.routes(&name)).await?;
+        tokio::time::sleep(KNOWN_AFTER).await;
+        first.signal("STOP")?;
+        until("others have its shards", || {
+            connections.go_on_without(&name)
+        })
+        .await?;
+        first.signal("CONT")?;
+        until("it comes back", || async {
+            Ok(connections.of_services().await?.contains_key(&name))
+        })
+        .await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         Ok(others)
     };
     let others = under_load(&stage, &people, "processes, one of them stopped", scene).await?;
     drop((first, others));
     stage.end().await;
     database.drop_schema().await
+}
+
+async fn a_login_that_may_not_end_connections_is_refused_and_ends_none(
+    context: &Context,
+) -> Result<()> {
+    let stage = Stage::new(context).await?;
+    let connections = Connections::new(&stage)?;
+    let service = connections.only_router().await?;
+    let link = stage.service.links().current().await?;
+    let host = stage.management_url.rsplit_once('@');
+    let (_, host) = host.context("a URL with a login")?;
+    let monitor = context.account("monitoring").await?;
+    let permissions = format!("permissions/{}/{}", connections.host, monitor.name);
+    let none = json!({"configure": "", "write": "", "read": ""});
+    let api = context.management()?;
+    api.done("PUT", &permissions, Some(none)).await?;
+    let login = format!("{}:{}", monitor.name, monitor.password.replace(' ', "%20"));
+    let monitor = ChatManagement::new(&format!("http://{login}@{host}"), &connections.host)?;
+    let refused = monitor.close_connections(&service, "no reason").await;
+    ensure!(
+        matches!(refused, Err(ManagementError::Refused { status: 401, .. })),
+        "{refused:?}"
+    );
+    ensure!(link.is_open(), "it was closed all the same");
+    let count = stage.management.close_connections(&service, "a reason");
+    ensure!(count.await? == 1, "it is one connection");
+    until("it is closed", || async { Ok(!link.is_open()) }).await?;
+    stage.end().await;
+    Ok(())
 }
 
 /// A process that routes; killed when it is dropped.
@@ -147,7 +261,7 @@ impl RouterProcess {
         let child = Program::new(binary)
             .args(["serve", "--role", "router"])
             .args(["--log", "warn", "--store", store])
-            .args(["--broker", &stage.url])
+            .args(["--broker", &format!("{}?{HEARTBEAT}", stage.url)])
             .args(["--management", &stage.management_url])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

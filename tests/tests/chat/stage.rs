@@ -156,6 +156,7 @@ impl Stage {
     ) -> Result<Self> {
         let options = ServiceOptions {
             broker: BrokerUrl::parse(&site.url).map_err(anyhow::Error::msg)?,
+            management: Some(site.management.clone()),
             store: store.clone(),
             roles,
             shards: shards(),

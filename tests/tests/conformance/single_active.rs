@@ -1,8 +1,12 @@
 //! Single active consumer: one consumer gets everything, and hands over in order.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use leveret_tests::Context;
-use leveret_tests::client::Client;
+use leveret_tests::client::{Client, Options, close_ok};
+use leveret_tests::management::segment;
+use leveret_tests::raw::PATIENCE;
 use leveret_tests::raw::method::{self, queue_bits};
 use leveret_tests::raw::value::{Table, Value, one};
 
@@ -12,6 +16,7 @@ leveret_tests::on_both_targets![
     a_cancelled_consumer_hands_over_and_keeps_what_it_holds,
     a_closed_channel_hands_over_what_it_held_first,
     a_connection_that_ends_hands_over,
+    a_connection_closed_by_an_operator_hands_over_though_its_client_is_silent,
     the_next_is_the_waiting_one_of_highest_priority,
     a_higher_priority_does_not_take_over_a_classic_queue,
     a_higher_priority_takes_over_a_quorum_queue_once_all_is_settled,
@@ -177,6 +182,56 @@ async fn a_connection_that_ends_hands_over(context: &Context) -> Result<()> {
         for n in 1..=3 {
             delivered(&mut client, 1, "b", &n.to_string()).await?;
         }
+    }
+    Ok(())
+}
+
+/// The path of the connection to which its client gave this name.
+async fn path_of_connection(context: &Context, name: &str) -> Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let list = context.management()?.get("connections").await?.body;
+        let mut all = list.as_array().into_iter().flatten();
+        let found = all.find(|connection| connection["user_provided_name"] == name);
+        if let Some(title) = found.and_then(|connection| connection["name"].as_str()) {
+            return Ok(format!("connections/{}", segment(title)));
+        }
+        ensure!(Instant::now() < deadline, "no connection {name} in {list}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Spec 5.3.7. Spec 1.8.3. The client neither reads nor answers, as if it were stopped: nobody waits for it.
+async fn a_connection_closed_by_an_operator_hands_over_though_its_client_is_silent(
+    context: &Context,
+) -> Result<()> {
+    for kind in KINDS {
+        let (mut client, queue) = with_queue(context, kind).await?;
+        let name = context.unique("connection");
+        let options = Options {
+            properties: one("connection_name", &*name),
+            ..Options::default()
+        };
+        let mut first = context.client_with(&options).await?;
+        consume(&mut first, &queue, "a", 0).await?;
+        consume(&mut client, &queue, "b", 0).await?;
+        for n in 1..=3 {
+            client.put(1, &queue, n.to_string()).await?;
+        }
+        for n in 1..=3 {
+            delivered(&mut first, 1, "a", &n.to_string()).await?;
+        }
+        let path = path_of_connection(context, &name).await?;
+        context.management()?.done("DELETE", &path, None).await?;
+        for n in 1..=3 {
+            delivered(&mut client, 1, "b", &n.to_string()).await?;
+        }
+        // The connection is still there, and waits for an answer: it was not ended because there was none.
+        first.peer.expect(0, method::CONNECTION_CLOSE).await?;
+        first.send(0, &method::connection_close()).await?;
+        first.peer.expect(0, method::CONNECTION_CLOSE_OK).await?;
+        first.send(0, &close_ok(0)).await?;
+        first.peer.expect_end().await?;
     }
     Ok(())
 }

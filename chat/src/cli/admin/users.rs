@@ -148,6 +148,7 @@ impl Offstage {
         let broker = Connected::new(&options.broker).await?;
         let service = Service::start(ServiceOptions {
             broker: broker.url.clone(),
+            management: Some(broker.management.clone()),
             store: store.clone(),
             roles,
             shards: deployment.shards,
