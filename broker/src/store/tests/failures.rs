@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_log::Disk as _;
 use leveret_log::simulated::{Fault, FaultEffect, FaultPoint, PowerLoss, SimulatedDisk};
 
 use super::bench::{declare, enqueue, message, settle};
@@ -117,7 +118,12 @@ fn the_reserve_makes_room_for_what_consumers_do() {
     assert_eq!(outcome(&*store, vec![declare(1)]), Outcome::Durable);
     let reserve = folder.path().join("reserve");
     store.checkpoint();
-    while !disk.paths().contains(&reserve) {
+    // The file is there before it has its room.
+    let has_its_room = || {
+        let length = disk.open_read(&reserve).and_then(|file| file.length());
+        length.is_ok_and(|length| length >= u64::from(SEGMENT))
+    };
+    while !has_its_room() {
         std::thread::yield_now();
     }
     let failed = fill(&*store);
@@ -133,6 +139,26 @@ fn the_reserve_makes_room_for_what_consumers_do() {
         Outcome::Durable,
         "a segment more than before"
     );
+}
+
+#[test]
+fn the_room_for_the_logs_next_segment_is_no_reserve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = SimulatedDisk::new();
+    let mut options = options(folder.path(), &disk);
+    options.disk_free_limit = Some(1 << 30);
+    let (store, _) = start(options);
+    let segment = u64::from(SEGMENT);
+    disk.set_capacity(Some(disk.used_bytes() + segment + segment / 2));
+    // What follows the first checkpoint is over when the second is done.
+    for number in 1..=2 {
+        assert_eq!(outcome(&*store, vec![declare(number)]), Outcome::Durable);
+        store.checkpoint();
+        while store.status().checkpoints < u64::from(number) {
+            std::thread::yield_now();
+        }
+    }
+    assert!(!disk.paths().contains(&folder.path().join("reserve")));
 }
 
 #[test]
